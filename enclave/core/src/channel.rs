@@ -1,0 +1,111 @@
+//! HPKE (RFC 9180, base mode): opening what was sealed to the channel key, sealing releases to a recipient.
+
+use alloc::vec::Vec;
+use core::convert::Infallible;
+
+use hpke::aead::AesGcm256;
+use hpke::kdf::HkdfSha256;
+use hpke::kem::Kem;
+use hpke::rand_core::{TryCryptoRng, TryRng};
+use hpke::{Deserializable, OpModeR, OpModeS, Serializable};
+use strongroom_proto::id::RecordId;
+use strongroom_proto::limits::ENCAPSULATED_KEY_BYTES;
+use strongroom_proto::seal::{Direction, hpke_info};
+use zeroize::Zeroizing;
+
+use crate::kek::Kek;
+use crate::platform::{Platform, Unavailable};
+
+/// A message does not open: for another enclave, tenant, epoch or record, or altered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct NotForUs;
+
+/// A recipient's key that is one of the KEM.
+pub(crate) struct Recipient<K: Kem>(K::PublicKey);
+
+impl<K: Kem> Recipient<K> {
+    /// `None` where the bytes are not a public key of the KEM.
+    pub(crate) fn parse(public_key: &[u8]) -> Option<Self> {
+        K::PublicKey::from_bytes(public_key).ok().map(Self)
+    }
+}
+
+/// Opens a message to this enclave about one record.
+pub(crate) fn open<K: Kem>(kek: &Kek<K>, record_id: &RecordId, message: &[u8]) -> Result<Zeroizing<Vec<u8>>, NotForUs> {
+    let (encapsulated, ciphertext) = message.split_at_checked(ENCAPSULATED_KEY_BYTES).ok_or(NotForUs)?;
+    let encapsulated = K::EncappedKey::from_bytes(encapsulated).map_err(|_| NotForUs)?;
+    let info = info(Direction::Request, kek, record_id);
+    hpke::single_shot_open::<AesGcm256, HkdfSha256, K>(
+        &OpModeR::Base,
+        &kek.channel,
+        &encapsulated,
+        &info,
+        ciphertext,
+        b"",
+    )
+    .map(Zeroizing::new)
+    .map_err(|_| NotForUs)
+}
+
+/// Seals a release of one record to its recipient.
+pub(crate) fn seal<P: Platform>(
+    platform: &P,
+    kek: &Kek<P::Kem>,
+    record_id: &RecordId,
+    recipient: &Recipient<P::Kem>,
+    plaintext: &[u8],
+) -> Result<Vec<u8>, Unavailable> {
+    let info = info(Direction::Release, kek, record_id);
+    let mut random = PlatformRandom { platform, failed: None };
+    let sealed = hpke::single_shot_seal_with_rng::<AesGcm256, HkdfSha256, P::Kem>(
+        &OpModeS::Base,
+        &recipient.0,
+        &info,
+        plaintext,
+        b"",
+        &mut random,
+    );
+    if let Some(missing) = random.failed {
+        return Err(missing);
+    }
+    let (encapsulated, ciphertext) = sealed.map_err(|_| Unavailable("sealing failed"))?;
+    let mut out = encapsulated.to_bytes().to_vec();
+    out.extend_from_slice(&ciphertext);
+    Ok(out)
+}
+
+fn info<K: Kem>(direction: Direction, kek: &Kek<K>, record_id: &RecordId) -> Vec<u8> {
+    hpke_info(direction, kek.context.role, &kek.context.tenant, &kek.id, record_id)
+}
+
+/// The platform's randomness for `hpke`, which takes no error: a failure is remembered here, and what was sealed meanwhile is
+/// dropped by the caller.
+struct PlatformRandom<'a, P> {
+    platform: &'a P,
+    failed: Option<Unavailable>,
+}
+
+impl<P: Platform> TryRng for PlatformRandom<'_, P> {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        let mut bytes = [0; 4];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut bytes = [0; 8];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+        if let Err(missing) = self.platform.random(out) {
+            self.failed = Some(missing);
+        }
+        Ok(())
+    }
+}
+
+impl<P: Platform> TryCryptoRng for PlatformRandom<'_, P> {}

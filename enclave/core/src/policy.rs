@@ -1,0 +1,56 @@
+//! The rules that a release policy keeps in every role.
+
+use alloc::format;
+
+use strongroom_proto::limits::DELAY_SECONDS_MAX;
+use strongroom_proto::v1::{Policy, Reason};
+
+use crate::refusal::{Refusal, refuse};
+
+/// Refuses policies that nobody could satisfy, or that this release cannot enforce.
+pub(crate) fn check(policy: Policy, field: &str) -> Result<(), Refusal> {
+    let refused = |why| Err(refuse(Reason::PolicyDenied, why));
+    if !policy.passkey && !policy.tenant_signature {
+        return refused(format!("{field}: neither passkey nor tenant_signature; a delay alone releases nothing"));
+    }
+    if policy.newest_head && !policy.tenant_signature {
+        return refused(format!("{field}.newest_head: needs tenant_signature, which names the head"));
+    }
+    if policy.delay_seconds > DELAY_SECONDS_MAX {
+        return refused(format!("{field}.delay_seconds: {}, at most {DELAY_SECONDS_MAX}", policy.delay_seconds));
+    }
+    if policy.delay_seconds > 0 {
+        return refused(format!(
+            "{field}.delay_seconds: {}, and this release carries out no delays",
+            policy.delay_seconds
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_that_cannot_be_kept_is_refused() {
+        let policy = |passkey, tenant_signature, newest_head, delay_seconds| Policy {
+            passkey,
+            tenant_signature,
+            delay_seconds,
+            newest_head,
+        };
+        for (policy, expect) in [
+            (policy(true, false, false, 0), true),
+            (policy(false, true, false, 0), true),
+            (policy(true, true, true, 0), true),
+            (policy(false, false, false, 0), false),
+            (policy(true, false, true, 0), false),
+            (policy(true, false, false, 1), false),
+            (policy(true, false, false, DELAY_SECONDS_MAX), false),
+            (policy(true, false, false, DELAY_SECONDS_MAX + 1), false),
+        ] {
+            assert_eq!(check(policy, "policy").is_ok(), expect, "{policy:?}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The roles as types: what differs between keeping client shares and keeping custodian shares stands here and nowhere else.
+
+use strongroom_proto::seal::SealKind;
+use strongroom_proto::v1::{CreateBackupAction, Intent, Policy, Role, RolePart, RoleStatement, Statement};
+
+use crate::refusal::{Refusal, refuse};
+use strongroom_proto::v1::Reason;
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// The role of an enclave process. One process has one.
+pub trait RoleKind: sealed::Sealed + 'static {
+    /// The role on the wire.
+    const ROLE: Role;
+    /// The kind of the shares that it keeps.
+    const SHARE: SealKind;
+
+    /// The role's part of an intent.
+    fn part(intent: &Intent) -> Option<&RolePart>;
+    /// The role's part of a statement.
+    fn statement(statement: &Statement) -> Option<&RoleStatement>;
+    /// The role's policy in a creation.
+    fn policy(creation: &CreateBackupAction) -> Option<&Policy>;
+    /// What the role asks of a policy beyond the rules for all.
+    ///
+    /// # Errors
+    /// `POLICY_DENIED`, naming the rule.
+    fn check_policy(policy: Policy) -> Result<(), Refusal>;
+}
+
+/// Keeps the users' shares.
+#[derive(Debug)]
+pub enum Client {}
+
+impl sealed::Sealed for Client {}
+
+impl RoleKind for Client {
+    const ROLE: Role = Role::Client;
+    const SHARE: SealKind = SealKind::ClientShare;
+
+    fn part(intent: &Intent) -> Option<&RolePart> {
+        intent.client.as_ref()
+    }
+
+    fn statement(statement: &Statement) -> Option<&RoleStatement> {
+        statement.client.as_ref()
+    }
+
+    fn policy(creation: &CreateBackupAction) -> Option<&Policy> {
+        creation.client_policy.as_ref()
+    }
+
+    fn check_policy(policy: Policy) -> Result<(), Refusal> {
+        if policy.passkey {
+            Ok(())
+        } else {
+            Err(refuse(Reason::PolicyDenied, "client_policy.passkey: always needed in the client role"))
+        }
+    }
+}

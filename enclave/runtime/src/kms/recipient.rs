@@ -1,0 +1,191 @@
+//! The RSA-2048 key that KMS encrypts its answers to.
+//!
+//! Making one takes about 110 ms, so a thread of its own does it, and replaces the key in the
+//! background; a call that has begun keeps the key that its document names. The private half never
+//! leaves this module.
+
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::digest;
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+use aws_lc_rs::rsa::{KeySize, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, PrivateDecryptingKey};
+use strongroom_proto::secret::Secret;
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+use super::KmsError;
+use crate::log::Log;
+
+/// Time after which the key is replaced.
+pub const RECIPIENT_KEY_AGE_MAX: Duration = Duration::from_hours(1);
+
+/// Time before another try where making a key failed.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Longest plaintext of OAEP with RSA-2048; the buffer that it is decrypted into.
+const PLAINTEXT_BYTES_MAX: usize = 256;
+
+/// A key pair that KMS answers are for.
+pub struct RecipientKey {
+    private: OaepPrivateDecryptingKey,
+    spki: Vec<u8>,
+    id: [u8; digest::SHA256_OUTPUT_LEN],
+}
+
+impl RecipientKey {
+    /// Makes a fresh key. Takes 40 to 250 ms.
+    ///
+    /// # Errors
+    /// [`KmsError::Unavailable`] where the library fails.
+    pub fn generate() -> Result<Self, KmsError> {
+        Self::new(PrivateDecryptingKey::generate(KeySize::Rsa2048).ok())
+    }
+
+    /// Reads a PKCS#8 key, for published vectors.
+    ///
+    /// # Errors
+    /// [`KmsError::Unavailable`] where it is not an RSA-2048 key.
+    pub fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, KmsError> {
+        let key = PrivateDecryptingKey::from_pkcs8(pkcs8).ok();
+        Self::new(key.filter(|key| key.key_size_bits() == 2048))
+    }
+
+    /// The public key as SPKI DER (RFC 5280), 294 bytes: what an attestation document carries for KMS.
+    #[must_use]
+    pub fn spki(&self) -> &[u8] {
+        &self.spki
+    }
+
+    /// SHA-256 of [`Self::spki`]: how an answer names its recipient.
+    #[must_use]
+    pub fn id(&self) -> &[u8] {
+        &self.id
+    }
+
+    /// RSAES-OAEP with SHA-256. Nothing where it does not open, for whatever reason.
+    pub(super) fn decrypt(&self, ciphertext: &[u8]) -> Option<Secret> {
+        let mut buffer = Zeroizing::new([0; PLAINTEXT_BYTES_MAX]);
+        let plaintext = self.private.decrypt(&OAEP_SHA256_MGF1SHA256, ciphertext, buffer.as_mut(), None).ok()?;
+        Some(Secret::take(plaintext))
+    }
+
+    fn new(key: Option<PrivateDecryptingKey>) -> Result<Self, KmsError> {
+        let failed = KmsError::Unavailable("no recipient key");
+        let key = key.ok_or_else(|| failed.clone())?;
+        let spki: PublicKeyX509Der<'_> = key.public_key().as_der().map_err(|_| failed.clone())?;
+        let spki = spki.as_ref().to_vec();
+        let mut id = [0; digest::SHA256_OUTPUT_LEN];
+        id.copy_from_slice(digest::digest(&digest::SHA256, &spki).as_ref());
+        Ok(Self { private: OaepPrivateDecryptingKey::new(key).map_err(|_| failed)?, spki, id })
+    }
+}
+
+impl std::fmt::Debug for RecipientKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RecipientKey([redacted])")
+    }
+}
+
+/// The thread that makes keys, and the newest one.
+#[derive(Clone, Debug)]
+pub struct Recipients {
+    start: mpsc::Sender<()>,
+    newest: watch::Receiver<Option<Arc<RecipientKey>>>,
+}
+
+impl Recipients {
+    /// Starts the thread. It makes nothing before [`Self::begin`].
+    ///
+    /// # Errors
+    /// Where no thread can be started.
+    pub fn spawn(log: Log) -> std::io::Result<Self> {
+        let (start, started) = mpsc::channel();
+        let (publish, newest) = watch::channel(None);
+        thread::Builder::new().name("recipient".into()).spawn(move || run(&started, &publish, &log))?;
+        Ok(Self { start, newest })
+    }
+
+    /// Lets the thread make its first key. Later calls change nothing.
+    pub fn begin(&self) {
+        if self.newest.borrow().is_none() {
+            // The thread lives as long as a receiver of its keys does, so the send only fails where nobody is left to care.
+            let _ = self.start.send(());
+        }
+    }
+
+    /// The newest key, waited for where the first one is still being made.
+    ///
+    /// # Errors
+    /// [`KmsError::Unavailable`] where the thread has ended.
+    pub async fn newest(&self) -> Result<Arc<RecipientKey>, KmsError> {
+        self.begin();
+        let mut newest = self.newest.clone();
+        let key = newest.wait_for(Option::is_some).await.map_err(|_| KmsError::Unavailable("no recipient key"))?;
+        key.clone().ok_or(KmsError::Unavailable("no recipient key"))
+    }
+}
+
+/// The thread: waits for the first word, then makes a key each hour until nobody holds a handle.
+fn run(started: &mpsc::Receiver<()>, publish: &watch::Sender<Option<Arc<RecipientKey>>>, log: &Log) {
+    if started.recv().is_err() {
+        return;
+    }
+    loop {
+        let pause = match RecipientKey::generate() {
+            Ok(key) => {
+                publish.send_replace(Some(Arc::new(key)));
+                RECIPIENT_KEY_AGE_MAX
+            }
+            Err(error) => {
+                log.note(format_args!("recipient key: {error}"));
+                RETRY_INTERVAL
+            }
+        };
+        if is_abandoned(started, pause) {
+            return;
+        }
+    }
+}
+
+/// Sleeps for `pause`; true as soon as no handle is left. Further words to begin are passed over.
+fn is_abandoned(started: &mpsc::Receiver<()>, pause: Duration) -> bool {
+    let until = Instant::now() + pause;
+    loop {
+        match started.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(()) => {}
+            Err(mpsc::RecvTimeoutError::Timeout) => return false,
+            Err(mpsc::RecvTimeoutError::Disconnected) => return true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_public_key_has_the_length_that_kms_takes_and_its_hash_is_the_id() {
+        let key = RecipientKey::generate().unwrap();
+        assert_eq!(key.spki().len(), 294);
+        assert_eq!(key.id(), digest::digest(&digest::SHA256, key.spki()).as_ref());
+        assert_eq!(format!("{key:?}"), "RecipientKey([redacted])");
+        assert!(key.decrypt(&[7; 256]).is_none());
+        assert!(key.decrypt(&[]).is_none());
+        assert!(RecipientKey::from_pkcs8(&[]).is_err());
+    }
+
+    #[tokio::test]
+    async fn the_thread_makes_nothing_before_it_is_told_and_ends_with_its_last_handle() {
+        let recipients = Recipients::spawn(Log::to(|_| {})).unwrap();
+        assert!(recipients.newest.borrow().is_none());
+        let key = recipients.newest().await.unwrap();
+        recipients.begin();
+        assert_eq!(recipients.newest().await.unwrap().id(), key.id());
+        let mut newest = recipients.newest.clone();
+        newest.borrow_and_update();
+        drop(recipients);
+        assert!(newest.changed().await.is_err(), "the thread ended");
+    }
+}

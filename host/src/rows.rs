@@ -1,0 +1,119 @@
+//! What the host keeps in its rows, as protobuf. Ciphertext, public values and the host's own notes; never a secret.
+
+use prost::Message;
+use strongroom_proto::enclave::v1::SealedRecord;
+use strongroom_proto::v1::{Pair, SignedReceipt};
+
+use crate::error::Error;
+
+/// A tenant.
+#[derive(Clone, PartialEq, Message)]
+pub struct TenantRow {
+    /// Ed25519 public key, 32 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub root_key: Vec<u8>,
+    /// Ed25519 public key, 32 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub standby_key: Vec<u8>,
+    /// For the operator's lists.
+    #[prost(string, tag = "3")]
+    pub display_name: String,
+    /// By the host's clock.
+    #[prost(uint64, tag = "4")]
+    pub created_ms: u64,
+}
+
+/// An API key; its row's key is its SHA-256.
+#[derive(Clone, PartialEq, Message)]
+pub struct ApiKeyRow {
+    /// Whose it is, 32 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub tenant: Vec<u8>,
+    /// What the operator calls it.
+    #[prost(string, tag = "2")]
+    pub label: String,
+    /// By the host's clock.
+    #[prost(uint64, tag = "3")]
+    pub created_ms: u64,
+    /// When it was revoked; 0 while it is valid.
+    #[prost(uint64, tag = "4")]
+    pub revoked_ms: u64,
+}
+
+/// A wrapped KEK.
+#[derive(Clone, PartialEq, Message)]
+pub struct KekRow {
+    /// KMS CiphertextBlob, at most 6,144 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub wrapped: Vec<u8>,
+    /// By the host's clock.
+    #[prost(uint64, tag = "2")]
+    pub created_ms: u64,
+}
+
+/// A wallet. Every creation of a record replaces it, so that two creations cannot both take the last place.
+#[derive(Clone, PartialEq, Message)]
+pub struct WalletRow {
+    /// By the host's clock.
+    #[prost(uint64, tag = "1")]
+    pub created_ms: u64,
+    /// Backups made so far.
+    #[prost(uint32, tag = "2")]
+    pub backups: u32,
+}
+
+/// A backup.
+#[derive(Clone, PartialEq, Message)]
+pub struct BackupRow {
+    /// 32 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub record_id: Vec<u8>,
+    /// As in the creation intent.
+    #[prost(string, tag = "2")]
+    pub method: String,
+    /// A SecretKind.
+    #[prost(int32, tag = "3")]
+    pub secret: i32,
+    /// As in the creation intent.
+    #[prost(message, repeated, tag = "4")]
+    pub pairs: Vec<Pair>,
+    /// Roles that the creation intent named.
+    #[prost(int32, repeated, tag = "5")]
+    pub roles: Vec<i32>,
+    /// By the host's clock.
+    #[prost(uint64, tag = "6")]
+    pub created_ms: u64,
+}
+
+/// A sealed record with the receipt of its newest act; both always move together.
+#[derive(Clone, PartialEq, Message)]
+pub struct RecordRow {
+    /// As the enclave gave it.
+    #[prost(message, optional, tag = "1")]
+    pub record: Option<SealedRecord>,
+    /// Of the newest act.
+    #[prost(message, optional, tag = "2")]
+    pub receipt: Option<SignedReceipt>,
+}
+
+/// A stored reply.
+#[derive(Clone, PartialEq, Message)]
+pub struct ReplyRow {
+    /// SHA-256 over the rpc's name, 0x00 and the encoded request.
+    #[prost(bytes = "vec", tag = "1")]
+    pub request_sha256: Vec<u8>,
+    /// The encoded response.
+    #[prost(bytes = "vec", tag = "2")]
+    pub response: Vec<u8>,
+    /// By the host's clock.
+    #[prost(uint64, tag = "3")]
+    pub created_ms: u64,
+}
+
+/// Reads a row.
+///
+/// # Errors
+/// INTERNAL_ERROR where the store holds something else.
+pub fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, Error> {
+    M::decode(bytes).map_err(|_| Error::Internal("a row of the store does not decode"))
+}

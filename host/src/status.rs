@@ -1,0 +1,199 @@
+//! Errors become gRPC status here, and nowhere else.
+//!
+//! Each status carries `google.rpc.ErrorInfo` {reason, domain, metadata} and, where trying again helps, `google.rpc.RetryInfo`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use strongroom_proto::v1::Reason;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::error::Error;
+
+/// `ErrorInfo.domain` of every status.
+pub const DOMAIN: &str = "strongroom";
+/// Longest message of a status in bytes.
+pub const DETAIL_BYTES_MAX: usize = 512;
+/// Longest wait that a status recommends, whatever an enclave asks for.
+pub const RETRY_MS_MAX: u32 = 60_000;
+
+/// The gRPC code of a reason.
+#[must_use]
+pub fn code(reason: Reason) -> Code {
+    match reason {
+        Reason::AuthFailed => Code::Unauthenticated,
+        Reason::ProofRejected
+        | Reason::OriginNotAllowed
+        | Reason::UserNotVerified
+        | Reason::PolicyDenied
+        | Reason::MethodNotAllowed => Code::PermissionDenied,
+        Reason::StateInvalid
+        | Reason::IntentExpired
+        | Reason::RecipientNotAllowed
+        | Reason::RecordStale
+        | Reason::StatementStale
+        | Reason::EpochNotInStatement
+        | Reason::RequestIdReused => Code::FailedPrecondition,
+        Reason::BadRequest | Reason::CiphertextHashMismatch | Reason::PrfResultPresent => Code::InvalidArgument,
+        Reason::NotFound | Reason::NoValidBackup => Code::NotFound,
+        Reason::AlreadyExists => Code::AlreadyExists,
+        Reason::OperationInProgress | Reason::VersionConflict => Code::Aborted,
+        Reason::RateLimited | Reason::ShareTooLarge | Reason::Overloaded => Code::ResourceExhausted,
+        Reason::EnclaveUnavailable | Reason::KmsUnavailable | Reason::KmsThrottled | Reason::StoreUnavailable => {
+            Code::Unavailable
+        }
+        Reason::DecryptFailed => Code::DataLoss,
+        Reason::InternalError | Reason::Unspecified => Code::Internal,
+    }
+}
+
+/// The reason as `ErrorInfo.reason` carries it.
+#[must_use]
+pub fn reason_name(reason: Reason) -> &'static str {
+    let name = reason.as_str_name();
+    name.strip_prefix("REASON_").unwrap_or(name)
+}
+
+/// The status of an error.
+#[must_use]
+pub fn status(error: &Error) -> Status {
+    let reason = match error.reason() {
+        Reason::Unspecified => Reason::InternalError,
+        reason => reason,
+    };
+    let mut details = ErrorDetails::with_error_info(reason_name(reason), DOMAIN, metadata(error));
+    if let Some(after) = retry_after(reason, error) {
+        details.set_retry_info(Some(after));
+    }
+    Status::with_error_details(code(reason), message(error), details)
+}
+
+/// The error's text, cut at a character; a fault of the host's own says nothing of its inside.
+fn message(error: &Error) -> String {
+    match error {
+        Error::Config { .. } | Error::Io { .. } | Error::Serve(_) | Error::Internal(_) => "internal error".to_owned(),
+        Error::StoreUnavailable(_) => "the store is unavailable".to_owned(),
+        other => {
+            let mut text = other.to_string();
+            text.truncate(text.floor_char_boundary(DETAIL_BYTES_MAX));
+            text
+        }
+    }
+}
+
+fn metadata(error: &Error) -> HashMap<String, String> {
+    let pairs: Vec<(&str, String)> = match error {
+        Error::BadRequest { field, limit } => vec![("field", (*field).to_owned()), ("limit", limit.clone())],
+        Error::ShareTooLarge { field, max } => vec![("field", (*field).to_owned()), ("limit", max.to_string())],
+        Error::StatementStale { given, stored } => vec![("given", given.to_string()), ("stored", stored.to_string())],
+        Error::NotFound(what) | Error::AlreadyExists(what) => vec![("what", (*what).to_owned())],
+        Error::Conflict(kind) => vec![("what", kind.to_string())],
+        _ => Vec::new(),
+    };
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+fn retry_after(reason: Reason, error: &Error) -> Option<Duration> {
+    let ms = match error {
+        Error::Enclave { retry_after_ms, .. } if *retry_after_ms > 0 => *retry_after_ms,
+        _ => match reason {
+            Reason::OperationInProgress | Reason::VersionConflict => 50,
+            Reason::Overloaded => 200,
+            Reason::RateLimited
+            | Reason::EnclaveUnavailable
+            | Reason::KmsUnavailable
+            | Reason::KmsThrottled
+            | Reason::StoreUnavailable => 1_000,
+            _ => return None,
+        },
+    };
+    Some(Duration::from_millis(ms.min(RETRY_MS_MAX).into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::Kind;
+
+    fn check(error: &Error, code: Code, reason: &str, retry_ms: Option<u64>) -> ErrorDetails {
+        let status = status(error);
+        let details = status.get_error_details();
+        let info = details.error_info().unwrap();
+        assert_eq!((status.code(), info.reason.as_str(), info.domain.as_str()), (code, reason, DOMAIN), "{error:?}");
+        let retry = details.retry_info().and_then(|info| info.retry_delay);
+        assert_eq!(retry, retry_ms.map(Duration::from_millis), "{error:?}");
+        details
+    }
+
+    fn enclave(reason: Reason, retry_after_ms: u32) -> Error {
+        Error::Enclave { reason, detail: "intent.wallet: malformed".to_owned(), retry_after_ms }
+    }
+
+    #[test]
+    fn every_reason_has_the_code_of_the_table() {
+        let table: &[(Code, &[&str])] = &[
+            (Code::Unauthenticated, &["AUTH_FAILED"]),
+            (
+                Code::PermissionDenied,
+                &["PROOF_REJECTED", "ORIGIN_NOT_ALLOWED", "USER_NOT_VERIFIED", "METHOD_NOT_ALLOWED", "POLICY_DENIED"],
+            ),
+            (
+                Code::FailedPrecondition,
+                &[
+                    "STATE_INVALID",
+                    "INTENT_EXPIRED",
+                    "RECIPIENT_NOT_ALLOWED",
+                    "RECORD_STALE",
+                    "STATEMENT_STALE",
+                    "EPOCH_NOT_IN_STATEMENT",
+                    "REQUEST_ID_REUSED",
+                ],
+            ),
+            (Code::InvalidArgument, &["BAD_REQUEST", "CIPHERTEXT_HASH_MISMATCH", "PRF_RESULT_PRESENT"]),
+            (Code::NotFound, &["NOT_FOUND", "NO_VALID_BACKUP"]),
+            (Code::AlreadyExists, &["ALREADY_EXISTS"]),
+            (Code::Aborted, &["OPERATION_IN_PROGRESS", "VERSION_CONFLICT"]),
+            (Code::ResourceExhausted, &["RATE_LIMITED", "SHARE_TOO_LARGE", "OVERLOADED"]),
+            (
+                Code::Unavailable,
+                &["ENCLAVE_UNAVAILABLE", "KMS_UNAVAILABLE", "KMS_THROTTLED", "STORE_UNAVAILABLE"],
+            ),
+            (Code::DataLoss, &["DECRYPT_FAILED"]),
+            (Code::Internal, &["INTERNAL_ERROR"]),
+        ];
+        let mut listed = 0;
+        for (expect, names) in table {
+            for name in *names {
+                let reason = Reason::from_str_name(&format!("REASON_{name}")).unwrap();
+                check(&enclave(reason, 7), *expect, name, Some(7));
+                listed += 1;
+            }
+        }
+        let known = (1..1_000).filter(|n| Reason::try_from(*n).is_ok()).count();
+        assert_eq!(listed, known, "each reason of error.proto stands in the table");
+        check(&enclave(Reason::Unspecified, 0), Code::Internal, "INTERNAL_ERROR", None);
+    }
+
+    #[test]
+    fn errors_of_the_host_carry_their_reason_field_and_retry() {
+        check(&Error::Auth, Code::Unauthenticated, "AUTH_FAILED", None);
+        check(&Error::Conflict(Kind::Record), Code::Aborted, "VERSION_CONFLICT", Some(50));
+        check(&Error::Overloaded("tenant"), Code::ResourceExhausted, "OVERLOADED", Some(200));
+        check(&Error::StoreUnavailable("disk".to_owned()), Code::Unavailable, "STORE_UNAVAILABLE", Some(1_000));
+        check(&enclave(Reason::KmsThrottled, 0), Code::Unavailable, "KMS_THROTTLED", Some(1_000));
+        check(&enclave(Reason::KmsThrottled, u32::MAX), Code::Unavailable, "KMS_THROTTLED", Some(60_000));
+        check(&Error::NotFound("wallet"), Code::NotFound, "NOT_FOUND", None);
+        let details = check(&Error::bad("act.intent", "at most 4096 bytes"), Code::InvalidArgument, "BAD_REQUEST", None);
+        assert_eq!(details.error_info().unwrap().metadata["field"], "act.intent");
+    }
+
+    #[test]
+    fn a_message_is_cut_and_a_fault_says_nothing_of_its_inside() {
+        let detail = "\u{e9}".repeat(DETAIL_BYTES_MAX);
+        let long = Error::Enclave { reason: Reason::BadRequest, detail, retry_after_ms: 0 };
+        assert_eq!(status(&long).message().len(), DETAIL_BYTES_MAX);
+        assert_eq!(status(&Error::Internal("row 7 is broken")).message(), "internal error");
+        assert!(!status(&Error::StoreUnavailable("/var/lib/x".to_owned())).message().contains("/var"));
+    }
+}

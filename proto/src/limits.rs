@@ -1,0 +1,70 @@
+//! Limits that both sides of the wire keep. Each is refused one past its value.
+
+/// Longest secret in bytes: 256 KiB.
+pub const SHARE_BYTES_MAX: usize = 256 * 1024;
+/// Most pairs in one backup.
+pub const PAIRS_MAX: usize = 4;
+/// Longest HPKE message in bytes: every pair's share, its framing and the encapsulated key.
+pub const MESSAGE_BYTES_MAX: usize = PAIRS_MAX * (SHARE_BYTES_MAX + 128) + 2048;
+/// Longest frame payload in bytes: one HPKE message or its sealed shares, with record, statement and consents.
+pub const FRAME_BYTES_MAX: usize = MESSAGE_BYTES_MAX + 512 * 1024;
+/// Longest encoded intent in bytes.
+pub const INTENT_BYTES_MAX: usize = 4 * 1024;
+/// Farthest that an intent's `not_after_ms` may lie ahead of the enclave's time: 15 minutes.
+pub const INTENT_AHEAD_MS_MAX: u64 = 15 * 60 * 1000;
+/// Longest encoded statement in bytes.
+pub const STATEMENT_BYTES_MAX: usize = 32 * 1024;
+/// Longest life of an operational key: 90 days.
+pub const OPERATIONAL_KEY_MS_MAX: u64 = 90 * 24 * 3600 * 1000;
+/// Most operational keys in a statement.
+pub const OPERATIONAL_KEYS_MAX: usize = 16;
+/// Most images in a statement.
+pub const IMAGES_MAX: usize = 8;
+/// Most accepted PCR16 values of a role.
+pub const PCR16_MAX: usize = 8;
+/// Most epochs of a role.
+pub const EPOCHS_MAX: usize = 64;
+/// Most MPC recipients in a statement.
+pub const MPC_RECIPIENTS_MAX: usize = 16;
+/// Most origins, and most top origins, in a statement.
+pub const ORIGINS_MAX: usize = 16;
+/// Longest origin and longest relying party id in bytes.
+pub const ORIGIN_BYTES_MAX: usize = 253;
+/// Longest encoded manifest in bytes.
+pub const MANIFEST_BYTES_MAX: usize = 8 * 1024;
+/// Longest id of a wallet, backup, pair or request in bytes.
+pub const ID_BYTES_MAX: usize = 64;
+/// Longest method name in bytes.
+pub const METHOD_BYTES_MAX: usize = 32;
+/// Longest label of a credential in bytes.
+pub const LABEL_BYTES_MAX: usize = 64;
+/// Longest WebAuthn credential id in bytes.
+pub const CREDENTIAL_ID_BYTES_MAX: usize = 1023;
+/// Longest `COSE_Key` in bytes.
+pub const CREDENTIAL_KEY_BYTES_MAX: usize = 1024;
+/// Longest authenticator data of an assertion in bytes.
+pub const AUTHENTICATOR_DATA_BYTES_MAX: usize = 1024;
+/// Longest client data of an assertion in bytes.
+pub const CLIENT_DATA_BYTES_MAX: usize = 4 * 1024;
+/// Longest signature of an assertion in bytes: RSA with 4,096 bits.
+pub const ASSERTION_SIGNATURE_BYTES_MAX: usize = 512;
+/// Longest JSON of client extension results in bytes.
+pub const EXTENSION_RESULTS_BYTES_MAX: usize = 1024;
+/// Most assertions in an act.
+pub const ASSERTIONS_MAX: usize = 2;
+/// Most credentials in a record.
+pub const CREDENTIALS_MAX: usize = 16;
+/// Most records of a wallet in one view.
+pub const RECORDS_MAX: usize = 16;
+/// Longest wrapped KEK in bytes, as KMS answers it.
+pub const WRAPPED_KEK_BYTES_MAX: usize = 6144;
+/// Longest verifier's nonce in an attestation document in bytes.
+pub const ATTESTATION_NONCE_BYTES_MAX: usize = 64;
+/// Longest delay of a policy: 30 days.
+pub const DELAY_SECONDS_MAX: u32 = 30 * 24 * 3600;
+/// HPKE X-Wing public key in bytes.
+pub const CHANNEL_KEY_BYTES: usize = 1216;
+/// HPKE X-Wing encapsulated key in bytes.
+pub const ENCAPSULATED_KEY_BYTES: usize = 1120;
+/// RFC 9180 id of the KEM X-Wing.
+pub const KEM_XWING: u16 = 0x647a;

@@ -1,0 +1,8 @@
+//! The verifier against genuine documents of AWS, whole and broken.
+
+#[path = "documents/parts.rs"]
+mod parts;
+#[path = "documents/refusals.rs"]
+mod refusals;
+#[path = "documents/vectors.rs"]
+mod vectors;

@@ -1,0 +1,88 @@
+//! Files: bounded reads, and writes that never overwrite and that only their owner may read.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+
+/// Reads a file of at most `max` bytes.
+///
+/// # Errors
+/// [`Error::File`] names the path, and the limit where it is longer.
+pub fn read(path: &Path, max: usize) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let failed = |problem: String| Error::File { path: path.to_owned(), problem };
+    let file = File::open(path).map_err(|error| failed(error.to_string()))?;
+    let metadata = file.metadata().map_err(|error| failed(error.to_string()))?;
+    if metadata.is_dir() {
+        return Err(failed("is a folder, not a file".to_owned()));
+    }
+    if metadata.len() > max as u64 {
+        return Err(failed(format!("has {} bytes; at most {max} are allowed", metadata.len())));
+    }
+    // Room for one byte more than allowed: the buffer never moves, so that no copy of a secret stays behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(max + 1));
+    file.take(max as u64 + 1).read_to_end(&mut bytes).map_err(|error| failed(error.to_string()))?;
+    if bytes.len() > max { Err(failed(format!("has more than {max} bytes"))) } else { Ok(bytes) }
+}
+
+/// Writes a new file that only its owner may read (mode 0600), and waits until it is on the disk.
+///
+/// # Errors
+/// [`Error::Exists`] where the path is taken, [`Error::File`] otherwise.
+pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => Error::Exists(path.to_owned()),
+        _ => Error::File { path: path.to_owned(), problem: error.to_string() },
+    })?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    written.map_err(|error| {
+        // A file cut short would pass for the whole one.
+        let _ = std::fs::remove_file(path);
+        Error::File { path: path.to_owned(), problem: error.to_string() }
+    })
+}
+
+/// Puts `bytes` in place of the file at `path` in one step: whoever reads sees the old file or the new one.
+///
+/// # Errors
+/// [`Error::File`].
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let next = path.with_extension("next");
+    if next.exists() {
+        std::fs::remove_file(&next)
+            .map_err(|error| Error::File { path: next.clone(), problem: error.to_string() })?;
+    }
+    write_new(&next, bytes)?;
+    std::fs::rename(&next, path).map_err(|error| Error::File { path: path.to_owned(), problem: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_private_whole_and_never_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        assert!(matches!(read(&path, 3), Err(Error::File { .. })));
+        write_new(&path, b"abc").unwrap();
+        assert!(matches!(write_new(&path, b"xyz"), Err(Error::Exists(_))));
+        assert_eq!(&**read(&path, 3).unwrap(), b"abc");
+        assert!(matches!(read(&path, 2), Err(Error::File { problem, .. }) if problem.contains("at most 2")));
+        assert!(matches!(read(dir.path(), 9), Err(Error::File { problem, .. }) if problem.contains("folder")));
+        #[cfg(unix)]
+        {
+            let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        replace(&path, b"new").unwrap();
+        assert_eq!(&**read(&path, 3).unwrap(), b"new");
+    }
+}
