@@ -1,1 +1,37 @@
-fn main() {}
+//! The production enclave: the runtime over `/dev/nsm` and vsock.
+//!
+//! Nothing here is simulated, and nothing here decides: it opens the device, listens on a port, and
+//! hands both to the runtime. The duties of PID 1 and the image that holds this binary come in a later
+//! issue; until then it expects `/dev/nsm` and `/dev/urandom` to be there.
+
+mod arguments;
+mod device;
+mod vsock_transport;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use strongroom_runtime::Options;
+use strongroom_runtime::log::Log;
+
+use crate::arguments::Arguments;
+use crate::device::DeviceNsm;
+use crate::vsock_transport::VsockTransport;
+
+fn main() -> ExitCode {
+    let log = Log::stderr();
+    let failure = match start() {
+        Ok(never) => match never {},
+        Err(failure) => failure,
+    };
+    log.note(format_args!("the enclave ends: {failure}"));
+    ExitCode::FAILURE
+}
+
+/// Runs until something fails; the error is a sentence.
+fn start() -> Result<std::convert::Infallible, String> {
+    let arguments = Arguments::parse(std::env::args().skip(1))?;
+    let nsm = DeviceNsm::open().map_err(|error| error.to_string())?;
+    let transport = VsockTransport::bind(arguments.parent_cid).map_err(|error| format!("vsock: {error}"))?;
+    strongroom_runtime::run(Arc::new(nsm), &Arc::new(transport), &Options::default()).map_err(|error| error.to_string())
+}

@@ -14,10 +14,10 @@ use crate::error::RuntimeError;
 use crate::nsm::{AttestRequest, Nsm};
 
 /// Time between two readings of the NSM's time.
-pub const ANCHOR_INTERVAL: Duration = Duration::from_secs(60);
+pub const ANCHOR_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Age of the newest reading from which on the clock counts as missing.
-pub const ANCHOR_AGE_MAX: Duration = Duration::from_secs(600);
+pub const ANCHOR_AGE_MAX: Duration = Duration::from_mins(10);
 
 /// Entries of a document's payload that are looked at before it is refused.
 const PAYLOAD_ENTRIES_MAX: u64 = 16;
@@ -195,7 +195,9 @@ mod tests {
             println!("skipped: {folder} is absent");
             return;
         };
-        for entry in entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "bin")) {
+        for entry in
+            entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "bin"))
+        {
             let ms = timestamp_ms(&std::fs::read(&entry).unwrap()).unwrap();
             assert!((1_600_000_000_000..1_900_000_000_000).contains(&ms), "{}: {ms}", entry.display());
         }

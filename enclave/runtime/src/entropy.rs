@@ -32,7 +32,10 @@ pub fn mix(nsm: &dyn Nsm, pool: &Path) -> Result<(), RuntimeError> {
     if first == second || is_constant(&first) || is_constant(&second) {
         return Err(RuntimeError::Entropy("the module's answer repeats"));
     }
-    let mut pool = OpenOptions::new().write(true).open(pool).map_err(|_| RuntimeError::Entropy("the kernel's pool does not open"))?;
+    let mut pool = OpenOptions::new()
+        .write(true)
+        .open(pool)
+        .map_err(|_| RuntimeError::Entropy("the kernel's pool does not open"))?;
     for answer in [&first, &second] {
         pool.write_all(answer).map_err(|_| RuntimeError::Entropy("the kernel's pool takes no bytes"))?;
     }
@@ -72,6 +75,10 @@ mod tests {
         check(vec![counting(0, 32), counting(0, 32)], pool.path(), Err("entropy: the module's answer repeats"));
         check(vec![vec![0; 32], counting(0, 32)], pool.path(), Err("entropy: the module's answer repeats"));
         check(vec![counting(0, 32)], pool.path(), Err("NSM: internal error"));
-        check(vec![counting(0, 32), counting(1, 32)], Path::new("/nonexistent/pool"), Err("entropy: the kernel's pool does not open"));
+        check(
+            vec![counting(0, 32), counting(1, 32)],
+            Path::new("/nonexistent/pool"),
+            Err("entropy: the kernel's pool does not open"),
+        );
     }
 }

@@ -4,15 +4,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use aws_lc_rs::digest::{SHA384, digest};
+
+use crate::measure::PCR_BYTES;
 use crate::nsm::{AttestRequest, Nsm, NsmError};
+use crate::transport::Dial;
 
 /// A module with scripted randomness and documents that carry a time and no signature.
 #[derive(Default)]
 pub(crate) struct FakeNsm {
-    random: Mutex<Vec<Vec<u8>>>,
+    pub(crate) random: Mutex<Vec<Vec<u8>>>,
     pub(crate) time_ms: AtomicU64,
     /// Each extension and lock, in order.
     pub(crate) pcr_calls: Mutex<Vec<(&'static str, u16, Vec<u8>)>>,
+    /// What PCR16 held before the enclave began; all zero where empty.
+    pub(crate) pcr16: Vec<u8>,
     /// Calls to extend or lock from this number on fail.
     pub(crate) pcr_calls_max: Option<usize>,
 }
@@ -46,7 +52,8 @@ impl Nsm for FakeNsm {
 
     fn extend_pcr(&self, index: u16, data: &[u8]) -> Result<Vec<u8>, NsmError> {
         self.pcr("extend", index, data)?;
-        Ok(vec![0xee; 48])
+        let before = if self.pcr16.is_empty() { vec![0; PCR_BYTES] } else { self.pcr16.clone() };
+        Ok(digest(&SHA384, &[before.as_slice(), data].concat()).as_ref().to_vec())
     }
 
     fn lock_pcr(&self, index: u16) -> Result<(), NsmError> {
@@ -85,5 +92,16 @@ impl TemporaryFile {
 impl Drop for TemporaryFile {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// A relay that nobody listens at.
+pub(crate) struct NoRelay;
+
+impl Dial for NoRelay {
+    type Stream = tokio::io::DuplexStream;
+
+    async fn connect(&self) -> std::io::Result<Self::Stream> {
+        Err(std::io::ErrorKind::ConnectionRefused.into())
     }
 }

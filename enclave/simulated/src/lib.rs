@@ -8,6 +8,7 @@
 
 mod authority;
 mod certificates;
+mod certified_key;
 pub mod devkms;
 mod document;
 mod error;
@@ -15,9 +16,11 @@ mod measurements;
 mod nsm;
 mod pcrs;
 pub mod private_file;
+mod unix_transport;
 
 pub use authority::Authority;
 pub use document::MapEncoding;
 pub use error::SimulatedError;
 pub use measurements::Measurements;
 pub use nsm::{Clock, SimulatedNsm};
+pub use unix_transport::UnixTransport;

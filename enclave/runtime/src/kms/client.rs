@@ -12,7 +12,9 @@ use aws_sdk_kms::config::retry::RetryConfig;
 use aws_sdk_kms::config::timeout::TimeoutConfig;
 use aws_sdk_kms::config::{BehaviorVersion, IdentityCache, Region, StalledStreamProtectionConfig};
 use aws_sdk_kms::primitives::Blob;
-use aws_sdk_kms::types::{DataKeySpec, KeyEncryptionMechanism, KeyMetadata, KeySpec, KeyState, KeyUsageType, OriginType, RecipientInfo};
+use aws_sdk_kms::types::{
+    DataKeySpec, KeyEncryptionMechanism, KeyMetadata, KeySpec, KeyState, KeyUsageType, OriginType, RecipientInfo,
+};
 use aws_smithy_async::rt::sleep::TokioSleep;
 use strongroom_core::{KekContext, KekReply, KmsCall};
 use strongroom_proto::limits::WRAPPED_KEK_BYTES_MAX;
@@ -25,6 +27,7 @@ use super::envelope::open_envelope;
 use super::failure::sort;
 use super::recipient::{RecipientKey, Recipients};
 use crate::clock::Clock;
+use crate::manifest::Manifest;
 use crate::nsm::{AttestRequest, Nsm};
 use crate::transport::Dial;
 
@@ -49,20 +52,23 @@ pub struct KmsClient {
 }
 
 impl KmsClient {
-    /// A client of the key with this ARN in `region`.
+    /// A client of the manifest's key. `connector` must lead to the manifest's endpoint.
+    #[must_use]
     pub fn new<D: Dial>(
-        region: &str,
-        key_arn: &str,
+        manifest: &Manifest,
         connector: Connector<D>,
         credentials: CredentialStore,
         clock: Clock,
         nsm: Arc<dyn Nsm>,
         recipients: Recipients,
     ) -> Self {
-        let time = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIME_MAX).operation_timeout(CALL_TIME_MAX).build();
+        let time = TimeoutConfig::builder()
+            .operation_attempt_timeout(ATTEMPT_TIME_MAX)
+            .operation_timeout(CALL_TIME_MAX)
+            .build();
         let config = aws_sdk_kms::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
-            .region(Region::new(region.to_owned()))
+            .region(Region::new(manifest.region.clone()))
             .credentials_provider(credentials)
             // The store is the cache; a new push must count at once.
             .identity_cache(IdentityCache::no_cache())
@@ -75,7 +81,7 @@ impl KmsClient {
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS_MAX))
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build();
-        Self { sdk: Client::from_conf(config), key_arn: key_arn.to_owned(), nsm, recipients }
+        Self { sdk: Client::from_conf(config), key_arn: manifest.key_arn.clone(), nsm, recipients }
     }
 
     /// Makes one of the core's calls. An unwrap's answer repeats the wrapped form that it was given.

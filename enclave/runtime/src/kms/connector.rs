@@ -104,16 +104,16 @@ impl<D: Dial> Shared<D> {
     async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
         let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
         let mut request = to_origin_form(request, &self.host)?;
-        if let Some(mut sender) = self.take_idle() {
-            if sender.ready().await.is_ok() {
-                match sender.try_send_request(request).await {
-                    Ok(response) => return self.finish(sender, response).await,
-                    Err(mut error) => match error.take_message() {
-                        // Nothing of it was sent: the idle connection had closed.
-                        Some(unsent) => request = unsent,
-                        None => return Err(ConnectorError::io(error.into_error().into())),
-                    },
-                }
+        if let Some(mut sender) = self.take_idle()
+            && sender.ready().await.is_ok()
+        {
+            match sender.try_send_request(request).await {
+                Ok(response) => return self.finish(sender, response).await,
+                Err(mut error) => match error.take_message() {
+                    // Nothing of it was sent: the idle connection had closed.
+                    Some(unsent) => request = unsent,
+                    None => return Err(ConnectorError::io(error.into_error().into())),
+                },
             }
         }
         let mut sender = match tokio::time::timeout(CONNECT_TIME_MAX, self.open()).await {
@@ -169,7 +169,8 @@ impl<D: Dial> Shared<D> {
 /// The request as HTTP/1.1 sends it to an origin server; refuses any other origin than `https://host`.
 fn to_origin_form(request: http::Request<SdkBody>, host: &str) -> Result<http::Request<SdkBody>, ConnectorError> {
     let uri = request.uri();
-    let is_ours = uri.scheme() == Some(&Scheme::HTTPS) && uri.authority().is_some_and(|authority| authority.as_str() == host);
+    let is_ours =
+        uri.scheme() == Some(&Scheme::HTTPS) && uri.authority().is_some_and(|authority| authority.as_str() == host);
     if !is_ours {
         return Err(ConnectorError::user("another endpoint than the key's".into()));
     }

@@ -94,7 +94,9 @@ impl ProvideCredentials for CredentialStore {
     where
         Self: 'a,
     {
-        future::ProvideCredentials::ready(self.current().ok_or_else(|| CredentialsError::not_loaded("none, or expired")))
+        future::ProvideCredentials::ready(
+            self.current().ok_or_else(|| CredentialsError::not_loaded("none, or expired")),
+        )
     }
 }
 

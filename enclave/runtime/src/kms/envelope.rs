@@ -11,7 +11,8 @@ use zeroize::Zeroizing;
 
 use super::KmsError;
 use super::ber::{
-    CONTEXT_0, CONTEXT_0_CONSTRUCTED, CONTEXT_1_CONSTRUCTED, INTEGER, NULL, OBJECT_IDENTIFIER, OCTET_STRING, Reader, SEQUENCE, SET,
+    CONTEXT_0, CONTEXT_0_CONSTRUCTED, CONTEXT_1_CONSTRUCTED, INTEGER, NULL, OBJECT_IDENTIFIER, OCTET_STRING, Reader,
+    SEQUENCE, SET,
 };
 use super::recipient::RecipientKey;
 
@@ -184,7 +185,8 @@ fn encrypted_content(reader: &mut Reader<'_>) -> Result<([u8; BLOCK_BYTES], Vec<
     let iv = reader.primitive(OCTET_STRING)?;
     let iv = iv.try_into().map_err(|_| KmsError::BadReply("CMS: length of the IV"))?;
     reader.close(&algorithm)?;
-    let content = if reader.peek() == Some(CONTEXT_0) { reader.primitive(CONTEXT_0)?.to_vec() } else { chunks(reader)? };
+    let content =
+        if reader.peek() == Some(CONTEXT_0) { reader.primitive(CONTEXT_0)?.to_vec() } else { chunks(reader)? };
     reader.close(&info)?;
     if content.is_empty() || content.len() > CONTENT_BYTES_MAX || !content.len().is_multiple_of(BLOCK_BYTES) {
         return Err(KmsError::BadReply("CMS: length of the content"));

@@ -24,8 +24,13 @@ const DENIED: &[&str] = &[
 const NOT_UNWRAPPED: &[&str] = &["IncorrectKeyException", "InvalidCiphertextException"];
 
 /// Codes that ask for fewer calls.
-const THROTTLED: &[&str] =
-    &["LimitExceededException", "RequestLimitExceeded", "Throttling", "ThrottlingException", "TooManyRequestsException"];
+const THROTTLED: &[&str] = &[
+    "LimitExceededException",
+    "RequestLimitExceeded",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+];
 
 /// Codes that say that the host's credentials do not serve; new ones may.
 const CREDENTIALS: &[&str] = &[

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::KmsError;
+use crate::guard::guarded;
 use crate::log::Log;
 
 /// Time after which the key is replaced.
@@ -103,7 +104,7 @@ impl Recipients {
     pub fn spawn(log: Log) -> std::io::Result<Self> {
         let (start, started) = mpsc::channel();
         let (publish, newest) = watch::channel(None);
-        thread::Builder::new().name("recipient".into()).spawn(move || run(&started, &publish, &log))?;
+        thread::Builder::new().name("recipient".into()).spawn(move || guarded(|| run(&started, &publish, &log)))?;
         Ok(Self { start, newest })
     }
 

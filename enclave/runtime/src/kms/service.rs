@@ -20,6 +20,7 @@ use super::KmsError;
 use super::client::KmsClient;
 use super::credentials::CredentialStore;
 use crate::error::RuntimeError;
+use crate::guard::{guarded, guarded_task};
 use crate::log::Log;
 
 /// Most calls that wait for the thread. One more is refused.
@@ -112,11 +113,14 @@ fn spawn<C: Calls + Send>(calls: C, credentials: CredentialStore, log: Log) -> R
     let run = move || {
         let calls = Rc::new(calls);
         LocalSet::new().block_on(&runtime, async move {
-            spawn_local(check_key(Rc::clone(&calls), credentials, checked, log));
+            spawn_local(guarded_task(check_key(Rc::clone(&calls), credentials, checked, log)));
             serve(calls, queue).await;
         });
     };
-    thread::Builder::new().name("kms".into()).spawn(run).map_err(|error| RuntimeError::Thread("kms", error))?;
+    thread::Builder::new()
+        .name("kms".into())
+        .spawn(|| guarded(run))
+        .map_err(|error| RuntimeError::Thread("kms", error))?;
     Ok(KmsService { jobs, ready })
 }
 
@@ -159,7 +163,7 @@ async fn serve<C: Calls>(calls: Rc<C>, mut queue: mpsc::Receiver<Job>) {
             in_flight.borrow_mut().insert(call.clone(), Vec::new());
         }
         let (calls, in_flight) = (Rc::clone(&calls), Rc::clone(&in_flight));
-        spawn_local(async move {
+        spawn_local(guarded_task(async move {
             let reply = calls.call(&call).await;
             drop(slot);
             let waiters = in_flight.borrow_mut().remove(&call).unwrap_or_default();
@@ -168,7 +172,7 @@ async fn serve<C: Calls>(calls: Rc<C>, mut queue: mpsc::Receiver<Job>) {
                 let _ = waiter.send(copy(&reply));
             }
             let _ = answer.send(reply);
-        });
+        }));
     }
 }
 

@@ -4,7 +4,12 @@ use super::*;
 
 const ARN: &str = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
-fn reply(key_id: Option<&str>, plaintext: Option<&[u8]>, for_recipient: Option<&[u8]>, expect: Result<&[u8], &'static str>) {
+fn reply(
+    key_id: Option<&str>,
+    plaintext: Option<&[u8]>,
+    for_recipient: Option<&[u8]>,
+    expect: Result<&[u8], &'static str>,
+) {
     let (plaintext, for_recipient) = (plaintext.map(Blob::new), for_recipient.map(Blob::new));
     let got = check_reply(ARN, key_id, plaintext.as_ref(), for_recipient.as_ref());
     assert_eq!(got, expect.map_err(KmsError::BadReply));

@@ -49,7 +49,9 @@ fn unwrap(epoch: u64, byte: u8) -> KmsCall {
 
 fn credentials() -> CredentialStore {
     let store = CredentialStore::new(Clock::default());
-    store.set(SetCredentials { access_key_id: "id".into(), secret_access_key: "s".into(), ..SetCredentials::default() }).unwrap();
+    store
+        .set(SetCredentials { access_key_id: "id".into(), secret_access_key: "s".into(), ..SetCredentials::default() })
+        .unwrap();
     store
 }
 
@@ -74,11 +76,10 @@ async fn no_call_is_made_before_the_key_is_checked_and_the_check_waits_for_crede
     let service = spawn(fake.clone(), store.clone(), Log::to(|_| {})).unwrap();
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(fake.0.checks.load(Ordering::SeqCst), 0);
-    assert_eq!(
-        service.call(unwrap(1, 1)).await.unwrap_err(),
-        KmsError::Unavailable("the key was not checked yet")
-    );
-    store.set(SetCredentials { access_key_id: "id".into(), secret_access_key: "s".into(), ..SetCredentials::default() }).unwrap();
+    assert_eq!(service.call(unwrap(1, 1)).await.unwrap_err(), KmsError::Unavailable("the key was not checked yet"));
+    store
+        .set(SetCredentials { access_key_id: "id".into(), secret_access_key: "s".into(), ..SetCredentials::default() })
+        .unwrap();
     until(2, &fake.0.checks).await;
 }
 
@@ -91,7 +92,8 @@ async fn equal_unwraps_share_one_call_and_others_do_not() {
         tokio::spawn(async move { service.call(call).await.map(|reply| reply.kek.expose().to_vec()) })
     };
     let same: Vec<_> = (0..5).map(|_| ask(unwrap(1, 7))).collect();
-    let (epoch, bytes, made, made_too) = (ask(unwrap(2, 7)), ask(unwrap(1, 8)), ask(KmsCall::Generate(context(1))), ask(KmsCall::Generate(context(1))));
+    let (epoch, bytes, made, made_too) =
+        (ask(unwrap(2, 7)), ask(unwrap(1, 8)), ask(KmsCall::Generate(context(1))), ask(KmsCall::Generate(context(1))));
     until(5, &fake.0.calls).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(fake.0.calls.load(Ordering::SeqCst), 5, "one for the five, one for each other");

@@ -1,0 +1,25 @@
+.PHONY: demo up test build vectors lines
+
+demo:
+	cargo build --release --bins
+	target/release/demo
+
+up:
+	cargo build --release --bins
+	target/release/up
+
+test:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo build --workspace --bins
+	cargo test --workspace
+
+soak:
+	cargo build --workspace --bins
+	STRONGROOM_SOAK=1 cargo test -p strongroom-tests -- --nocapture
+
+vectors:
+	cargo run -q -p strongroom-tests --bin vectors -- ../shared/vectors
+
+lines:
+	cargo run -q -p strongroom-tests --bin lines

@@ -1,0 +1,128 @@
+use aws_lc_rs::digest::{SHA384, digest};
+use prost::Message;
+use strongroom_proto::enclave::v1::Health;
+use strongroom_proto::v1::{Development, Role};
+
+use super::*;
+use crate::manifest::tests::good;
+use crate::testing::{FakeNsm, NoRelay, temporary_file};
+
+/// An enclave on this module, past its entropy phase.
+fn enclave(nsm: FakeNsm) -> (Arc<FakeNsm>, Enclave<NoRelay>) {
+    let nsm = Arc::new(nsm);
+    let clock = Clock::default();
+    clock.anchor(nsm.as_ref()).unwrap();
+    let enclave = Enclave::new(nsm.clone(), Arc::new(NoRelay), clock, Log::to(|_| {})).unwrap();
+    enclave.gather_entropy(temporary_file("pool").path());
+    (nsm, enclave)
+}
+
+fn boot(enclave: &Enclave<NoRelay>, manifest: &[u8]) -> Result<Vec<u8>, Refusal> {
+    match enclave.control(Control::Boot(Boot { manifest: manifest.to_vec() }))? {
+        Body::Booted(booted) => Ok(booted.pcr16),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn ask_health(enclave: &Enclave<NoRelay>) -> Health {
+    match enclave.control(Control::GetHealth) {
+        Ok(Body::Health(health)) => health,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn push_credentials(enclave: &Enclave<NoRelay>, id: &str) -> Result<Body, Refusal> {
+    let pushed =
+        SetCredentials { access_key_id: id.into(), secret_access_key: "secret".into(), ..SetCredentials::default() };
+    enclave.control(Control::SetCredentials(pushed))
+}
+
+fn check_refusal(got: Result<Vec<u8>, Refusal>, reason: Reason, detail: &str) {
+    let refusal = got.unwrap_err();
+    assert_eq!((refusal.reason, refusal.detail.as_str()), (reason, detail));
+}
+
+#[test]
+fn the_manifest_is_measured_once_and_every_pcr_from_16_is_locked() {
+    let (nsm, enclave) = enclave(FakeNsm::ready());
+    let manifest = good().encode_to_vec();
+    let pcr16 = boot(&enclave, &manifest).unwrap();
+    let hash = digest(&SHA384, &manifest);
+    assert_eq!(pcr16, digest(&SHA384, &[&[0; 48], hash.as_ref()].concat()).as_ref());
+    let calls = nsm.pcr_calls.lock().unwrap().clone();
+    assert_eq!(calls[0], ("extend", 16, hash.as_ref().to_vec()));
+    let locks: Vec<_> = calls[1..].iter().map(|(call, index, _)| (*call, *index)).collect();
+    assert_eq!(locks, (16..32).map(|index| ("lock", index)).collect::<Vec<_>>());
+
+    assert_eq!(boot(&enclave, &manifest).unwrap(), pcr16, "the same bytes again");
+    let mut other = good();
+    other.release += 1;
+    check_refusal(
+        boot(&enclave, &other.encode_to_vec()),
+        Reason::StateInvalid,
+        "manifest: already booted with another one",
+    );
+    check_refusal(boot(&enclave, &[]), Reason::StateInvalid, "manifest: already booted with another one");
+    assert_eq!(nsm.pcr_calls.lock().unwrap().len(), 17, "nothing more was measured");
+}
+
+#[test]
+fn a_refused_manifest_measures_nothing_and_another_may_follow() {
+    let (nsm, enclave) = enclave(FakeNsm::ready());
+    let mut custodian = good();
+    custodian.role = Role::Custodian.into();
+    let mut no_root = good();
+    no_root.development = Some(Development { kms_root_der: b"no certificate".to_vec() });
+    for (manifest, detail) in [
+        (custodian.encode_to_vec(), "manifest: role: this release serves the client role only"),
+        (no_root.encode_to_vec(), "TLS: the development root does not parse"),
+        (vec![0xff; 10], "manifest: malformed protobuf"),
+    ] {
+        check_refusal(boot(&enclave, &manifest), Reason::BadRequest, detail);
+    }
+    assert!(nsm.pcr_calls.lock().unwrap().is_empty());
+    assert!(boot(&enclave, &good().encode_to_vec()).is_ok());
+}
+
+#[test]
+fn an_enclave_whose_pcrs_are_spent_takes_no_manifest() {
+    let manifest = good().encode_to_vec();
+    for calls_max in 0..17 {
+        let (_, enclave) = enclave(FakeNsm { pcr_calls_max: Some(calls_max), ..FakeNsm::ready() });
+        check_refusal(boot(&enclave, &manifest), Reason::EnclaveUnavailable, "NSM: the PCR is locked");
+        check_refusal(boot(&enclave, &manifest), Reason::EnclaveUnavailable, "PCR16 is spent: start another enclave");
+        assert!(enclave.serving().is_err());
+    }
+    let (_, enclave) = enclave(FakeNsm { pcr16: vec![1; 48], ..FakeNsm::ready() });
+    check_refusal(boot(&enclave, &manifest), Reason::EnclaveUnavailable, "manifest: PCR16 was not zero");
+    assert!(ask_health(&enclave).missing.contains(&"manifest".to_owned()));
+    assert!(push_credentials(&enclave, "id").is_err());
+}
+
+#[test]
+fn without_entropy_only_health_is_answered() {
+    let (nsm, enclave) = enclave(FakeNsm::with_random(vec![vec![0; 32]; 2]));
+    assert_eq!(ask_health(&enclave).missing, ["entropy", "manifest", "credentials", "kms"]);
+    let missing = "missing: entropy, manifest, credentials, kms";
+    check_refusal(boot(&enclave, &good().encode_to_vec()), Reason::EnclaveUnavailable, missing);
+    assert_eq!(push_credentials(&enclave, "id").unwrap_err().detail, missing);
+    assert!(nsm.pcr_calls.lock().unwrap().is_empty());
+}
+
+#[test]
+fn health_names_what_is_missing_as_boot_goes_on() {
+    let (nsm, enclave) = enclave(FakeNsm::ready());
+    let health = ask_health(&enclave);
+    assert_eq!(health.missing, ["manifest", "credentials", "kms"]);
+    assert_eq!((health.role(), health.release, health.development), (Role::Unspecified, 0, false));
+    assert!(health.time_ms >= nsm.time_ms.load(Ordering::Relaxed));
+    assert_eq!(push_credentials(&enclave, "").unwrap_err().detail, "access_key_id");
+    push_credentials(&enclave, "id").unwrap();
+    assert_eq!(ask_health(&enclave).missing, ["manifest", "kms"]);
+    let refusal = enclave.serving().map(|_| ()).unwrap_err();
+    assert_eq!((refusal.reason, refusal.detail.as_str()), (Reason::EnclaveUnavailable, "missing: manifest, kms"));
+    boot(&enclave, &good().encode_to_vec()).unwrap();
+    let health = ask_health(&enclave);
+    assert_eq!(health.missing, ["kms"]);
+    assert_eq!((health.role(), health.release, health.development), (Role::Client, 7, false));
+}

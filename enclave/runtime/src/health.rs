@@ -1,0 +1,55 @@
+//! What is missing before the enclave can serve.
+
+use strongroom_proto::enclave::v1::Health;
+use strongroom_proto::v1::Role;
+
+/// What the runtime knows of itself at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one line of the health answer")]
+pub(crate) struct Facts {
+    pub(crate) entropy: bool,
+    pub(crate) manifest: bool,
+    pub(crate) credentials: bool,
+    pub(crate) kms: bool,
+    pub(crate) clock: bool,
+}
+
+impl Facts {
+    /// The names of what is missing, in the order of boot. Empty: ready.
+    pub(crate) fn missing(self) -> Vec<String> {
+        let facts = [
+            (self.entropy, "entropy"),
+            (self.manifest, "manifest"),
+            (self.credentials, "credentials"),
+            (self.kms, "kms"),
+            (self.clock, "clock"),
+        ];
+        facts.into_iter().filter(|(holds, _)| !holds).map(|(_, name)| name.to_owned()).collect()
+    }
+}
+
+/// The health answer. `manifest` is the release and whether the development section is present, once there is one.
+pub(crate) fn health(facts: Facts, manifest: Option<(u64, bool)>, time_ms: Option<u64>) -> Health {
+    let (release, development) = manifest.unwrap_or_default();
+    Health {
+        missing: facts.missing(),
+        role: manifest.map_or(Role::Unspecified, |_| Role::Client).into(),
+        release,
+        development,
+        time_ms: time_ms.unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_missing_thing_has_its_name() {
+        assert_eq!(Facts::default().missing(), ["entropy", "manifest", "credentials", "kms", "clock"]);
+        let ready = Facts { entropy: true, manifest: true, credentials: true, kms: true, clock: true };
+        assert!(ready.missing().is_empty());
+        assert_eq!(Facts { kms: false, ..ready }.missing(), ["kms"]);
+        assert_eq!(Facts { clock: false, ..ready }.missing(), ["clock"]);
+    }
+}

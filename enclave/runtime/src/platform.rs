@@ -1,0 +1,47 @@
+//! The core's outside world: the enclave's clock, randomness, its NSM, and the lock around the caches.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use strongroom_core::{Caches, EnclaveTime, Platform, Unavailable, XWing};
+
+use crate::clock::Clock;
+use crate::nsm::{AttestRequest, Nsm};
+
+/// What one enclave process gives to its core.
+pub struct RuntimePlatform {
+    clock: Clock,
+    nsm: Arc<dyn Nsm>,
+    random: SystemRandom,
+    caches: Mutex<Caches<XWing>>,
+}
+
+impl RuntimePlatform {
+    /// A platform with empty caches. The entropy of `nsm` must have been mixed in before.
+    #[must_use]
+    pub fn new(clock: Clock, nsm: Arc<dyn Nsm>) -> Self {
+        Self { clock, nsm, random: SystemRandom::new(), caches: Mutex::new(Caches::new()) }
+    }
+}
+
+impl Platform for RuntimePlatform {
+    type Kem = XWing;
+
+    fn now(&self) -> Result<EnclaveTime, Unavailable> {
+        self.clock.now_ms().filter(|_| self.clock.is_fresh()).map(EnclaveTime).ok_or(Unavailable("clock"))
+    }
+
+    fn random(&self, out: &mut [u8]) -> Result<(), Unavailable> {
+        self.random.fill(out).map_err(|_| Unavailable("entropy"))
+    }
+
+    fn attest(&self, user_data: &[u8], nonce: Option<&[u8]>) -> Result<Vec<u8>, Unavailable> {
+        let request = AttestRequest { public_key: None, user_data: Some(user_data), nonce };
+        self.nsm.attest(&request).map_err(|_| Unavailable("attestation"))
+    }
+
+    /// A thread that panics ends the process, so no lock is ever left poisoned.
+    fn with_caches<T>(&self, f: impl FnOnce(&mut Caches<XWing>) -> T) -> T {
+        f(&mut self.caches.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

@@ -1,0 +1,73 @@
+//! Backing up: seal, sign, send, check the receipt.
+
+use strongroom_proto::contents::Share;
+use strongroom_proto::v1::{Assertion, CreateBackupRequest, Role};
+
+use super::{Authenticator, BackedUp, Device, act, check_shares, request_id};
+use crate::error::{Error, expect, expect_bytes};
+use crate::intent::{self, Creation};
+use crate::prepare::Prepared;
+use crate::receipt::{self, Sent};
+use crate::seal;
+
+impl Device {
+    /// Backs up a wallet's client shares in the client role.
+    ///
+    /// # Errors
+    /// [`Error::Input`] and [`Error::EpochTooOld`] before the user is asked; [`Error::Refused`], or what the receipt fails, after.
+    pub async fn backup(
+        &self,
+        prepared: &Prepared,
+        creation: &Creation,
+        mut shares: Vec<Share>,
+        authenticator: &mut dyn Authenticator,
+    ) -> Result<BackedUp, Error> {
+        check_shares(&shares)?;
+        let role = prepared.role(Role::Client)?;
+        role.attested.identity.check_sealable(prepared.statement())?;
+        if role.view.records().iter().any(|record| record.backup == creation.backup) {
+            let problem = format!("wallet {} has a backup {} already", prepared.wallet(), creation.backup);
+            return Err(Error::input("backup", problem));
+        }
+        let (intent, record_id) = intent::create_backup(&prepared.base(Role::Client)?, creation)?;
+        shares.sort_by(|a, b| a.pair.cmp(&b.pair));
+        check_pairs(&shares, creation)?;
+        let message = seal::seal_shares(&role.attested.identity, &record_id, &shares)?;
+        let intent = intent::with_client_message(intent, &message)?;
+
+        let rp_id = &prepared.statement().statement().rp_id;
+        let credential = &creation.credential;
+        let assertion = authenticator.assert(rp_id, &intent.hash, &[&credential.id])?;
+        check_credential(&assertion, &credential.id)?;
+
+        let request = CreateBackupRequest {
+            request_id: request_id()?,
+            act: Some(act(&intent, assertion)),
+            credential: Some(credential.clone()),
+            client_message: message,
+        };
+        let response = self.client.create_backup(&request).await?;
+        let signed = receipt::of_role(&response.receipts, Role::Client)?;
+        let sent = Sent {
+            role: Role::Client,
+            intent: &intent,
+            record: None,
+            credential_id: &credential.id,
+            tenant_signature: None,
+            release: None,
+        };
+        let receipt = receipt::verify(signed, prepared.statement(), &sent)?;
+        Ok(BackedUp { receipt, signed: signed.clone() })
+    }
+}
+
+fn check_pairs(shares: &[Share], creation: &Creation) -> Result<(), Error> {
+    let mut pairs: Vec<&str> = creation.pairs.iter().map(|pair| pair.id.as_str()).collect();
+    pairs.sort_unstable();
+    let given: Vec<&str> = shares.iter().map(|share| share.pair.as_str()).collect();
+    expect("backup", "list of shares", given.join(", "), pairs.join(", "))
+}
+
+fn check_credential(assertion: &Assertion, id: &[u8]) -> Result<(), Error> {
+    expect_bytes("assertion", "credential", &assertion.credential_id, id)
+}

@@ -1,0 +1,297 @@
+//! What a tenant does: make its keys, check every role that a statement is to name, build the next statement.
+//!
+//! Signs nothing that it did not check: measurements come from the published release, never from the host.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use strongroom_attestation::{Image, Time};
+use strongroom_proto::id::{ContentHash, TenantId};
+use strongroom_proto::limits::{OPERATIONAL_KEY_MS_MAX, STATEMENT_BYTES_MAX};
+use strongroom_proto::v1::{Epoch, ImageMeasurement, OperationalKey, Role, RoleStatement, SignedStatement, Statement};
+
+use prost::Message;
+
+use crate::attest::{self, AttestedIdentity};
+use crate::client::Client;
+use crate::error::{Error, expect_bytes};
+use crate::keys::{KeyUse, Passphrase, SigningKey};
+use crate::statement::{VerifiedStatement, sort};
+use crate::trust::Trust;
+use crate::{files, random};
+
+/// An operational key counts from 5 minutes before it was signed, since enclaves' clocks may be behind the tenant's.
+const NOT_BEFORE_MARGIN_MS: u64 = 5 * 60 * 1000;
+const TENANT_FILE_BYTES_MAX: usize = 4 * 1024;
+
+/// A tenant's public half.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct TenantKeys {
+    /// Ed25519 public key.
+    pub root_key: [u8; 32],
+    /// Ed25519 public key.
+    pub standby_key: [u8; 32],
+}
+
+impl TenantKeys {
+    /// The tenant's id.
+    #[must_use]
+    pub fn tenant(&self) -> TenantId {
+        TenantId::of(&self.root_key, &self.standby_key)
+    }
+}
+
+/// A tenant's folder: `root.key`, `standby.key`, `operational.key`, `tenant.json` and `statement.pb`.
+#[derive(Clone, Debug)]
+pub struct Folder(PathBuf);
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct TenantFile {
+    version: u32,
+    tenant: String,
+    root_key: String,
+    standby_key: String,
+}
+
+impl Folder {
+    /// The folder at a path.
+    #[must_use]
+    pub fn new(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
+    /// The key file of a use.
+    #[must_use]
+    pub fn key_file(&self, purpose: KeyUse) -> PathBuf {
+        self.0.join(format!("{}.key", purpose.name()))
+    }
+
+    /// The file of the newest statement signed here: an encoded `SignedStatement`.
+    #[must_use]
+    pub fn statement_file(&self) -> PathBuf {
+        self.0.join("statement.pb")
+    }
+
+    fn tenant_file(&self) -> PathBuf {
+        self.0.join("tenant.json")
+    }
+
+    /// Makes root, standby and operational key in a new or empty folder.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] where one of the files is there, [`Error::Input`] for a weak passphrase, [`Error::File`].
+    pub fn init(&self, passphrase: &Passphrase) -> Result<TenantKeys, Error> {
+        passphrase.check_new()?;
+        let uses = [KeyUse::Root, KeyUse::Standby, KeyUse::Operational];
+        let files = uses.map(|purpose| self.key_file(purpose)).into_iter().chain([self.tenant_file()]);
+        if let Some(taken) = files.into_iter().find(|file| file.exists()) {
+            return Err(Error::Exists(taken));
+        }
+        let failed = |error: std::io::Error| Error::File { path: self.0.clone(), problem: error.to_string() };
+        std::fs::create_dir_all(&self.0).map_err(failed)?;
+        let root = SigningKey::generate(KeyUse::Root)?;
+        let standby = SigningKey::generate(KeyUse::Standby)?;
+        root.write_protected(&self.key_file(KeyUse::Root), passphrase)?;
+        standby.write_protected(&self.key_file(KeyUse::Standby), passphrase)?;
+        SigningKey::generate(KeyUse::Operational)?.write_plain(&self.key_file(KeyUse::Operational))?;
+        let keys = TenantKeys { root_key: *root.public_key(), standby_key: *standby.public_key() };
+        let file = TenantFile {
+            version: 1,
+            tenant: keys.tenant().to_string(),
+            root_key: hex::encode(keys.root_key),
+            standby_key: hex::encode(keys.standby_key),
+        };
+        let json = serde_json::to_string_pretty(&file).map_err(|error| Error::malformed("tenant file", error))?;
+        files::write_new(&self.tenant_file(), format!("{json}\n").as_bytes())?;
+        Ok(keys)
+    }
+
+    /// The tenant's public keys.
+    ///
+    /// # Errors
+    /// [`Error::File`] says what is wrong with the file.
+    pub fn tenant_keys(&self) -> Result<TenantKeys, Error> {
+        let path = self.tenant_file();
+        let refuse = |problem: String| Error::File { path: path.clone(), problem };
+        let bytes = files::read(&path, TENANT_FILE_BYTES_MAX)?;
+        let file: TenantFile =
+            serde_json::from_slice(&bytes).map_err(|error| refuse(format!("no tenant file: {error}")))?;
+        let mut keys = TenantKeys { root_key: [0; 32], standby_key: [0; 32] };
+        let read = hex::decode_to_slice(&file.root_key, &mut keys.root_key)
+            .and_then(|()| hex::decode_to_slice(&file.standby_key, &mut keys.standby_key));
+        if file.version != 1 || read.is_err() || keys.tenant().to_string() != file.tenant {
+            return Err(refuse("version, keys or tenant id are not as `strongroom tenant init` writes them".to_owned()));
+        }
+        Ok(keys)
+    }
+
+    /// The newest statement signed here, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::File`], or as [`VerifiedStatement::verify`].
+    pub fn statement(&self, tenant: TenantId) -> Result<Option<VerifiedStatement>, Error> {
+        let path = self.statement_file();
+        if !path.exists() {
+            return Ok(None);
+        }
+        VerifiedStatement::verify(&read_statement(&path)?, tenant).map(Some)
+    }
+
+    /// Keeps a statement as the newest one signed here.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn keep(&self, signed: &SignedStatement) -> Result<(), Error> {
+        files::replace(&self.statement_file(), &signed.encode_to_vec())
+    }
+}
+
+/// Reads a file with an encoded `SignedStatement`. Nothing is verified yet.
+///
+/// # Errors
+/// [`Error::File`].
+pub fn read_statement(path: &Path) -> Result<SignedStatement, Error> {
+    let bytes = files::read(path, STATEMENT_BYTES_MAX + 128)?;
+    strongroom_proto::canonical::decode(&bytes, STATEMENT_BYTES_MAX + 128)
+        .map_err(|error| Error::File { path: path.to_owned(), problem: format!("no statement file: {error}") })
+}
+
+/// The newest statement that the tenant signed: of the folder's and the host's, the one with the higher serial.
+///
+/// # Errors
+/// As [`Folder::statement`], and [`Error::Refused`].
+pub async fn previous(folder: &Folder, client: &Client, tenant: TenantId) -> Result<Option<VerifiedStatement>, Error> {
+    let here = folder.statement(tenant)?;
+    let there = client.get_statement().await?;
+    let there = there.map(|signed| VerifiedStatement::verify(&signed, tenant)).transpose()?;
+    Ok([here, there].into_iter().flatten().max_by_key(VerifiedStatement::serial))
+}
+
+/// Checks every epoch of a role that the previous statement does not list yet, and the newest, each with a fresh nonce.
+///
+/// # Errors
+/// [`Error::Refused`], or as [`attest::by_images`]; [`Error::Mismatch`] for another tenant's identity.
+pub async fn attest_role(
+    client: &Client,
+    tenant: TenantId,
+    role: Role,
+    known: &[Epoch],
+    images: &[Image],
+    trust: &Trust,
+) -> Result<Vec<AttestedIdentity>, Error> {
+    let newest = attest_epoch(client, tenant, role, 0, images, trust).await?;
+    let mut attested = Vec::new();
+    for number in 1..newest.identity.epoch {
+        if !known.iter().any(|epoch| epoch.epoch == number) {
+            attested.push(attest_epoch(client, tenant, role, number, images, trust).await?);
+        }
+    }
+    attested.push(newest);
+    Ok(attested)
+}
+
+async fn attest_epoch(
+    client: &Client,
+    tenant: TenantId,
+    role: Role,
+    epoch: u64,
+    images: &[Image],
+    trust: &Trust,
+) -> Result<AttestedIdentity, Error> {
+    let nonce: [u8; 32] = random::bytes()?;
+    let answer = client.get_attestation(role, epoch, &nonce).await?;
+    let attested = attest::by_images(&answer, images, role, &nonce, trust, crate::device::now())?;
+    expect_bytes("identity", "tenant", attested.identity.tenant, tenant)?;
+    if epoch != 0 {
+        crate::error::expect("identity", "epoch", attested.identity.epoch, epoch)?;
+    }
+    Ok(attested)
+}
+
+/// What the next statement is to say.
+#[derive(Clone, Debug)]
+pub struct Draft<'a> {
+    /// The tenant.
+    pub keys: TenantKeys,
+    /// The newest statement so far.
+    pub previous: Option<&'a Statement>,
+    /// The operational key to list, valid for 90 days from now.
+    pub operational_key: [u8; 32],
+    /// The tenant's time.
+    pub now: Time,
+    /// Images of the published release.
+    pub images: Vec<Image>,
+    /// What was attested, for every role that the statement names.
+    pub attested: Vec<AttestedIdentity>,
+    /// Whether images and manifests of the previous statement stay accepted, as they must while a fleet changes over.
+    pub keep: bool,
+    /// WebAuthn relying party id.
+    pub rp_id: String,
+    /// Origins that assertions may come from.
+    pub origins: Vec<String>,
+    /// Top origins of cross-origin frames.
+    pub top_origins: Vec<String>,
+    /// Recipient hashes of MPC servers.
+    pub mpc_recipients: Vec<[u8; 32]>,
+}
+
+impl Draft<'_> {
+    /// The next statement, sorted and not signed: serial one higher, epochs added to those before, the newest the lowest to seal to.
+    #[must_use]
+    pub fn build(&self) -> Statement {
+        let kept = self.previous.filter(|_| self.keep);
+        let mut images: Vec<_> = self.images.iter().map(measurement).collect();
+        images.extend(kept.into_iter().flat_map(|previous| previous.images.iter().cloned()));
+        let mut statement = Statement {
+            root_key: self.keys.root_key.to_vec(),
+            standby_key: self.keys.standby_key.to_vec(),
+            serial: self.previous.map_or(0, |previous| previous.serial).saturating_add(1),
+            operational_keys: self.operational_keys(),
+            images,
+            client: self.role(Role::Client),
+            custodian: self.role(Role::Custodian),
+            mpc_recipients: self.mpc_recipients.iter().map(|hash| hash.to_vec()).collect(),
+            rp_id: self.rp_id.clone(),
+            origins: self.origins.clone(),
+            top_origins: self.top_origins.clone(),
+        };
+        sort(&mut statement);
+        statement
+    }
+
+    /// This key, and those of the previous statement that have not ended.
+    fn operational_keys(&self) -> Vec<OperationalKey> {
+        let now = self.now.unix_ms();
+        let not_before_ms = now.saturating_sub(NOT_BEFORE_MARGIN_MS);
+        let not_after_ms = not_before_ms.saturating_add(OPERATIONAL_KEY_MS_MAX);
+        let this = OperationalKey { key: self.operational_key.to_vec(), not_before_ms, not_after_ms };
+        let before = self.previous.into_iter().flat_map(|previous| &previous.operational_keys);
+        let others = before.filter(|entry| entry.key != self.operational_key && entry.not_after_ms > now).cloned();
+        others.chain([this]).collect()
+    }
+
+    fn role(&self, role: Role) -> Option<RoleStatement> {
+        let previous = self.previous.and_then(|previous| strongroom_proto::statement::role(previous, role));
+        let attested: Vec<_> =
+            self.attested.iter().map(|attested| &attested.identity).filter(|identity| identity.role == role).collect();
+        let lowest_epoch = attested.iter().map(|identity| identity.epoch).max()?;
+        let mut pcr16: Vec<_> = attested.iter().map(|identity| identity.pcr16.to_vec()).collect();
+        pcr16.extend(previous.filter(|_| self.keep).into_iter().flat_map(|role| role.pcr16.iter().cloned()));
+        let mut epochs: Vec<Epoch> = previous.map(|role| role.epochs.clone()).unwrap_or_default();
+        epochs.extend(attested.iter().map(|identity| Epoch {
+            epoch: identity.epoch,
+            kek_id: identity.kek_id.0.to_vec(),
+            channel_key_hash: ContentHash::of(&identity.channel_key).0.to_vec(),
+            receipt_key: identity.receipt_key.to_vec(),
+        }));
+        Some(RoleStatement { pcr16, epochs, lowest_epoch })
+    }
+}
+
+fn measurement(image: &Image) -> ImageMeasurement {
+    ImageMeasurement { pcr0: image.pcr0.to_vec(), pcr1: image.pcr1.to_vec(), pcr2: image.pcr2.to_vec() }
+}
+
+#[cfg(test)]
+mod tests;

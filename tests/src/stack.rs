@@ -1,0 +1,284 @@
+//! A complete Strongroom on this machine: development KMS, simulated enclave, host, and a tenant, on loopback and unix sockets in one
+//! folder.
+
+pub mod kms_admin;
+pub mod process;
+mod settings;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use strongroom_simulated::{Authority, Measurements};
+
+use crate::frames::Frames;
+use kms_admin::{ACCOUNT, KmsAdmin, REGION};
+use process::{Process, binary};
+
+/// Longest time until the enclave has a manifest, credentials, KMS and the time.
+const SERVING_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// Passphrase of the tenant's root and standby keys in the stack.
+pub const PASSPHRASE: &str = "a passphrase for this stack alone";
+
+/// The relying party of the stack's tenant.
+pub const RP_ID: &str = "wallet.example";
+/// Its origin.
+pub const ORIGIN: &str = "https://wallet.example";
+
+/// A running stack. Dropping it kills every process; the folder goes with whoever made it.
+#[derive(Debug)]
+pub struct Stack {
+    folder: PathBuf,
+    /// The executable that runs as the enclave's image.
+    image: PathBuf,
+    /// ARN of the role's KMS key.
+    pub key_arn: String,
+    processes: Option<Processes>,
+}
+
+#[derive(Debug)]
+struct Processes {
+    kms: Process,
+    kms_address: SocketAddr,
+    enclave: Process,
+    host: Process,
+    api: SocketAddr,
+}
+
+impl Stack {
+    /// Starts everything in `folder` and makes a tenant with an API key and a statement.
+    pub async fn start(folder: &Path) -> Result<Self> {
+        let mut stack = Self::prepare(folder).await?;
+        stack.start_enclave_and_host()?;
+        stack.make_tenant()?;
+        Ok(stack)
+    }
+
+    /// Starts the development KMS, makes the role's key, its manifest and its policy.
+    async fn prepare(folder: &Path) -> Result<Self> {
+        for sub in ["kms", "logs", "run", "tenant"] {
+            fs::create_dir_all(folder.join(sub))?;
+        }
+        let authority = Authority::open(&folder.join("attestation-authority"))?;
+        fs::write(folder.join("attestation-root.der"), authority.root_der())?;
+        let (kms, kms_address) = start_kms(folder)?;
+        let admin = KmsAdmin::new(kms_address, &fs::read(folder.join("kms/ca.der"))?, authority)?;
+        let key_arn = admin.create_key().await?;
+        let mut stack = Self { folder: folder.to_owned(), image: binary("strongroom-simulated")?, key_arn, processes: None };
+        let pcr16 = stack.write_manifest()?;
+        admin.admit(&stack.key_arn, &[(hex::encode(stack.measurements()?.pcr0), pcr16)]).await?;
+        drop(kms);
+        Ok(stack)
+    }
+
+    /// Starts the three processes over what the folder holds.
+    pub fn start_enclave_and_host(&mut self) -> Result<()> {
+        let (kms, kms_address) = start_kms(&self.folder)?;
+        let enclave = start_enclave(&self.folder, &self.image)?;
+        settings::write_host(&self.folder, kms_address)?;
+        let mut command = Command::new(binary("strongroom-host")?);
+        command.arg("--config").arg(self.folder.join("host.toml"));
+        let (host, line) = Process::start(command, &self.log("host"), "strongroom-host ready")?;
+        let api = line.split_whitespace().find_map(|word| word.strip_prefix("api=")).context("no api= in the ready line")?;
+        self.processes = Some(Processes { kms, kms_address, enclave, host, api: api.parse()? });
+        self.wait_until_serving()
+    }
+
+    /// Kills every process as a power failure would.
+    pub fn kill(&mut self) {
+        if let Some(processes) = self.processes.take() {
+            processes.host.kill();
+            processes.enclave.kill();
+            processes.kms.kill();
+        }
+    }
+
+    fn wait_until_serving(&self) -> Result<()> {
+        let started = Instant::now();
+        let mut frames = Frames::connect(&self.enclave_socket())?;
+        loop {
+            let missing = frames.missing()?;
+            if missing.is_empty() {
+                return Ok(());
+            }
+            if started.elapsed() > SERVING_TIME_MAX {
+                bail!("the enclave still lacks {missing:?}; logs are in {}", self.folder.join("logs").display());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Runs the `strongroom` command with the stack's settings; gives its standard output.
+    pub fn strongroom(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.strongroom_command(arguments)?.output()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        if output.status.success() {
+            return Ok(text);
+        }
+        bail!("strongroom {} failed:\n{text}{}", arguments.join(" "), String::from_utf8_lossy(&output.stderr))
+    }
+
+    /// The `strongroom` command with the stack's development root and passphrase.
+    pub fn strongroom_command(&self, arguments: &[&str]) -> Result<Command> {
+        let mut command = Command::new(binary("strongroom")?);
+        command
+            .env("STRONGROOM_PASSPHRASE", PASSPHRASE)
+            .arg("--development-root")
+            .arg(self.folder.join("attestation-root.der"))
+            .args(arguments);
+        Ok(command)
+    }
+
+    /// Arguments that say to every device command which service it talks to.
+    pub fn service_arguments(&self) -> Result<Vec<String>> {
+        let key = self.api_key_file();
+        Ok(["--tenant", &self.tenant()?, "--host", &self.api()?, "--api-key-file", path_text(&key)?].map(str::to_owned).into())
+    }
+
+    /// Address of the gRPC API.
+    pub fn api(&self) -> Result<String> {
+        Ok(format!("http://{}", self.processes()?.api))
+    }
+
+    /// Address of the development KMS.
+    pub fn kms_address(&self) -> Result<SocketAddr> {
+        Ok(self.processes()?.kms_address)
+    }
+
+    /// The enclave's process.
+    pub fn enclave(&self) -> Result<&Process> {
+        Ok(&self.processes()?.enclave)
+    }
+
+    /// The host's process.
+    pub fn host(&self) -> Result<&Process> {
+        Ok(&self.processes()?.host)
+    }
+
+    fn processes(&self) -> Result<&Processes> {
+        self.processes.as_ref().context("the stack is not running")
+    }
+
+    /// The folder of everything.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The enclave's socket.
+    #[must_use]
+    pub fn enclave_socket(&self) -> PathBuf {
+        self.folder.join("run/enclave.sock")
+    }
+
+    /// The operator's socket.
+    #[must_use]
+    pub fn admin_socket(&self) -> PathBuf {
+        self.folder.join("run/admin.sock")
+    }
+
+    /// The file with the tenant's API key.
+    #[must_use]
+    pub fn api_key_file(&self) -> PathBuf {
+        self.folder.join("tenant/api-key")
+    }
+
+    /// The tenant's id, hex.
+    pub fn tenant(&self) -> Result<String> {
+        Ok(fs::read_to_string(self.folder.join("tenant/id"))?)
+    }
+
+    /// What the enclave's executable measures as.
+    pub fn measurements(&self) -> Result<Measurements> {
+        Ok(Measurements::of_file(&self.image)?)
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.folder.join("logs").join(name)
+    }
+
+    /// Writes the manifest and gives the PCR16 that it leads to.
+    fn write_manifest(&self) -> Result<String> {
+        let printed = self.strongroom(&[
+            "operator",
+            "manifest",
+            "--role",
+            "client",
+            "--kms-key-arn",
+            &self.key_arn,
+            "--region",
+            REGION,
+            "--release",
+            "1",
+            "--development-kms-root",
+            path_text(&self.folder.join("kms/ca.der"))?,
+            "--out",
+            path_text(&self.folder.join("client.manifest"))?,
+        ])?;
+        value(&printed, "PCR16")
+    }
+
+    /// What an operator and a tenant do once: keys, registration, the KEK, the statement.
+    fn make_tenant(&self) -> Result<()> {
+        let keys = self.folder.join("tenant/keys");
+        let printed = self.strongroom(&["tenant", "init", "--dir", path_text(&keys)?])?;
+        let (root, standby) = (value(&printed, "root key")?, value(&printed, "standby key")?);
+        let admin = self.admin_socket();
+        let operator = |arguments: &[&str]| {
+            self.strongroom(&[&["operator"], arguments, &["--socket", path_text(&admin)?]].concat())
+        };
+        let printed = operator(&["create-tenant", "--root-key", &root, "--standby-key", &standby, "--name", "Example Wallet"])?;
+        let tenant = value(&printed, "tenant")?;
+        fs::write(self.folder.join("tenant/id"), &tenant)?;
+        let printed = operator(&["create-api-key", "--tenant", &tenant, "--label", "stack"])?;
+        fs::write(self.api_key_file(), value(&printed, "api key")?)?;
+        operator(&["create-kek", "--tenant", &tenant, "--role", "client"])?;
+        let image = self.measurements()?;
+        let image = [image.pcr0, image.pcr1, image.pcr2].map(hex::encode).join(":");
+        let key = self.api_key_file();
+        self.strongroom(&[
+            "tenant", "statement", "--dir", path_text(&keys)?, "--host", &self.api()?, "--api-key-file", path_text(&key)?, "--rp-id", RP_ID,
+            "--origin", ORIGIN, "--image", &image, "--client",
+        ])?;
+        Ok(())
+    }
+}
+
+fn start_kms(folder: &Path) -> Result<(Process, SocketAddr)> {
+    let mut command = Command::new(binary("strongroom-devkms")?);
+    command
+        .args(["--listen", "127.0.0.1:0", "--region", REGION, "--account", ACCOUNT, "--state"])
+        .arg(folder.join("kms"))
+        .arg("--attestation-root")
+        .arg(folder.join("attestation-root.der"));
+    let (process, address) = Process::start(command, &folder.join("logs/kms"), "listening")?;
+    Ok((process, address.parse()?))
+}
+
+/// Starts an enclave from `image`, an executable of the simulated enclave.
+pub fn start_enclave(folder: &Path, image: &Path) -> Result<Process> {
+    let mut command = Command::new(image);
+    command
+        .arg("--listen")
+        .arg(folder.join("run/enclave.sock"))
+        .arg("--relay")
+        .arg(folder.join("run/relay.sock"))
+        .arg("--authority")
+        .arg(folder.join("attestation-authority"));
+    Ok(Process::start(command, &folder.join("logs/enclave"), "listening")?.0)
+}
+
+/// The value of a printed line `name: value`.
+pub fn value(printed: &str, name: &str) -> Result<String> {
+    let found = printed.lines().find_map(|line| line.trim().strip_prefix(name)?.trim_start().strip_prefix(':'));
+    Ok(found.with_context(|| format!("no line {name:?} in:\n{printed}"))?.trim().to_owned())
+}
+
+/// A path as an argument.
+pub fn path_text(path: &Path) -> Result<&str> {
+    path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))
+}

@@ -1,0 +1,113 @@
+//! The key administrator's part: makes the role's KMS key and sets its policy, through the AWS SDK and real TLS.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use aws_sdk_kms::Client;
+use aws_sdk_kms::config::{BehaviorVersion, Credentials, Region};
+use strongroom_runtime::clock::Clock;
+use strongroom_runtime::kms::connector::Connector;
+use strongroom_runtime::kms::tls;
+use strongroom_runtime::transport::Dial;
+use strongroom_simulated::{Authority, Measurements, SimulatedNsm};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, copy_bidirectional, duplex};
+use tokio::net::TcpStream;
+
+/// The region of the stack.
+pub const REGION: &str = "eu-central-1";
+/// Its account.
+pub const ACCOUNT: &str = "111122223333";
+/// Access key id of the key administrator.
+const ADMINISTRATOR: &str = "AKIASTRONGROOMKEYADM";
+/// Access key id that the host hands to the client role's enclave.
+pub const ENCLAVE_ACCESS_KEY: &str = "AKIASTRONGROOMCLIENT";
+
+/// Answers the connector's preface and leads to one address.
+struct Direct(SocketAddr);
+
+impl Dial for Direct {
+    type Stream = DuplexStream;
+
+    async fn connect(&self) -> io::Result<DuplexStream> {
+        let (ours, mut theirs) = duplex(64 * 1024);
+        let mut kms = TcpStream::connect(self.0).await?;
+        tokio::spawn(async move {
+            let length = theirs.read_u8().await?;
+            let mut name = vec![0; usize::from(length)];
+            theirs.read_exact(&mut name).await?;
+            theirs.write_u8(0).await?;
+            copy_bidirectional(&mut theirs, &mut kms).await
+        });
+        Ok(ours)
+    }
+}
+
+/// Whose calls these are.
+pub struct KmsAdmin(Client);
+
+impl KmsAdmin {
+    /// A client of the development KMS at `address`, whose TLS certificate chains to `ca` (DER).
+    pub fn new(address: SocketAddr, ca: &[u8], authority: Authority) -> Result<Self> {
+        let clock = Clock::default();
+        clock.anchor(&SimulatedNsm::new(authority, &Measurements::of_bytes(b"key administrator"))?)?;
+        let tls = tls::client_config(&clock, Some(ca))?;
+        let connector = Connector::new(Arc::new(Direct(address)), tls, &format!("kms.{REGION}.amazonaws.com"))?;
+        let config = aws_sdk_kms::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(REGION))
+            .credentials_provider(Credentials::from_keys(ADMINISTRATOR, "not-checked-yet", None))
+            .time_source(clock)
+            .http_client(connector)
+            .build();
+        Ok(Self(Client::from_conf(config)))
+    }
+
+    /// Makes a symmetric key that only the administrator can use so far; gives its ARN.
+    pub async fn create_key(&self) -> Result<String> {
+        let created = self.0.create_key().policy(policy(&[])).send().await?;
+        Ok(created.key_metadata.and_then(|metadata| metadata.arn).context("CreateKey gave no ARN")?)
+    }
+
+    /// Lets enclaves use the key: one statement for each (PCR0, PCR16).
+    pub async fn admit(&self, key_arn: &str, images: &[(String, String)]) -> Result<()> {
+        self.0.put_key_policy().key_id(key_arn).policy(policy(images)).send().await?;
+        Ok(())
+    }
+}
+
+fn policy(images: &[(String, String)]) -> String {
+    let user = |id: &str| format!("arn:aws:iam::{ACCOUNT}:user/{id}");
+    let mut statements = vec![
+        serde_json::json!({
+            "Sid": "KeyAdministrator",
+            "Effect": "Allow",
+            "Principal": { "AWS": user(ADMINISTRATOR) },
+            "Action": ["kms:DescribeKey", "kms:PutKeyPolicy"],
+            "Resource": "*",
+        }),
+        serde_json::json!({
+            "Sid": "Describe",
+            "Effect": "Allow",
+            "Principal": { "AWS": user(ENCLAVE_ACCESS_KEY) },
+            "Action": "kms:DescribeKey",
+            "Resource": "*",
+        }),
+    ];
+    for (number, (pcr0, pcr16)) in images.iter().enumerate() {
+        statements.push(serde_json::json!({
+            "Sid": format!("Enclave{number}"),
+            "Effect": "Allow",
+            "Principal": { "AWS": user(ENCLAVE_ACCESS_KEY) },
+            "Action": ["kms:GenerateDataKey", "kms:Decrypt"],
+            "Resource": "*",
+            "Condition": { "StringEqualsIgnoreCase": {
+                "kms:RecipientAttestation:PCR0": pcr0,
+                "kms:RecipientAttestation:PCR16": pcr16,
+                "kms:EncryptionContext:role": "client",
+            }},
+        }));
+    }
+    serde_json::json!({ "Version": "2012-10-17", "Statement": statements }).to_string()
+}

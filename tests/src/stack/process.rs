@@ -1,0 +1,117 @@
+//! One child process: started, awaited until it says that it is ready, killed when dropped.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+/// Longest time until a process says that it is ready.
+const READY_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// A running process of the stack.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    /// Everything that it printed, both streams.
+    pub log: PathBuf,
+}
+
+impl Process {
+    /// Starts `command` and waits for a line of standard output that begins with `ready`; gives the rest of that line.
+    pub fn start(mut command: Command, log: &Path, ready: &'static str) -> Result<(Self, String)> {
+        let file = File::options().create(true).append(true).open(log)?;
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(file.try_clone()?)
+            .spawn()
+            .with_context(|| format!("starting {command:?}: were the binaries built? (cargo build --bins)"))?;
+        let stdout = child.stdout.take().context("no standard output")?;
+        let (sender, receiver) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if let Some(rest) = line.strip_prefix(ready) {
+                    // Only the first such line is awaited.
+                    let _ = sender.send(rest.trim().to_owned());
+                }
+                let _ = writeln!(&file, "{line}");
+            }
+        });
+        let process = Self { child, log: log.to_owned() };
+        match receiver.recv_timeout(READY_TIME_MAX) {
+            Ok(rest) => Ok((process, rest)),
+            Err(_) => bail!("{command:?} did not say {ready:?}; its log ends so:\n{}", process.log_tail()),
+        }
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills it as a power failure would: no signal handler runs.
+    pub fn kill(mut self) {
+        self.end();
+    }
+
+    /// Asks it to drain and end, and waits for that.
+    pub fn terminate(mut self) -> Result<()> {
+        let status = Command::new("kill").arg(self.id().to_string()).status()?;
+        if !status.success() {
+            bail!("kill: {status}");
+        }
+        let ended = self.child.wait()?;
+        if ended.success() { Ok(()) } else { Err(anyhow!("ended with {ended}:\n{}", self.log_tail())) }
+    }
+
+    /// Resident memory in bytes (`VmRSS`).
+    pub fn resident_bytes(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let kib: u64 = line.trim().trim_end_matches(" kB").trim().parse()?;
+        Ok(kib * 1024)
+    }
+
+    /// CPU time used so far, user and system.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
+        let fields: Vec<&str> = stat.rsplit_once(')').context("no name in stat")?.1.split_whitespace().collect();
+        let ticks: u64 = fields.get(11).context("utime")?.parse::<u64>()? + fields.get(12).context("stime")?.parse::<u64>()?;
+        // USER_HZ, 100 on every Linux that this runs on.
+        Ok(Duration::from_millis(ticks * 10))
+    }
+
+    fn log_tail(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+
+    fn end(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The path of a binary of this workspace, built into the same folder as the running one.
+pub fn binary(name: &str) -> Result<PathBuf> {
+    let mut folder = std::env::current_exe()?;
+    folder.pop();
+    if folder.ends_with("deps") {
+        folder.pop();
+    }
+    let path = folder.join(name);
+    if path.is_file() { Ok(path) } else { bail!("{} is not there: run `cargo build --bins` first", path.display()) }
+}

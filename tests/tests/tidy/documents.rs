@@ -1,0 +1,36 @@
+//! Documents: what they point to must exist.
+
+use super::repository::{root, text};
+
+/// Each promise of SECURITY.md names its tests as `path::test_name`.
+#[test]
+fn every_promise_points_to_a_test() {
+    let security = text("SECURITY.md");
+    let references: Vec<(&str, &str)> = security
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter_map(|code| code.rsplit_once(".rs::").map(|(path, test)| (path, test)))
+        .collect();
+    assert!(references.len() >= 20, "only {} references to tests", references.len());
+    for (path, test) in references {
+        let path = format!("{path}.rs");
+        assert!(root().join(&path).is_file(), "SECURITY.md: no file {path}");
+        assert!(text(&path).contains(&format!("fn {test}(")), "SECURITY.md: no test {test} in {path}");
+    }
+    for line in security.lines().filter(|line| line.starts_with("| P")) {
+        assert!(line.contains(".rs::"), "SECURITY.md: a promise without a test: {line}");
+    }
+}
+
+/// The documents name files of the repository in backticks with a slash; each must be there.
+#[test]
+fn documents_name_files_that_exist() {
+    for document in ["README.md", "ARCHITECTURE.md", "SECURITY.md"] {
+        let text = text(document);
+        for code in text.split('`').skip(1).step_by(2).filter(|code| !code.contains([' ', '\n', ':', '<', '=', '$', '*'])) {
+            let is_path = [".rs", ".md", ".proto", ".toml", ".txt"].iter().any(|ending| code.ends_with(ending)) && code.contains('/');
+            assert!(!is_path || root().join(code).exists(), "{document} names {code}, which is not there");
+        }
+    }
+}
