@@ -31,7 +31,7 @@ pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 pub struct Config {
     /// The gRPC API.
     pub api: Api,
-    /// Unix socket of AdminService.
+    /// Unix socket of `AdminService`.
     pub admin_socket: PathBuf,
     /// File of the SQLite store.
     pub sqlite: PathBuf,

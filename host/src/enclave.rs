@@ -108,13 +108,12 @@ impl Enclave {
         let mut request = frames::Request { body: Some(body) };
         let answer = self.shared.send(&request).await?;
         let response::Body::Need(need) = answer else { return refusal(answer) };
-        known.supply(&mut request, &need)?;
+        known.supply(&mut request, need)?;
         match self.shared.send(&request).await? {
             response::Body::Need(_) => Err(Error::Internal("the enclave needs again what it was given")),
             answer => refusal(answer),
         }
     }
-
 }
 
 impl Shared {

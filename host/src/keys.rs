@@ -20,13 +20,9 @@ impl Name {
     /// The id in `text`.
     ///
     /// # Errors
-    /// BAD_REQUEST that names `field`.
+    /// `BAD_REQUEST` that names `field`.
     pub fn parse(field: &'static str, text: &str) -> Result<Self, Error> {
-        if is_id(text) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(Error::bad(field, "1 to 64 bytes of [A-Za-z0-9._-]"))
-        }
+        if is_id(text) { Ok(Self(text.to_owned())) } else { Err(Error::bad(field, "1 to 64 bytes of [A-Za-z0-9._-]")) }
     }
 
     /// The id's text.
@@ -235,6 +231,19 @@ pub fn reply_time(time_ms: u64, tenant: &TenantId, request: &Name) -> Key {
     reply_times().number(time_ms).fixed(&tenant.0).name(request)
 }
 
+/// The name that ends a key which starts with `prefix`.
+#[must_use]
+pub fn last_name(prefix: &Key, key: &[u8]) -> Option<Name> {
+    let text = key.strip_prefix(prefix.bytes())?.strip_suffix(&[0])?;
+    Name::parse("key", std::str::from_utf8(text).ok()?).ok()
+}
+
+/// The id of 32 bytes that ends a key which starts with `prefix`.
+#[must_use]
+pub fn last_id(prefix: &Key, key: &[u8]) -> Option<[u8; 32]> {
+    key.strip_prefix(prefix.bytes())?.try_into().ok()
+}
+
 /// Reads what [`reply_time`] wrote.
 #[must_use]
 pub fn parse_reply_time(key: &[u8]) -> Option<(u64, TenantId, Name)> {
@@ -344,6 +353,11 @@ mod tests {
         for cut in 0..key.bytes().len() {
             assert_eq!(parse_reply_time(&key.bytes()[..cut]), None, "cut at {cut}");
         }
+        let prefix = wallets(&TenantId([3; 32]));
+        assert_eq!(last_name(&prefix, wallet(&TenantId([3; 32]), &name("w")).bytes()), Some(name("w")));
+        assert_eq!(last_name(&prefix, wallet(&TenantId([4; 32]), &name("w")).bytes()), None);
+        assert_eq!(last_id(&tenants(), tenant(&TenantId([3; 32])).bytes()), Some([3; 32]));
+        assert_eq!(last_id(&tenants(), prefix.bytes()), None);
         assert_eq!(parse_reply_time(reply(&TenantId([3; 32]), &name("r-1")).bytes()), None);
     }
 }

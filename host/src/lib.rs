@@ -12,7 +12,7 @@ pub mod error;
 pub mod keys;
 mod listen;
 mod relay;
-mod rows;
+pub mod rows;
 mod server;
 mod services;
 pub mod status;

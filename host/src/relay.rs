@@ -43,7 +43,7 @@ pub(crate) struct Waits {
 
 impl Default for Waits {
     fn default() -> Self {
-        Self { preface: Duration::from_secs(5), connect: Duration::from_secs(5), idle: Duration::from_secs(120) }
+        Self { preface: Duration::from_secs(5), connect: Duration::from_secs(5), idle: Duration::from_mins(2) }
     }
 }
 
@@ -81,7 +81,7 @@ pub(crate) async fn serve(listener: Listener, names: BTreeMap<String, Target>, w
                         drop(permit);
                     });
                 }
-                Ok(_) => tracing::warn!(name: "relay refused a stranger"),
+                Ok(_) => tracing::warn!(name: "relay refused a stranger", ""),
                 Err(error) => accept_failed(&error).await,
             },
         }
@@ -95,7 +95,7 @@ async fn accept_failed(error: &io::Error) {
 
 async fn carry(mut enclave: impl AsyncRead + AsyncWrite + Unpin, names: &BTreeMap<String, Target>, waits: Waits) {
     let Ok(Ok(name)) = tokio::time::timeout(waits.preface, preface(&mut enclave)).await else {
-        tracing::info!(name: "relay preface missing or malformed");
+        tracing::info!(name: "relay preface missing or malformed", "");
         return;
     };
     let (answer, kms) = match names.get_key_value(name.as_str()) {
@@ -145,7 +145,7 @@ async fn copy_both(one: impl AsyncRead + AsyncWrite + Unpin, other: TcpStream, i
         ended = both => if let Err(error) = ended {
             tracing::debug!(name: "relay connection failed", error = %error);
         },
-        () = moved.idle(idle) => tracing::debug!(name: "relay connection idle"),
+        () = moved.idle(idle) => tracing::debug!(name: "relay connection idle", ""),
     }
 }
 

@@ -43,7 +43,7 @@ pub struct ApiKeyRow {
 /// A wrapped KEK.
 #[derive(Clone, PartialEq, Message)]
 pub struct KekRow {
-    /// KMS CiphertextBlob, at most 6,144 bytes.
+    /// KMS `CiphertextBlob`, at most 6,144 bytes.
     #[prost(bytes = "vec", tag = "1")]
     pub wrapped: Vec<u8>,
     /// By the host's clock.
@@ -71,7 +71,7 @@ pub struct BackupRow {
     /// As in the creation intent.
     #[prost(string, tag = "2")]
     pub method: String,
-    /// A SecretKind.
+    /// A `SecretKind`.
     #[prost(int32, tag = "3")]
     pub secret: i32,
     /// As in the creation intent.
@@ -113,7 +113,7 @@ pub struct ReplyRow {
 /// Reads a row.
 ///
 /// # Errors
-/// INTERNAL_ERROR where the store holds something else.
+/// `INTERNAL_ERROR` where the store holds something else.
 pub fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, Error> {
     M::decode(bytes).map_err(|_| Error::Internal("a row of the store does not decode"))
 }

@@ -155,10 +155,7 @@ mod tests {
             (Code::AlreadyExists, &["ALREADY_EXISTS"]),
             (Code::Aborted, &["OPERATION_IN_PROGRESS", "VERSION_CONFLICT"]),
             (Code::ResourceExhausted, &["RATE_LIMITED", "SHARE_TOO_LARGE", "OVERLOADED"]),
-            (
-                Code::Unavailable,
-                &["ENCLAVE_UNAVAILABLE", "KMS_UNAVAILABLE", "KMS_THROTTLED", "STORE_UNAVAILABLE"],
-            ),
+            (Code::Unavailable, &["ENCLAVE_UNAVAILABLE", "KMS_UNAVAILABLE", "KMS_THROTTLED", "STORE_UNAVAILABLE"]),
             (Code::DataLoss, &["DECRYPT_FAILED"]),
             (Code::Internal, &["INTERNAL_ERROR"]),
         ];
@@ -184,7 +181,8 @@ mod tests {
         check(&enclave(Reason::KmsThrottled, 0), Code::Unavailable, "KMS_THROTTLED", Some(1_000));
         check(&enclave(Reason::KmsThrottled, u32::MAX), Code::Unavailable, "KMS_THROTTLED", Some(60_000));
         check(&Error::NotFound("wallet"), Code::NotFound, "NOT_FOUND", None);
-        let details = check(&Error::bad("act.intent", "at most 4096 bytes"), Code::InvalidArgument, "BAD_REQUEST", None);
+        let details =
+            check(&Error::bad("act.intent", "at most 4096 bytes"), Code::InvalidArgument, "BAD_REQUEST", None);
         assert_eq!(details.error_info().unwrap().metadata["field"], "act.intent");
     }
 

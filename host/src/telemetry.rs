@@ -19,13 +19,26 @@ use crate::clock::now_ms;
 use crate::config::{Format, Log};
 
 /// The fields that may be written.
-const FIELDS: &[&str] =
-    &["api", "code", "count", "epoch", "error", "ms", "reason", "request_id", "role", "rpc", "tenant", "version", "wallet"];
+const FIELDS: &[&str] = &[
+    "api",
+    "code",
+    "count",
+    "epoch",
+    "error",
+    "ms",
+    "reason",
+    "request_id",
+    "role",
+    "rpc",
+    "tenant",
+    "version",
+    "wallet",
+];
 /// Longest value of a field in bytes.
 const VALUE_BYTES_MAX: usize = 256;
 
 /// Writes the log to standard error from here on. A second call changes nothing.
-pub fn install(log: Log) {
+pub(crate) fn install(log: Log) {
     // Refused only where a log is installed already, as in tests that start several hosts in one process.
     drop(subscriber(log, std::io::stderr).try_init());
 }

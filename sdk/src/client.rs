@@ -27,10 +27,12 @@ use crate::error::Error;
 use crate::files;
 use crate::status::Refusal;
 
+pub mod admin;
+
 /// Longest wait for a connection.
 pub const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Longest wait for an answer.
-pub const ANSWER_WAIT_MAX: Duration = Duration::from_secs(60);
+pub const ANSWER_WAIT_MAX: Duration = Duration::from_mins(1);
 /// How often an act is sent, with the same request id and bytes, while the host is unavailable.
 pub const SEND_ATTEMPTS_MAX: u32 = 3;
 /// Longest wait between two of these.
@@ -97,8 +99,7 @@ pub struct Client {
 /// [`Error::Input`] for another address, [`Error::Connection`] where nobody answers.
 pub async fn connect(host: &str) -> Result<Channel, Error> {
     let failed = |error: &dyn std::error::Error| Error::Connection { host: host.to_owned(), problem: chain(error) };
-    let mut endpoint =
-        Endpoint::from_shared(host.to_owned()).map_err(|error| Error::input("host", chain(&error)))?;
+    let mut endpoint = Endpoint::from_shared(host.to_owned()).map_err(|error| Error::input("host", chain(&error)))?;
     if !host.starts_with("unix:") {
         check_scheme(&endpoint)?;
         if endpoint.uri().scheme_str() == Some("https") {

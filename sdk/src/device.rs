@@ -49,7 +49,7 @@ impl Authenticator for PasskeyAt<'_> {
         expect("passkey", "relying party", self.passkey.rp_id(), rp_id)?;
         if !allowed.contains(&self.passkey.credential_id()) {
             let credential = hex::encode(self.passkey.credential_id());
-            return Err(Error::input("passkey", format!("{credential} is not among the backup's credentials")));
+            return Err(Error::WrongPasskey { credential });
         }
         self.passkey.assert(intent, self.origin)
     }

@@ -114,6 +114,9 @@ pub enum Error {
     /// A release that does not open.
     #[error("the release does not open: it was sealed to another recipient or for another record, or it was changed")]
     Open,
+    /// A rehearsal's result.
+    #[error("the backup is damaged: the passkey was accepted, but a share is missing or does not open")]
+    Damaged,
     /// The wallet has no such backup.
     #[error("wallet {wallet} has no {what}")]
     NotFound {
@@ -127,6 +130,18 @@ pub enum Error {
     UnknownCredential {
         /// The credential's id, hex.
         credential: String,
+        /// The backup.
+        backup: String,
+    },
+    /// The passkey at hand is none of the backup's.
+    #[error("passkey {credential} is not among the backup's credentials: it was not asked")]
+    WrongPasskey {
+        /// The credential's id, hex.
+        credential: String,
+    },
+    /// The record's policy needs more than a device has.
+    #[error("backup {backup} needs the tenant's signature or a delay besides the passkey: ask the tenant's backend")]
+    PasskeyNotEnough {
         /// The backup.
         backup: String,
     },
@@ -179,6 +194,7 @@ impl Error {
 }
 
 /// Refuses a field that is not what it must be.
+#[expect(clippy::needless_pass_by_value, reason = "callers compare numbers and short texts that they just made")]
 pub(crate) fn expect<T: PartialEq + Display>(
     part: &'static str,
     field: &'static str,

@@ -56,8 +56,7 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let next = path.with_extension("next");
     if next.exists() {
-        std::fs::remove_file(&next)
-            .map_err(|error| Error::File { path: next.clone(), problem: error.to_string() })?;
+        std::fs::remove_file(&next).map_err(|error| Error::File { path: next.clone(), problem: error.to_string() })?;
     }
     write_new(&next, bytes)?;
     std::fs::rename(&next, path).map_err(|error| Error::File { path: path.to_owned(), problem: error.to_string() })

@@ -83,7 +83,8 @@ pub fn check(
     }
     let fields: Identity = canonical::decode(identity, IDENTITY_BYTES_MAX).map_err(|e| Error::malformed(PART, e))?;
     let pcr16 = manifest_pcr16(&fields.manifest);
-    let locked = vouched.pcr16.ok_or_else(|| Error::malformed(DOCUMENT, "it has no PCR16: no manifest was measured"))?;
+    let locked =
+        vouched.pcr16.ok_or_else(|| Error::malformed(DOCUMENT, "it has no PCR16: no manifest was measured"))?;
     expect_bytes(DOCUMENT, "PCR16", locked, pcr16)?;
     let manifest = check_manifest(&fields, development)?;
     if fields.channel_key.len() != CHANNEL_KEY_BYTES {

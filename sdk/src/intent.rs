@@ -9,7 +9,8 @@ use strongroom_proto::limits::{INTENT_BYTES_MAX, PAIRS_MAX};
 use strongroom_proto::names::{is_id, is_label, is_method};
 use strongroom_proto::v1::intent::Action;
 use strongroom_proto::v1::{
-    CreateBackupAction, CredentialRef, Curve, Intent, NewCredential, Pair, Policy, RecoverAction, RehearseAction, RolePart, SecretKind,
+    CreateBackupAction, CredentialRef, Curve, Intent, NewCredential, Pair, Policy, RecoverAction, RehearseAction,
+    RolePart, SecretKind,
 };
 
 use crate::error::Error;
@@ -70,7 +71,10 @@ impl EncodedIntent {
     pub fn new(intent: Intent) -> Result<Self, Error> {
         let bytes = intent.encode_to_vec();
         if bytes.len() > INTENT_BYTES_MAX {
-            return Err(Error::input("intent", format!("has {} bytes; at most {INTENT_BYTES_MAX} are allowed", bytes.len())));
+            return Err(Error::input(
+                "intent",
+                format!("has {} bytes; at most {INTENT_BYTES_MAX} are allowed", bytes.len()),
+            ));
         }
         let hash = strongroom_proto::intent::hash(&bytes);
         Ok(Self { intent, bytes, hash })

@@ -70,7 +70,10 @@ impl RecipientKey {
     /// # Errors
     /// [`Error::Random`].
     pub fn generate() -> Result<Self, Error> {
-        let seed = Zeroizing::new(random::bytes::<32>()?);
+        Self::from_seed(Zeroizing::new(random::bytes::<32>()?))
+    }
+
+    pub(crate) fn from_seed(seed: Zeroizing<[u8; 32]>) -> Result<Self, Error> {
         let public_key = XWing::sk_to_pk(&private_key(&seed)?).to_bytes().to_vec();
         let hash = recipient_hash(&public_key).ok_or(Error::Seal)?;
         Ok(Self { seed, public_key, hash })
@@ -98,8 +101,7 @@ impl RecipientKey {
         }
         let (encapsulated, ciphertext) = release.split_at_checked(ENCAPSULATED_KEY_BYTES).ok_or(Error::Open)?;
         let encapsulated = EncappedKey::from_bytes(encapsulated).map_err(|_| Error::Open)?;
-        let info =
-            hpke_info(Direction::Release, expected.role, expected.tenant, expected.kek_id, expected.record_id);
+        let info = hpke_info(Direction::Release, expected.role, expected.tenant, expected.kek_id, expected.record_id);
         let opened = single_shot_open::<AesGcm256, HkdfSha256, XWing>(
             &OpModeR::Base,
             &private_key(&self.seed)?,
@@ -124,6 +126,27 @@ impl RecipientKey {
 impl fmt::Debug for RecipientKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RecipientKey({}, [redacted])", self.hash)
+    }
+}
+
+/// Seals and opens as an enclave does, for tests of what a device makes of it.
+#[cfg(test)]
+pub(crate) mod enclave {
+    use super::*;
+
+    pub(crate) fn seal(key: &[u8], info: &[u8], contents: &[u8]) -> Vec<u8> {
+        let key = PublicKey::from_bytes(key).unwrap();
+        let (encapsulated, ciphertext) =
+            single_shot_seal::<AesGcm256, HkdfSha256, XWing>(&OpModeS::Base, &key, info, contents, &[]).unwrap();
+        [encapsulated.to_bytes().as_slice(), &ciphertext].concat()
+    }
+
+    pub(crate) fn open(key: &RecipientKey, info: &[u8], message: &[u8]) -> Option<Vec<u8>> {
+        let (encapsulated, ciphertext) = message.split_at(ENCAPSULATED_KEY_BYTES);
+        let encapsulated = EncappedKey::from_bytes(encapsulated).unwrap();
+        let key = private_key(&key.seed).unwrap();
+        single_shot_open::<AesGcm256, HkdfSha256, XWing>(&OpModeR::Base, &key, &encapsulated, info, ciphertext, &[])
+            .ok()
     }
 }
 

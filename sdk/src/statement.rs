@@ -45,9 +45,7 @@ impl VerifiedStatement {
         if tenant != pinned {
             return Err(Error::ForeignStatement { found: tenant, pinned });
         }
-        let holds = |key: &[u8]| {
-            signed::verify(prefix::STATEMENT, &signed.statement, key, &signed.signature).is_ok()
-        };
+        let holds = |key: &[u8]| signed::verify(prefix::STATEMENT, &signed.statement, key, &signed.signature).is_ok();
         let by_standby = !holds(&statement.root_key);
         if by_standby && !holds(&statement.standby_key) {
             return Err(Error::Signature { part: "statement" });
@@ -133,7 +131,9 @@ impl VerifiedStatement {
 
     fn images(&self) -> Result<Vec<Image>, Error> {
         let images = self.statement.images.iter();
-        images.map(|image| Ok(Image { pcr0: pcr(&image.pcr0)?, pcr1: pcr(&image.pcr1)?, pcr2: pcr(&image.pcr2)? })).collect()
+        images
+            .map(|image| Ok(Image { pcr0: pcr(&image.pcr0)?, pcr1: pcr(&image.pcr1)?, pcr2: pcr(&image.pcr2)? }))
+            .collect()
     }
 }
 
@@ -165,9 +165,10 @@ pub fn sign(statement: &Statement, key: &SigningKey) -> Result<SignedStatement, 
     form::check(statement).map_err(Error::Statement)?;
     let bytes = statement.encode_to_vec();
     form::decode(&bytes).map_err(Error::Statement)?;
-    if key.public_key() != statement.root_key && key.public_key() != statement.standby_key {
+    let public_key = key.public_key().as_slice();
+    if statement.root_key != public_key && statement.standby_key != public_key {
         let expected = format!("{} or {}", hex::encode(&statement.root_key), hex::encode(&statement.standby_key));
-        let found = hex::encode(key.public_key());
+        let found = hex::encode(public_key);
         return Err(Error::Mismatch { part: "statement", field: "signing key", found, expected });
     }
     let signature = key.sign(prefix::STATEMENT, &bytes)?;

@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn refusals_read_as_reason_and_detail() {
-        let mut details = ErrorDetails::with_error_info("RECORD_STALE", "strongroom", [("a", "b")]);
+        let mut details = ErrorDetails::with_error_info("RECORD_STALE", "strongroom", []);
         let status = |details| Status::with_error_details(Code::FailedPrecondition, "head is older", details);
         let plain = Refusal::from_status(&status(details.clone()));
         assert_eq!(plain.to_string(), "RECORD_STALE: head is older");

@@ -121,7 +121,9 @@ impl Folder {
         let read = hex::decode_to_slice(&file.root_key, &mut keys.root_key)
             .and_then(|()| hex::decode_to_slice(&file.standby_key, &mut keys.standby_key));
         if file.version != 1 || read.is_err() || keys.tenant().to_string() != file.tenant {
-            return Err(refuse("version, keys or tenant id are not as `strongroom tenant init` writes them".to_owned()));
+            return Err(refuse(
+                "version, keys or tenant id are not as `strongroom tenant init` writes them".to_owned(),
+            ));
         }
         Ok(keys)
     }

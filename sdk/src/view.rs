@@ -7,9 +7,7 @@ use strongroom_proto::canonical;
 use strongroom_proto::id::{ContentHash, Head, IntentHash, RecordId};
 use strongroom_proto::limits::{CREDENTIAL_ID_BYTES_MAX, CREDENTIALS_MAX, FRAME_BYTES_MAX, PAIRS_MAX, RECORDS_MAX};
 use strongroom_proto::names::{is_id, is_label, is_method};
-use strongroom_proto::v1::{
-    Curve, GenerationState, Pair, Policy, Role, SecretKind, SignedView, Stages, WalletView,
-};
+use strongroom_proto::v1::{Curve, GenerationState, Pair, Policy, Role, SecretKind, SignedView, Stages, WalletView};
 use strongroom_proto::{prefix, signed};
 
 use crate::error::{Error, expect, expect_bytes};

@@ -2,7 +2,10 @@
 //!
 //! Nothing here is linked by anything else.
 
+pub mod attacks;
 pub mod frames;
 pub mod hostile;
 pub mod share;
 pub mod stack;
+pub mod user;
+pub mod vectors;

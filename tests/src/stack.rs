@@ -3,6 +3,7 @@
 
 pub mod kms_admin;
 pub mod process;
+pub mod rogue;
 mod settings;
 
 use std::fs;
@@ -66,10 +67,10 @@ impl Stack {
         let authority = Authority::open(&folder.join("attestation-authority"))?;
         fs::write(folder.join("attestation-root.der"), authority.root_der())?;
         let (kms, kms_address) = start_kms(folder)?;
-        let admin = KmsAdmin::new(kms_address, &fs::read(folder.join("kms/ca.der"))?, authority)?;
+        let admin = KmsAdmin::new(kms_address, &fs::read(folder.join("kms/tls-root.der"))?, authority)?;
         let key_arn = admin.create_key().await?;
-        let mut stack = Self { folder: folder.to_owned(), image: binary("strongroom-simulated")?, key_arn, processes: None };
-        let pcr16 = stack.write_manifest()?;
+        let stack = Self { folder: folder.to_owned(), image: binary("strongroom-simulated")?, key_arn, processes: None };
+        let pcr16 = stack.write_manifest(&stack.key_arn, &folder.join("client.manifest"))?;
         admin.admit(&stack.key_arn, &[(hex::encode(stack.measurements()?.pcr0), pcr16)]).await?;
         drop(kms);
         Ok(stack)
@@ -133,6 +134,13 @@ impl Stack {
         Ok(command)
     }
 
+    /// Makes a wallet, as the tenant's backend does.
+    pub fn create_wallet(&self, wallet: &str) -> Result<()> {
+        let key = self.api_key_file();
+        let service = ["--host", &self.api()?, "--api-key-file", path_text(&key)?];
+        self.strongroom(&[&["tenant", "create-wallet", "--wallet", wallet], &service[..]].concat()).map(|_| ())
+    }
+
     /// Arguments that say to every device command which service it talks to.
     pub fn service_arguments(&self) -> Result<Vec<String>> {
         let key = self.api_key_file();
@@ -169,6 +177,18 @@ impl Stack {
         &self.folder
     }
 
+    /// The executable that runs as the enclave's image.
+    #[must_use]
+    pub fn image(&self) -> &Path {
+        &self.image
+    }
+
+    /// The host's database.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.folder.join("strongroom.db")
+    }
+
     /// The enclave's socket.
     #[must_use]
     pub fn enclave_socket(&self) -> PathBuf {
@@ -202,31 +222,31 @@ impl Stack {
     }
 
     /// Writes the manifest and gives the PCR16 that it leads to.
-    fn write_manifest(&self) -> Result<String> {
+    fn write_manifest(&self, key_arn: &str, out: &Path) -> Result<String> {
         let printed = self.strongroom(&[
             "operator",
             "manifest",
             "--role",
             "client",
             "--kms-key-arn",
-            &self.key_arn,
+            key_arn,
             "--region",
             REGION,
             "--release",
             "1",
             "--development-kms-root",
-            path_text(&self.folder.join("kms/ca.der"))?,
+            path_text(&self.folder.join("kms/tls-root.der"))?,
             "--out",
-            path_text(&self.folder.join("client.manifest"))?,
+            path_text(out)?,
         ])?;
-        value(&printed, "PCR16")
+        value(&printed, "pcr16")
     }
 
     /// What an operator and a tenant do once: keys, registration, the KEK, the statement.
     fn make_tenant(&self) -> Result<()> {
         let keys = self.folder.join("tenant/keys");
         let printed = self.strongroom(&["tenant", "init", "--dir", path_text(&keys)?])?;
-        let (root, standby) = (value(&printed, "root key")?, value(&printed, "standby key")?);
+        let (root, standby) = (value(&printed, "root-key")?, value(&printed, "standby-key")?);
         let admin = self.admin_socket();
         let operator = |arguments: &[&str]| {
             self.strongroom(&[&["operator"], arguments, &["--socket", path_text(&admin)?]].concat())
@@ -234,12 +254,11 @@ impl Stack {
         let printed = operator(&["create-tenant", "--root-key", &root, "--standby-key", &standby, "--name", "Example Wallet"])?;
         let tenant = value(&printed, "tenant")?;
         fs::write(self.folder.join("tenant/id"), &tenant)?;
-        let printed = operator(&["create-api-key", "--tenant", &tenant, "--label", "stack"])?;
-        fs::write(self.api_key_file(), value(&printed, "api key")?)?;
+        let key = self.api_key_file();
+        operator(&["create-api-key", "--tenant", &tenant, "--label", "stack", "--out", path_text(&key)?])?;
         operator(&["create-kek", "--tenant", &tenant, "--role", "client"])?;
         let image = self.measurements()?;
         let image = [image.pcr0, image.pcr1, image.pcr2].map(hex::encode).join(":");
-        let key = self.api_key_file();
         self.strongroom(&[
             "tenant", "statement", "--dir", path_text(&keys)?, "--host", &self.api()?, "--api-key-file", path_text(&key)?, "--rp-id", RP_ID,
             "--origin", ORIGIN, "--image", &image, "--client",
@@ -272,10 +291,10 @@ pub fn start_enclave(folder: &Path, image: &Path) -> Result<Process> {
     Ok(Process::start(command, &folder.join("logs/enclave"), "listening")?.0)
 }
 
-/// The value of a printed line `name: value`.
+/// The value of a printed line `name value`.
 pub fn value(printed: &str, name: &str) -> Result<String> {
-    let found = printed.lines().find_map(|line| line.trim().strip_prefix(name)?.trim_start().strip_prefix(':'));
-    Ok(found.with_context(|| format!("no line {name:?} in:\n{printed}"))?.trim().to_owned())
+    let found = printed.lines().find_map(|line| line.split_once(' ').filter(|(word, _)| *word == name));
+    Ok(found.with_context(|| format!("no line {name:?} in:\n{printed}"))?.1.trim().to_owned())
 }
 
 /// A path as an argument.

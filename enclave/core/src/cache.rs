@@ -66,6 +66,10 @@ impl<K: Ord + Clone, V: Clone> Lru<K, V> {
         }
         self.entries.insert(key, (self.uses, value));
     }
+
+    pub(crate) fn remove(&mut self, key: &K) {
+        self.entries.remove(key);
+    }
 }
 
 #[cfg(test)]

@@ -95,8 +95,12 @@ impl<P: Platform, R: RoleKind> Core<P, R> {
     }
 
     fn resume_checked(&self, pending: Pending, reply_of_kms: Result<KekReply, KmsFailure>) -> Result<Step, Refusal> {
-        let KekReply { wrapped, kek } = reply_of_kms?;
         let Pending { work, call } = pending;
+        if let KmsCall::Unwrap { context, wrapped } = &call {
+            let key = KekKey { context: *context, wrapped: ContentHash::of(wrapped) };
+            self.platform.with_caches(|caches| caches.meter.unwrap_answered(&key));
+        }
+        let KekReply { wrapped, kek } = reply_of_kms?;
         match call {
             KmsCall::Generate(context) => {
                 if !(1..=WRAPPED_KEK_BYTES_MAX).contains(&wrapped.len()) {

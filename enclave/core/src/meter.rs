@@ -14,7 +14,7 @@ pub(crate) const COSTLY_CALLS_PER_MINUTE_MAX: u32 = 60;
 const METERED_TENANTS_MAX: usize = 4096;
 /// Most unwraps remembered, so that requests which wait for the same KEK are counted once.
 const UNWRAPS_MAX: usize = 512;
-/// How long an unwrap counts as the same one.
+/// How long an unwrap that KMS has not answered yet counts as the same one.
 const SAME_UNWRAP_MS: u64 = 10_000;
 
 const MINUTE_MS: u64 = 60_000;
@@ -56,7 +56,7 @@ impl Meter {
         Ok(())
     }
 
-    /// Counts one unwrap, unless the same one was counted a moment ago.
+    /// Counts one unwrap, unless it joins the same one that was counted a moment ago and still waits for KMS.
     pub(crate) fn count_unwrap(&mut self, key: &KekKey, now: EnclaveTime) -> Result<(), Refusal> {
         let same = self.unwraps.get(key).is_some_and(|at| now.0.saturating_sub(at.0) < SAME_UNWRAP_MS);
         if same {
@@ -65,6 +65,11 @@ impl Meter {
         self.count(key.context.tenant, now)?;
         self.unwraps.put(*key, now);
         Ok(())
+    }
+
+    /// KMS answered an unwrap: the next one of the same KEK is another call. So one that always fails is counted each time.
+    pub(crate) fn unwrap_answered(&mut self, key: &KekKey) {
+        self.unwraps.remove(key);
     }
 }
 

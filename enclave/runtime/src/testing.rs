@@ -17,6 +17,8 @@ pub(crate) struct FakeNsm {
     pub(crate) time_ms: AtomicU64,
     /// Each extension and lock, in order.
     pub(crate) pcr_calls: Mutex<Vec<(&'static str, u16, Vec<u8>)>>,
+    /// The `public_key` of the newest document.
+    pub(crate) public_key: Mutex<Vec<u8>>,
     /// What PCR16 held before the enclave began; all zero where empty.
     pub(crate) pcr16: Vec<u8>,
     /// Calls to extend or lock from this number on fail.
@@ -60,7 +62,8 @@ impl Nsm for FakeNsm {
         self.pcr("lock", index, &[])
     }
 
-    fn attest(&self, _: &AttestRequest<'_>) -> Result<Vec<u8>, NsmError> {
+    fn attest(&self, request: &AttestRequest<'_>) -> Result<Vec<u8>, NsmError> {
+        *self.public_key.lock().unwrap() = request.public_key.unwrap_or_default().to_vec();
         let mut payload = vec![0xa1, 0x69];
         payload.extend_from_slice(b"timestamp");
         payload.push(0x1b);

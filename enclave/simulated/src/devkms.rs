@@ -7,7 +7,7 @@
 //! ignore it.
 //!
 //! It protects nothing against whoever reads its files. **It does not verify request signatures**
-//! (SigV4) yet: the access key id of the `Authorization` header is believed, and names the IAM user
+//! (`SigV4`) yet: the access key id of the `Authorization` header is believed, and names the IAM user
 //! `arn:aws:iam::<account>:user/<access key id>`. IAM policies do not exist: an account principal in a
 //! key policy lets every user of that account in.
 

@@ -48,7 +48,8 @@ impl Transport for UnixTransport {
         loop {
             match self.listener.accept() {
                 Ok((stream, _)) => return Ok(stream),
-                Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -107,7 +107,11 @@ impl Config {
 impl RawApi {
     fn check(self) -> Result<Api, Error> {
         let listen: SocketAddr = self.listen.parse().map_err(|_| {
-            Error::config("api.listen", quoted(&self.listen), "must be an IP address with a port, such as 127.0.0.1:7443")
+            Error::config(
+                "api.listen",
+                quoted(&self.listen),
+                "must be an IP address with a port, such as 127.0.0.1:7443",
+            )
         })?;
         if self.tls.is_none() && !listen.ip().is_loopback() {
             let limit = "is not a loopback address: api.tls with cert and key is required, or listen on 127.0.0.1";
@@ -126,7 +130,11 @@ fn enclaves(raw: Vec<RawEnclave>) -> Result<Vec<EnclaveConfig>, Error> {
     for (index, enclave) in raw.into_iter().enumerate() {
         let enclave = enclave.check(&format!("enclave[{index}]"))?;
         if out.iter().any(|other| other.role == enclave.role) {
-            return Err(Error::config(format!("enclave[{index}].role"), "the same role twice", "one enclave for each role"));
+            return Err(Error::config(
+                format!("enclave[{index}].role"),
+                "the same role twice",
+                "one enclave for each role",
+            ));
         }
         out.push(enclave);
     }

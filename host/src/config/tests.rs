@@ -75,7 +75,7 @@ fn limits_hold_at_their_edge() {
     let name = |len: usize| format!("k{}", ".k".repeat(len / 2));
     accept("kms.eu-central-1.amazonaws.com", &name(RELAY_NAME_BYTES_MAX));
     refuse("kms.eu-central-1.amazonaws.com", &name(RELAY_NAME_BYTES_MAX + 2), &["relay.names", "253"]);
-    let names = |count: usize| (0..count).map(|n| format!("\"k{n}\" = \"127.0.0.1:1\"\n")).collect::<String>();
+    let names = |count: usize| (0..count).map(|n| format!("\"k{n}\" = \"127.0.0.1:1\"\n")).collect::<Vec<_>>().concat();
     accept("\"kms.eu-central-1.amazonaws.com\" = \"\"", &names(RELAY_NAMES_MAX));
     let more = names(RELAY_NAMES_MAX + 1);
     refuse("\"kms.eu-central-1.amazonaws.com\" = \"\"", &more, &["relay.names", "17"]);

@@ -3,8 +3,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use prost::Message;
+use serde::Deserialize;
 use strongroom_proto::enclave::v1::{Request, SetCredentials, request::Body};
 use strongroom_proto::id::sha256;
 use zeroize::{Zeroize, Zeroizing};

@@ -40,7 +40,8 @@ impl Supply {
     /// Reads and checks the files, so that a wrong one is refused at the start.
     pub(super) fn read(config: &EnclaveConfig) -> Result<Self, Error> {
         let path = &config.manifest;
-        let refused = |value: String, limit: String| Err(Error::config(format!("manifest {}", path.display()), value, limit));
+        let refused =
+            |value: String, limit: String| Err(Error::config(format!("manifest {}", path.display()), value, limit));
         let len = std::fs::metadata(path).map_err(Error::io("read manifest", path))?.len();
         if len > MANIFEST_BYTES_MAX as u64 {
             return refused(format!("{len} bytes"), format!("must be at most {MANIFEST_BYTES_MAX} bytes"));
@@ -74,8 +75,8 @@ async fn keep(shared: Arc<Shared>, address: Address, supply: Arc<Supply>) {
     let mut backoff = BACKOFF.0;
     loop {
         let connected = Instant::now();
-        let why = match address::connect(&address).await {
-            Err(_) => "cannot connect",
+        match address::connect(&address).await {
+            Err(error) => tracing::debug!(name: "enclave not there", role, error = %error),
             Ok(stream) => {
                 let (link, outbox) = Link::new();
                 let why = tokio::select! {
@@ -84,10 +85,9 @@ async fn keep(shared: Arc<Shared>, address: Address, supply: Arc<Supply>) {
                 };
                 shared.remove(&link);
                 link.close();
-                why
+                tracing::warn!(name: "enclave connection lost", role, error = why);
             }
-        };
-        tracing::info!(name: "enclave connection lost", role, error = why);
+        }
         if connected.elapsed() > BACKOFF.1 {
             backoff = BACKOFF.0;
         }
@@ -143,7 +143,10 @@ async fn look(shared: &Shared, link: &Link, supply: &Supply) -> Result<Health, E
         match set_credentials(link, supply, supplied.filter(|_| !lacks(&health, "credentials"))).await {
             Ok(now) => *supplied = Some(now),
             // What the enclave has may hold for a while: the file is looked at again, and health says what lacks.
-            Err(error) => tracing::warn!(name: "credentials not supplied", role = shared.role.as_str_name(), error = %error),
+            Err(error) => {
+                let role = shared.role.as_str_name();
+                tracing::warn!(name: "credentials not supplied", role, error = %error);
+            }
         }
         health = get_health(link).await?;
     }

@@ -16,7 +16,7 @@ pub(crate) struct Known {
 
 impl Known {
     /// Puts into the request what `need` names.
-    pub(super) fn supply(&self, request: &mut Request, need: &Need) -> Result<(), Error> {
+    pub(super) fn supply(&self, request: &mut Request, need: Need) -> Result<(), Error> {
         let (statement, kek) = references(request);
         if need.statement {
             let reference = statement.ok_or(Error::Internal("the enclave needs a statement where none is named"))?;

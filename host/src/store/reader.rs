@@ -32,6 +32,9 @@ pub(super) fn run(connection: &Connection, mut reads: mpsc::Receiver<Read>) {
 }
 
 fn get_all(connection: &Connection, keys: &[Key]) -> rusqlite::Result<Vec<Option<Vec<u8>>>> {
+    if let [key] = keys {
+        return Ok(vec![get(connection, key.bytes())?]);
+    }
     let moment = connection.unchecked_transaction()?;
     let values = keys.iter().map(|key| get(connection, key.bytes())).collect::<rusqlite::Result<_>>()?;
     moment.finish()?;

@@ -105,8 +105,8 @@ impl Store for SqliteStore {
             return Err(Error::Internal("a commit of too many writes"));
         }
         let (reply, answer) = oneshot::channel();
-        let writer = self.writer.as_ref().ok_or_else(stopped)?;
-        writer.try_send(Commit { writes, reply }).map_err(|error| refused(&error, "commits"))?;
+        let queue = self.writer.as_ref().ok_or_else(stopped)?;
+        queue.try_send(Commit { writes, reply }).map_err(|error| refused(&error, "commits"))?;
         wait(answer).await
     }
 }
@@ -141,9 +141,8 @@ fn create(path: &Path) -> Result<(), Error> {
 }
 
 fn migrate(connection: &Connection, path: &Path) -> Result<(), Error> {
-    let version: i64 = connection
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(|error| unavailable(&error))?;
+    let version: i64 =
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(|error| unavailable(&error))?;
     match version {
         SCHEMA_VERSION => Ok(()),
         0 => {

@@ -1,5 +1,7 @@
 //! The verifier against genuine documents of AWS, whole and broken.
 
+#[path = "documents/chains.rs"]
+mod chains;
 #[path = "documents/parts.rs"]
 mod parts;
 #[path = "documents/refusals.rs"]

@@ -14,7 +14,7 @@ impl Device {
     /// Recovers the active generation of a backup to a key made for this call. `backup` may be left out where there is one only.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Input`] and [`Error::UnknownCredential`] before anything is sent; [`Error::Refused`], or what
+    /// As [`choose`] and [`releasable`], and [`Error::UnknownCredential`] before anything is sent; [`Error::Refused`], or what
     /// receipt or release fail, after.
     pub async fn recover(
         &self,
@@ -103,11 +103,10 @@ pub fn choose<'a>(prepared: &'a Prepared, backup: Option<&str>) -> Result<&'a Re
 /// The generation of a record that a recovery releases, where a passkey alone releases it.
 ///
 /// # Errors
-/// [`Error::NotFound`] without an active one; [`Error::Input`] where the policy needs what this device cannot bring.
+/// [`Error::NotFound`] without an active one; [`Error::PasskeyNotEnough`] where the policy needs what a device cannot bring.
 pub fn releasable<'a>(prepared: &Prepared, record: &'a Record) -> Result<&'a Generation, Error> {
     if record.policy.tenant_signature || record.policy.delay_seconds > 0 {
-        let problem = "its policy needs the tenant's signature or a delay as well; ask the tenant's backend";
-        return Err(Error::input(format!("backup {}", record.backup), problem));
+        return Err(Error::PasskeyNotEnough { backup: record.backup.clone() });
     }
     record.active().ok_or_else(|| Error::NotFound {
         wallet: prepared.wallet().to_owned(),

@@ -58,7 +58,8 @@ struct Protected {
 pub(super) fn encrypt(key: &SigningKey, passphrase: &Passphrase) -> Result<Vec<u8>, Error> {
     let salt: [u8; 16] = random::bytes()?;
     let nonce: [u8; 12] = random::bytes()?;
-    let params = Params::new(MEMORY_KIB, PASSES, LANES, Some(32)).map_err(|error| Error::malformed("key file", error))?;
+    let params =
+        Params::new(MEMORY_KIB, PASSES, LANES, Some(32)).map_err(|error| Error::malformed("key file", error))?;
     let cipher = cipher(passphrase, &salt, params)?;
     let mut sealed = Zeroizing::new(Vec::with_capacity(key.seed.len() + TAG_BYTES));
     sealed.extend_from_slice(key.seed.as_slice());

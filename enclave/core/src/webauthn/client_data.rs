@@ -23,6 +23,10 @@ struct ClientData {
 pub(super) fn check(json: &[u8], expected: &Expected<'_>) -> Result<(), Refusal> {
     let malformed = || bad("assertion.client_data_json: not the JSON that WebAuthn defines");
     let text = core::str::from_utf8(json).map_err(|_| malformed())?;
+    // The derived reader would take an array of the members too.
+    if !text.starts_with('{') {
+        return Err(malformed());
+    }
     let data: ClientData = serde_json::from_str(text).map_err(|_| malformed())?;
     if data.r#type != "webauthn.get" {
         return Err(rejected("client_data_json.type: not webauthn.get"));

@@ -11,8 +11,8 @@ use strongroom_proto::limits::CREDENTIAL_KEY_BYTES_MAX;
 
 use crate::refusal::{Refusal, bad};
 
-/// RSA moduli taken, in bytes: 2,048 to 4,096 bits.
-const RSA_MODULUS_BYTES: core::ops::RangeInclusive<usize> = 256..=512;
+/// RSA moduli taken, in bits. A modulus need not fill its bytes: the W3C's vector has 3,482 bits.
+const RSA_MODULUS_BITS: core::ops::RangeInclusive<usize> = 2048..=4096;
 /// 65537: every authenticator's.
 const RSA_EXPONENT: &[u8] = &[1, 0, 1];
 
@@ -70,7 +70,7 @@ impl<'a> CredentialKey<'a> {
                 Ok(Self::EdDsa(x))
             }
             Members { kty: Some(3), alg: Some(-257), crv: None, n: Some(n), x_or_e: Some(RSA_EXPONENT), y: None }
-                if RSA_MODULUS_BYTES.contains(&n.len()) && n.first().is_some_and(|byte| *byte >= 0x80) =>
+                if bits(n).is_some_and(|bits| RSA_MODULUS_BITS.contains(&bits)) =>
             {
                 Ok(Self::Rs256(n))
             }
@@ -90,6 +90,12 @@ impl<'a> CredentialKey<'a> {
         }
         .is_ok()
     }
+}
+
+/// Length in bits of a big-endian number; `None` where it has a leading zero byte or is empty.
+fn bits(number: &[u8]) -> Option<usize> {
+    let first = number.first().filter(|byte| **byte != 0)?;
+    number.len().checked_mul(8)?.checked_sub(usize::try_from(first.leading_zeros()).ok()?)
 }
 
 /// The members of a definite map without repeated or unknown ones, and nothing after it.

@@ -37,6 +37,12 @@ pub const KEK_BYTES: usize = 32;
 /// Attempts of one call, the first included.
 pub const ATTEMPTS_MAX: u32 = 3;
 
+/// Pause before the second attempt, at most; doubled for each further one.
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+
+/// Longest pause between two attempts.
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
+
 /// Longest time of one attempt.
 pub const ATTEMPT_TIME_MAX: Duration = Duration::from_secs(6);
 
@@ -66,6 +72,10 @@ impl KmsClient {
             .operation_attempt_timeout(ATTEMPT_TIME_MAX)
             .operation_timeout(CALL_TIME_MAX)
             .build();
+        let retry = RetryConfig::standard()
+            .with_max_attempts(ATTEMPTS_MAX)
+            .with_initial_backoff(BACKOFF_MIN)
+            .with_max_backoff(BACKOFF_MAX);
         let config = aws_sdk_kms::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new(manifest.region.clone()))
@@ -78,7 +88,7 @@ impl KmsClient {
             .disable_clock_skew_correction(true)
             .sleep_impl(TokioSleep::new())
             .timeout_config(time)
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS_MAX))
+            .retry_config(retry)
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build();
         Self { sdk: Client::from_conf(config), key_arn: manifest.key_arn.clone(), nsm, recipients }

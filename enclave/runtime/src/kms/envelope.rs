@@ -213,4 +213,4 @@ fn chunks(reader: &mut Reader<'_>) -> Result<Vec<u8>, KmsError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

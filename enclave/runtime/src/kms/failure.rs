@@ -51,6 +51,10 @@ pub(super) fn sort<E: ProvideErrorMetadata>(error: &SdkError<E>) -> KmsError {
         SdkError::DispatchFailure(failure) if failure.is_io() => KmsError::Unavailable("connection"),
         SdkError::DispatchFailure(_) => KmsError::Unavailable("no credentials, or no connection"),
         SdkError::ResponseError(_) => KmsError::BadReply("not of the API's form"),
+        // The SDK reports a good status whose body it cannot read as a failure without a code.
+        SdkError::ServiceError(service) if service.raw().status().is_success() => {
+            KmsError::BadReply("not of the API's form")
+        }
         SdkError::ServiceError(service) => sort_code(service.err().code()),
         _ => KmsError::Unavailable("another failure"),
     }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
+use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs as provider};
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 use rustls::{ClientConfig, RootCertStore};
@@ -67,10 +68,14 @@ pub fn client_config(clock: &Clock, development_root: Option<&[u8]>) -> Result<C
         Some(der) => development_roots(der)?,
         None => amazon_roots()?,
     };
-    ClientConfig::builder_with_details(Arc::new(crypto_provider()), Arc::new(clock.clone()))
+    let mut config = ClientConfig::builder_with_details(Arc::new(crypto_provider()), Arc::new(clock.clone()))
         .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(|_| RuntimeError::Tls("no version 1.3"))
-        .map(|builder| builder.with_root_certificates(roots).with_no_client_auth())
+        .map_err(|_| RuntimeError::Tls("no version 1.3"))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    // Every connection checks the certificate at its own time.
+    config.resumption = Resumption::disabled();
+    Ok(config)
 }
 
 fn crypto_provider() -> CryptoProvider {

@@ -52,5 +52,5 @@ fn main() -> anyhow::Result<()> {
         .with_context(|| format!("listening on {}", arguments.listen.display()))?;
     println!("listening {}", arguments.listen.display());
     std::io::stdout().flush()?;
-    match run(Arc::new(nsm), Arc::new(transport), &Options::default())? {}
+    match run(Arc::new(nsm), &Arc::new(transport), &Options::default())? {}
 }

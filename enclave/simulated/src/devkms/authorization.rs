@@ -69,7 +69,8 @@ mod tests {
     #[test]
     fn the_header_names_a_user_of_this_region() {
         let place = Place::new("eu-central-1", "111122223333").unwrap();
-        let ok = "AWS4-HMAC-SHA256 Credential=AKID/20261122/eu-central-1/kms/aws4_request, SignedHeaders=host, Signature=ab";
+        let ok =
+            "AWS4-HMAC-SHA256 Credential=AKID/20261122/eu-central-1/kms/aws4_request, SignedHeaders=host, Signature=ab";
         let user = Principal::of_header(&place, Some(ok)).unwrap();
         assert_eq!(user.arn(), "arn:aws:iam::111122223333:user/AKID");
         for (header, kind) in [

@@ -22,12 +22,7 @@ pub type EncryptionContext = BTreeMap<String, String>;
 ///
 /// # Errors
 /// `KMSInternalException` where there is no randomness.
-pub fn wrap(
-    id: KeyId,
-    key: &BackingKey,
-    context: &EncryptionContext,
-    plaintext: &[u8],
-) -> Result<Vec<u8>, KmsError> {
+pub fn wrap(id: KeyId, key: &BackingKey, context: &EncryptionContext, plaintext: &[u8]) -> Result<Vec<u8>, KmsError> {
     let mut nonce = [0; NONCE_LEN];
     SystemRandom::new().fill(&mut nonce).map_err(|_| internal("randomness"))?;
     let mut header = vec![VERSION];
@@ -63,10 +58,8 @@ pub fn unwrap(key: &BackingKey, context: &EncryptionContext, blob: &[u8]) -> Res
     let (header, nonce) = head.split_at(KEY_ID_END);
     let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| invalid())?;
     let mut plaintext = Zeroizing::new(sealed.to_vec());
-    let length = aes(key)?
-        .open_in_place(nonce, Aad::from(aad(header, context)), &mut plaintext)
-        .map_err(|_| invalid())?
-        .len();
+    let length =
+        aes(key)?.open_in_place(nonce, Aad::from(aad(header, context)), &mut plaintext).map_err(|_| invalid())?.len();
     plaintext.truncate(length);
     Ok(plaintext)
 }

@@ -7,6 +7,7 @@
 use super::error::{KmsError, internal};
 use aws_lc_rs::cipher::{AES_256, DecryptionContext, PaddedBlockEncryptingKey, UnboundCipherKey};
 use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use aws_lc_rs::rsa::{OAEP_SHA256_MGF1SHA256, OaepPublicEncryptingKey, PublicEncryptingKey};
 use zeroize::Zeroizing;
@@ -57,7 +58,7 @@ pub enum Shape {
 pub fn envelope(spki: &[u8], plaintext: &[u8], shape: Shape) -> Result<Vec<u8>, KmsError> {
     let key = PublicEncryptingKey::from_der(spki)
         .ok()
-        .filter(|key| key.key_size_bits() == RSA_BITS)
+        .filter(|key| key.key_size_bits() == RSA_BITS && is_encoding_of(key, spki))
         .and_then(|key| OaepPublicEncryptingKey::new(key).ok())
         .ok_or_else(|| KmsError::validation("the attestation document's public key is not RSA-2048 in SPKI DER"))?;
     let mut content_key = Zeroizing::new([0; AES_KEY_BYTES]);
@@ -70,6 +71,11 @@ pub fn envelope(spki: &[u8], plaintext: &[u8], shape: Shape) -> Result<Vec<u8>, 
     encrypted_key.truncate(length);
     let (iv, content) = encrypt_content(&content_key[..], plaintext)?;
     Ok(write(digest(&SHA256, spki).as_ref(), &encrypted_key, &iv, &content, shape))
+}
+
+/// Whether these are the key's bytes and no more: the library reads past what follows a key.
+fn is_encoding_of(key: &PublicEncryptingKey, spki: &[u8]) -> bool {
+    key.as_der().is_ok_and(|der: PublicKeyX509Der<'_>| der.as_ref() == spki)
 }
 
 fn encrypt_content(key: &[u8], plaintext: &[u8]) -> Result<([u8; 16], Vec<u8>), KmsError> {

@@ -32,7 +32,7 @@ fn every_truncation_is_refused() {
 
 #[test]
 fn every_flipped_bit_is_refused() {
-    for (offset, vector) in vectors().iter().take(7).enumerate() {
+    for (offset, vector) in vectors().iter().take(3).enumerate() {
         let own_time = Parts::of(&vector.bytes).timestamp();
         let mut document = vector.bytes.clone();
         for position in (offset..document.len()).step_by(7) {

@@ -2,6 +2,9 @@ use aws_sdk_kms::types::builders::KeyMetadataBuilder;
 
 use super::*;
 
+mod stack;
+mod wire;
+
 const ARN: &str = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
 fn reply(

@@ -59,8 +59,8 @@ fn envelope(shape: Shape, recipients: &[u8], iv: &[u8], content: &[u8]) -> Vec<u
     outer(0x30, &[&definite(6, &[ENVELOPED_DATA]), &outer(0xa0, &[&enveloped])])
 }
 
-fn encrypt_key(to: &RecipientKey, content_key: &[u8]) -> Vec<u8> {
-    let public = OaepPublicEncryptingKey::new(PublicEncryptingKey::from_der(to.spki()).unwrap()).unwrap();
+fn encrypt_key(spki: &[u8], content_key: &[u8]) -> Vec<u8> {
+    let public = OaepPublicEncryptingKey::new(PublicEncryptingKey::from_der(spki).unwrap()).unwrap();
     let mut out = vec![0; 256];
     let length = public.encrypt(&OAEP_SHA256_MGF1SHA256, content_key, &mut out, None).unwrap().len();
     out.truncate(length);
@@ -77,8 +77,18 @@ fn encrypt_content(content_key: &[u8], plaintext: &[u8]) -> Vec<u8> {
 
 /// A well-formed answer to `to`.
 fn seal(shape: Shape, to: &RecipientKey, plaintext: &[u8]) -> Vec<u8> {
-    let recipients = recipient(to.id(), &encrypt_key(to, &[3; 32]));
+    seal_to(shape, to.spki(), plaintext)
+}
+
+fn seal_to(shape: Shape, spki: &[u8], plaintext: &[u8]) -> Vec<u8> {
+    let id = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, spki);
+    let recipients = recipient(id.as_ref(), &encrypt_key(spki, &[3; 32]));
     envelope(shape, &recipients, &IV, &encrypt_content(&[3; 32], plaintext))
+}
+
+/// What KMS would answer to the recipient with this public key.
+pub(in crate::kms) fn answer_to(spki: &[u8], plaintext: &[u8]) -> Vec<u8> {
+    seal_to(Shape::Chunks(16), spki, plaintext)
 }
 
 fn check(ber: &[u8], expect: Result<&[u8], &'static str>) {
@@ -98,24 +108,24 @@ fn both_shapes_open_with_definite_and_indefinite_lengths() {
 #[test]
 fn what_depends_on_the_private_key_fails_with_one_error() {
     let content = encrypt_content(&[3; 32], &[7; 32]);
-    let good = encrypt_key(&KEY, &[3; 32]);
+    let good = encrypt_key(KEY.spki(), &[3; 32]);
     let with = |key: &[u8], content: &[u8]| envelope(Shape::Primitive, &recipient(KEY.id(), key), &IV, content);
     check(&with(&good, &content), Ok(&[7; 32]));
-    check(&with(&encrypt_key(&OTHER, &[3; 32]), &content), Err("CMS: does not open"));
-    check(&with(&encrypt_key(&KEY, &[3; 16]), &content), Err("CMS: does not open"));
-    check(&with(&encrypt_key(&KEY, &[]), &content), Err("CMS: does not open"));
+    check(&with(&encrypt_key(OTHER.spki(), &[3; 32]), &content), Err("CMS: does not open"));
+    check(&with(&encrypt_key(KEY.spki(), &[3; 16]), &content), Err("CMS: does not open"));
+    check(&with(&encrypt_key(KEY.spki(), &[]), &content), Err("CMS: does not open"));
     check(&with(&[0xff; 256], &content), Err("CMS: does not open"));
     check(&with(&[0; 256], &content), Err("CMS: does not open"));
     // Cut before the padding: the last block then ends with a byte that no padding has.
     check(&with(&good, &encrypt_content(&[3; 32], &[0x55; 32])[..32]), Err("CMS: does not open"));
-    check(&with(&encrypt_key(&KEY, &[4; 32]), &content), Err("CMS: does not open"));
+    check(&with(&encrypt_key(KEY.spki(), &[4; 32]), &content), Err("CMS: does not open"));
 }
 
 #[test]
 fn another_recipient_and_more_than_one_are_refused() {
     check(&seal(Shape::Primitive, &OTHER, &[7; 32]), Err("CMS: another recipient"));
     let content = encrypt_content(&[3; 32], &[7; 32]);
-    let one = recipient(KEY.id(), &encrypt_key(&KEY, &[3; 32]));
+    let one = recipient(KEY.id(), &encrypt_key(KEY.spki(), &[3; 32]));
     let of = |recipients: &[u8]| envelope(Shape::Chunks(16), recipients, &IV, &content);
     check(&of(&one), Ok(&[7; 32]));
     check(&of(&[one.clone(), one.clone()].concat()), Err("CMS: more than one recipient"));

@@ -8,10 +8,8 @@ const KEY: &str = "arn:aws:kms:eu-central-1:111122223333:key/k";
 /// PCR0 is 48 times 0x0a, PCR16 48 times 0x16; context {tenant: t, role: client}.
 fn allows(policy: &str, action: &str, principal: &str, attested: bool) -> bool {
     let pcrs = Pcrs::from([(0, [0x0a; 48]), (16, [0x16; 48])]);
-    let context = EncryptionContext::from([
-        ("tenant".to_owned(), "t".to_owned()),
-        ("role".to_owned(), "client".to_owned()),
-    ]);
+    let context =
+        EncryptionContext::from([("tenant".to_owned(), "t".to_owned()), ("role".to_owned(), "client".to_owned())]);
     KeyPolicy::parse(policy).unwrap().allows(&Request {
         action,
         principal,
@@ -27,9 +25,7 @@ fn policy(statements: &[String]) -> String {
 }
 
 fn statement(effect: &str, action: &str, condition: &str) -> String {
-    format!(
-        r#"{{"Effect":"{effect}","Principal":"*","Action":{action},"Resource":"*","Condition":{condition}}}"#
-    )
+    format!(r#"{{"Effect":"{effect}","Principal":"*","Action":{action},"Resource":"*","Condition":{condition}}}"#)
 }
 
 /// A policy of one Allow with a condition; placeholders stand for PCR values.
@@ -72,7 +68,9 @@ fn principals() {
         ("{\"AWS\":\"arn:aws:iam::444455556666:user/ENCLAVE\"}", false, false),
         ("{\"AWS\":\"arn:aws:iam::111122223333:role/ENCLAVE\"}", false, false),
     ] {
-        let text = policy(&[statement("Allow", "\"kms:*\"", "{}").replace("\"*\",\"Action\"", &format!("{principal},\"Action\""))]);
+        let text = policy(&[
+            statement("Allow", "\"kms:*\"", "{}").replace("\"*\",\"Action\"", &format!("{principal},\"Action\""))
+        ]);
         assert_eq!(allows(&text, "kms:Decrypt", ENCLAVE, false), enclave, "{principal}");
         assert_eq!(allows(&text, "kms:Decrypt", ADMIN, false), admin, "{principal}");
     }
@@ -85,9 +83,21 @@ fn conditions() {
         (r#"{"StringEquals":{"kms:RecipientAttestation:ImageSha384":"PCR0_VALUE"}}"#, true, false),
         (r#"{"StringEqualsIgnoreCase":{"kms:RecipientAttestation:PCR0":"0APCR"}}"#, false, false),
         (r#"{"StringEqualsIgnoreCase":{"KMS:recipientattestation:pcr16":["x","PCR16_VALUE"]}}"#, true, false),
-        (r#"{"StringEquals":{"kms:RecipientAttestation:PCR0":"PCR0_VALUE","kms:RecipientAttestation:PCR16":"PCR16_VALUE"}}"#, true, false),
-        (r#"{"StringEquals":{"kms:RecipientAttestation:PCR0":"PCR0_VALUE","kms:RecipientAttestation:PCR16":"PCR0_VALUE"}}"#, false, false),
-        (r#"{"StringEquals":{"kms:RecipientAttestation:PCR0":"PCR0_VALUE"},"StringLike":{"kms:EncryptionContext:role":"custodian"}}"#, false, false),
+        (
+            r#"{"StringEquals":{"kms:RecipientAttestation:PCR0":"PCR0_VALUE","kms:RecipientAttestation:PCR16":"PCR16_VALUE"}}"#,
+            true,
+            false,
+        ),
+        (
+            r#"{"StringEquals":{"kms:RecipientAttestation:PCR0":"PCR0_VALUE","kms:RecipientAttestation:PCR16":"PCR0_VALUE"}}"#,
+            false,
+            false,
+        ),
+        (
+            r#"{"StringEquals":{"kms:RecipientAttestation:PCR0":"PCR0_VALUE"},"StringLike":{"kms:EncryptionContext:role":"custodian"}}"#,
+            false,
+            false,
+        ),
         (r#"{"StringEquals":{"kms:RecipientAttestation:PCR17":"PCR16_VALUE"}}"#, false, false),
         (r#"{"StringLike":{"kms:RecipientAttestation:PCR0":"*"}}"#, true, false),
         (r#"{"StringLike":{"kms:EncryptionContext:role":"cl?e*"}}"#, true, true),
@@ -119,9 +129,11 @@ fn conditions() {
 fn deny_unless_attested() {
     let text = policy(&[
         statement("Allow", "\"kms:*\"", "{}"),
-        statement("Deny", "[\"kms:Decrypt\",\"kms:GenerateDataKey\"]", &format!(
-            r#"{{"StringNotEquals":{{"kms:RecipientAttestation:PCR0":"{}"}}}}"#, "0a".repeat(48)
-        )),
+        statement(
+            "Deny",
+            "[\"kms:Decrypt\",\"kms:GenerateDataKey\"]",
+            &format!(r#"{{"StringNotEquals":{{"kms:RecipientAttestation:PCR0":"{}"}}}}"#, "0a".repeat(48)),
+        ),
     ]);
     assert!(allows(&text, "kms:Decrypt", ENCLAVE, true));
     assert!(!allows(&text, "kms:Decrypt", ENCLAVE, false));
@@ -137,8 +149,8 @@ fn what_is_not_understood_is_refused() {
         (String::new(), "EOF"),
         ("{}".to_owned(), "missing field `Version`"),
         (policy(&[]), "Statement is empty"),
-        (policy(&[good.clone()]).replace("2012-10-17", "2012-10-18"), "its Version"),
-        (policy(&[good.clone()]).replace("\"Version\"", "\"More\":1,\"Version\""), "unknown field `More`"),
+        (policy(std::slice::from_ref(&good)).replace("2012-10-17", "2012-10-18"), "its Version"),
+        (policy(std::slice::from_ref(&good)).replace("\"Version\"", "\"More\":1,\"Version\""), "unknown field `More`"),
         (edit("\"Allow\"", "\"Permit\""), "did not match"),
         (edit("\"Effect\"", "\"NotAction\":\"*\",\"Effect\""), "did not match"),
         (edit("\"Action\"", "\"Action\":\"kms:*\",\"Action\""), "did not match"),
@@ -168,7 +180,10 @@ fn what_is_not_understood_is_refused() {
         (with_condition(r#"{"StringEquals":{"aws:SourceIp":"b"}}"#), "no condition key"),
         (with_condition(r#"{"StringEquals":{"kms:EncryptionContext:a":[]}}"#), "a condition is empty"),
         (with_condition(r#"{"StringEquals":{"kms:EncryptionContext:a":1}}"#), "did not match"),
-        (with_condition(r#"{"StringEquals":{"kms:EncryptionContext:a":"1","kms:EncryptionContext:a":"2"}}"#), "did not match"),
+        (
+            with_condition(r#"{"StringEquals":{"kms:EncryptionContext:a":"1","kms:EncryptionContext:a":"2"}}"#),
+            "did not match",
+        ),
         (with_condition(r#"{"Null":{"kms:EncryptionContext:a":"maybe"}}"#), "needs"),
     ] {
         let error = KeyPolicy::parse(&text).unwrap_err();

@@ -1,0 +1,21 @@
+//! The core, driven from outside: bytes in, bytes out, with a fake platform, a fake KMS, a tenant and a device around it.
+//!
+//! Each module of refusals changes one thing of a request that would pass, and names the reason and the field that it expects.
+//! Nothing here is random but by a seed, which a failing test prints; only ES256 signatures differ from run to run.
+
+mod acts;
+mod assertions;
+mod consents;
+mod creations;
+mod device;
+mod foreign;
+mod intents;
+mod keks;
+mod mutations;
+mod releases;
+mod statements;
+mod story;
+mod tenant;
+mod vault;
+mod views;
+mod world;

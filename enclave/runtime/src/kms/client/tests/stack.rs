@@ -1,0 +1,167 @@
+//! A relay and a TLS server in this process, with scripted HTTP answers, for the tests of the wire.
+
+use std::io;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use aws_smithy_types::base64;
+use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
+use rustls::ServerConfig;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use strongroom_proto::enclave::v1::SetCredentials;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio_rustls::TlsAcceptor;
+
+use super::*;
+use crate::kms::tls::client_config;
+use crate::log::Log;
+use crate::testing::FakeNsm;
+
+pub(super) const HOST: &str = "kms.eu-central-1.amazonaws.com";
+
+/// One scripted answer: from the call's name and body, status and JSON.
+pub(super) type Script = Box<dyn Fn(&str, &serde_json::Value) -> (u16, String) + Send + Sync>;
+
+/// The host's relay, and KMS behind it.
+pub(super) struct Relay {
+    tls: TlsAcceptor,
+    script: Script,
+    /// What the relay answers to the preface.
+    pub(super) status: u8,
+    /// Answers after which a connection is closed without a word.
+    pub(super) answers_per_connection: usize,
+    pub(super) connections: AtomicUsize,
+    pub(super) groups: Mutex<Vec<String>>,
+}
+
+/// What a test changes before the client starts.
+pub(super) struct Stack {
+    pub(super) relay: Relay,
+    pub(super) root: Vec<u8>,
+    pub(super) time_ms: Option<u64>,
+    pub(super) nsm: Arc<FakeNsm>,
+}
+
+impl Stack {
+    /// KMS under a fresh root, with a certificate for `name`.
+    pub(super) fn new(
+        name: &str,
+        script: impl Fn(&str, &serde_json::Value) -> (u16, String) + Send + Sync + 'static,
+    ) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let leaf_key = KeyPair::generate().unwrap();
+        let leaf = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&leaf_key, &issuer).unwrap();
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(leaf_key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![leaf.der().clone()], key)
+            .unwrap();
+        let relay = Relay {
+            tls: TlsAcceptor::from(Arc::new(config)),
+            script: Box::new(script),
+            status: 0,
+            answers_per_connection: usize::MAX,
+            connections: AtomicUsize::new(0),
+            groups: Mutex::default(),
+        };
+        let root = issuer.as_ref().der().to_vec();
+        Self { relay, root, time_ms: Some(1_700_000_000_000), nsm: Arc::new(FakeNsm::ready()) }
+    }
+
+    /// A client that trusts the stack's root.
+    pub(super) fn client(self) -> (KmsClient, Arc<Relay>) {
+        let clock = Clock::default();
+        if let Some(time) = self.time_ms {
+            clock.set(time);
+        }
+        let credentials = CredentialStore::new(clock.clone());
+        let pushed =
+            SetCredentials { access_key_id: "AKID".into(), secret_access_key: "s".into(), ..SetCredentials::default() };
+        credentials.set(pushed).unwrap();
+        let relay = Arc::new(Dialled(Arc::new(self.relay)));
+        let tls = client_config(&clock, Some(&self.root)).unwrap();
+        let connector = Connector::new(Arc::clone(&relay), tls, HOST).unwrap();
+        let manifest = Manifest {
+            bytes: Vec::new(),
+            key_arn: ARN.into(),
+            region: "eu-central-1".into(),
+            release: 1,
+            development_root: None,
+        };
+        let recipients = Recipients::spawn(Log::to(|_| {})).unwrap();
+        let client = KmsClient::new(&manifest, connector, credentials, clock, self.nsm, recipients);
+        (client, Arc::clone(&relay.0))
+    }
+}
+
+struct Dialled(Arc<Relay>);
+
+impl Dial for Dialled {
+    type Stream = DuplexStream;
+
+    async fn connect(&self) -> io::Result<DuplexStream> {
+        let (enclave, host) = tokio::io::duplex(1 << 16);
+        self.0.connections.fetch_add(1, Ordering::SeqCst);
+        let relay = Arc::clone(&self.0);
+        tokio::spawn(async move { relay.serve(host).await.ok() });
+        Ok(enclave)
+    }
+}
+
+impl Relay {
+    async fn serve(&self, mut host: DuplexStream) -> io::Result<()> {
+        let mut name = vec![0; usize::from(host.read_u8().await?)];
+        host.read_exact(&mut name).await?;
+        assert_eq!(name, HOST.as_bytes());
+        host.write_u8(self.status).await?;
+        // Whatever the status says, the server goes on: a client that did not look at it would get its answer.
+        let mut stream = self.tls.accept(host).await?;
+        let group = stream.get_ref().1.negotiated_key_exchange_group().map(|group| format!("{:?}", group.name()));
+        self.groups.lock().unwrap().extend(group);
+        for _ in 0..self.answers_per_connection {
+            let (target, body) = request(&mut stream).await?;
+            let (status, json) = (self.script)(&target, &body);
+            let head = format!(
+                "HTTP/1.1 {status} X\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: {}\r\n\r\n",
+                json.len()
+            );
+            stream.write_all(head.as_bytes()).await?;
+            stream.write_all(json.as_bytes()).await?;
+            stream.flush().await?;
+        }
+        Ok(())
+    }
+}
+
+/// The target and the body of one request.
+async fn request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<(String, serde_json::Value)> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+    }
+    let head = String::from_utf8(head).unwrap();
+    assert!(head.starts_with("POST / HTTP/1.1\r\n"), "{head}");
+    let field = |name: &str| {
+        let line =
+            head.lines().find(|line| line.to_ascii_lowercase().starts_with(name)).unwrap_or_else(|| panic!("{head}"));
+        line[name.len()..].trim().to_owned()
+    };
+    assert_eq!(field("host:"), HOST);
+    assert!(
+        field("authorization:").contains("AKID/20231114/eu-central-1/kms/aws4_request"),
+        "signed at the enclave's time"
+    );
+    let mut body = vec![0; field("content-length:").parse().unwrap()];
+    stream.read_exact(&mut body).await?;
+    let target = field("x-amz-target:").trim_start_matches("TrentService.").to_owned();
+    Ok((target, serde_json::from_slice(&body).unwrap()))
+}
+
+pub(super) fn encode(bytes: &[u8]) -> String {
+    base64::encode(bytes)
+}

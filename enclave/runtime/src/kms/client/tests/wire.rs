@@ -1,0 +1,159 @@
+//! The client over the connector, TLS and HTTP, against scripted answers.
+
+use std::sync::atomic::Ordering;
+
+use serde_json::json;
+use strongroom_proto::id::TenantId;
+use strongroom_proto::v1::Role;
+
+use super::stack::{HOST, Stack, encode};
+use super::*;
+use crate::kms::connector::RESPONSE_BODY_BYTES_MAX;
+use crate::kms::envelope::tests::answer_to;
+use crate::testing::FakeNsm;
+
+fn context() -> KekContext {
+    KekContext { tenant: TenantId([0xab; 32]), role: Role::Client, epoch: 3 }
+}
+
+fn unwrap_call() -> KmsCall {
+    KmsCall::Unwrap { context: context(), wrapped: vec![5; 180] }
+}
+
+fn description() -> String {
+    let key = json!({
+        "KeyId": "1234abcd-12ab-34cd-56ef-1234567890ab", "Arn": ARN, "Origin": "AWS_KMS", "MultiRegion": false,
+        "KeySpec": "SYMMETRIC_DEFAULT", "KeyUsage": "ENCRYPT_DECRYPT", "KeyState": "Enabled", "Enabled": true,
+    });
+    json!({ "KeyMetadata": key }).to_string()
+}
+
+/// KMS as it should be: makes a KEK of sevens, wrapped as fives.
+fn genuine(nsm: &FakeNsm, target: &str, body: &serde_json::Value) -> (u16, String) {
+    assert_eq!(body["KeyId"], ARN);
+    if target == "DescribeKey" {
+        return (200, description());
+    }
+    let tenant = "ab".repeat(32);
+    assert_eq!(body["EncryptionContext"], json!({ "tenant": tenant, "role": "client", "epoch": "3" }));
+    assert_eq!(body["Recipient"]["KeyEncryptionAlgorithm"], "RSAES_OAEP_SHA_256");
+    assert!(body["Recipient"]["AttestationDocument"].is_string());
+    let envelope = encode(&answer_to(&nsm.public_key.lock().unwrap(), &[7; 32]));
+    match target {
+        "GenerateDataKey" => {
+            assert_eq!(body["KeySpec"], "AES_256");
+            (
+                200,
+                json!({ "KeyId": ARN, "CiphertextBlob": encode(&[5; 180]), "CiphertextForRecipient": envelope })
+                    .to_string(),
+            )
+        }
+        "Decrypt" => {
+            assert_eq!(body["CiphertextBlob"], encode(&[5; 180]));
+            (
+                200,
+                json!({ "KeyId": ARN, "CiphertextForRecipient": envelope, "EncryptionAlgorithm": "SYMMETRIC_DEFAULT" })
+                    .to_string(),
+            )
+        }
+        other => panic!("{other}"),
+    }
+}
+
+/// A stack whose KMS answers genuinely but for what `change` makes of it.
+fn stack(change: impl Fn(&mut serde_json::Value, &FakeNsm) + Send + Sync + 'static) -> Stack {
+    let nsm = Arc::new(FakeNsm::ready());
+    let signer = Arc::clone(&nsm);
+    let script = move |target: &str, body: &serde_json::Value| {
+        let (status, answer) = genuine(&signer, target, body);
+        let mut answer = serde_json::from_str(&answer).unwrap();
+        change(&mut answer, &signer);
+        (status, answer.to_string())
+    };
+    Stack { nsm, ..Stack::new(HOST, script) }
+}
+
+#[tokio::test]
+async fn every_call_works_over_one_post_quantum_connection() {
+    let (client, relay) = stack(|_, _| ()).client();
+    client.describe().await.unwrap();
+    let made = client.call(&KmsCall::Generate(context())).await.unwrap();
+    assert_eq!((made.wrapped, made.kek.expose()), (vec![5; 180], &[7; 32][..]));
+    for _ in 0..3 {
+        let unwrapped = client.call(&unwrap_call()).await.unwrap();
+        assert_eq!((unwrapped.wrapped, unwrapped.kek.expose()), (vec![5; 180], &[7; 32][..]));
+    }
+    assert_eq!(relay.connections.load(Ordering::SeqCst), 1);
+    assert_eq!(*relay.groups.lock().unwrap(), ["X25519MLKEM768"]);
+}
+
+#[tokio::test]
+async fn a_connection_that_kms_closed_is_dialled_again() {
+    let mut stack = stack(|_, _| ());
+    stack.relay.answers_per_connection = 2;
+    let (client, relay) = stack.client();
+    for _ in 0..5 {
+        client.call(&unwrap_call()).await.unwrap();
+    }
+    assert_eq!(relay.connections.load(Ordering::SeqCst), 3);
+}
+
+async fn check(stack: Stack, expect: KmsError) {
+    let (client, _) = stack.client();
+    assert_eq!(client.call(&unwrap_call()).await.unwrap_err(), expect);
+}
+
+#[tokio::test]
+async fn no_reply_is_used_before_its_checks_pass() {
+    let bad = KmsError::BadReply;
+    check(stack(|a, _| a["KeyId"] = json!("alias/mine")), bad("KeyId is another key's")).await;
+    check(stack(|a, _| a["Plaintext"] = json!(encode(&[7; 32]))), bad("Plaintext is present")).await;
+    check(stack(|a, _| a["CiphertextForRecipient"] = json!(null)), bad("CiphertextForRecipient is absent")).await;
+    check(stack(|a, _| a["CiphertextForRecipient"] = json!(encode(b"0"))), bad("BER: truncated")).await;
+    let other = RecipientKey::generate().unwrap();
+    let of_other = encode(&answer_to(other.spki(), &[7; 32]));
+    check(stack(move |a, _| a["CiphertextForRecipient"] = json!(of_other)), bad("CMS: another recipient")).await;
+    let short = |a: &mut serde_json::Value, nsm: &FakeNsm| {
+        a["CiphertextForRecipient"] = json!(encode(&answer_to(&nsm.public_key.lock().unwrap(), &[7; 31])));
+    };
+    check(stack(short), bad("length of the KEK")).await;
+    check(stack(|a, _| *a = json!("no object")), bad("not of the API's form")).await;
+}
+
+#[tokio::test]
+async fn codes_of_kms_are_sorted() {
+    let with =
+        |status: u16, code: &'static str| Stack::new(HOST, move |_, _| (status, json!({ "__type": code }).to_string()));
+    check(with(400, "AccessDeniedException"), KmsError::Denied("AccessDeniedException")).await;
+    check(with(400, "InvalidCiphertextException"), KmsError::NotUnwrapped).await;
+    check(with(400, "ThrottlingException"), KmsError::Throttled { retry_after: Duration::from_secs(1) }).await;
+    check(with(400, "ExpiredTokenException"), KmsError::Unavailable("the credentials are refused")).await;
+    check(with(500, "KMSInternalException"), KmsError::Unavailable("KMS failed")).await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_not_kms_is_not_spoken_to() {
+    let connection = || KmsError::Unavailable("connection");
+    for status in [1, 2, 77] {
+        let mut refusing = stack(|_, _| ());
+        refusing.relay.status = status;
+        check(refusing, connection()).await;
+    }
+    let mut other_root = stack(|_, _| ());
+    other_root.root = stack(|_, _| ()).root;
+    check(other_root, connection()).await;
+    check(Stack::new("kms.eu-west-1.amazonaws.com", |_, _| unreachable!()), connection()).await;
+    check(Stack { time_ms: None, ..Stack::new(HOST, |_, _| unreachable!()) }, connection()).await;
+    // The certificates of these tests end in the year 4096.
+    check(Stack { time_ms: Some(70_000_000_000_000), ..Stack::new(HOST, |_, _| unreachable!()) }, connection()).await;
+}
+
+#[tokio::test]
+async fn an_answer_over_the_limit_is_not_read_to_its_end() {
+    let at = |length: usize| {
+        let denied = json!({ "__type": "AccessDeniedException" }).to_string();
+        Stack::new(HOST, move |_, _| (400, format!("{denied}{}", " ".repeat(length - denied.len()))))
+    };
+    check(at(RESPONSE_BODY_BYTES_MAX), KmsError::Denied("AccessDeniedException")).await;
+    check(at(RESPONSE_BODY_BYTES_MAX + 1), KmsError::Unavailable("connection")).await;
+}

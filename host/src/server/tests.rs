@@ -1,0 +1,113 @@
+use std::path::{Path, PathBuf};
+
+use strongroom_proto::v1::GetWalletRequest;
+use strongroom_proto::v1::wallet_service_client::WalletServiceClient;
+use tonic::Code;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+
+use super::*;
+use crate::config::{EnclaveConfig, Format, Log, Relay, Tls};
+use crate::testing::enclave_config;
+
+fn config(dir: &Path) -> Config {
+    Config {
+        api: Api { listen: "127.0.0.1:0".parse().unwrap(), tls: None, reflection: false },
+        admin_socket: dir.join("admin.sock"),
+        sqlite: dir.join("db"),
+        enclaves: vec![enclave_config(dir, 1)],
+        relay: Relay { listen: RelayListen::Unix(dir.join("relay.sock")), names: std::collections::BTreeMap::new() },
+        log: Log { level: tracing::level_filters::LevelFilter::OFF, format: Format::Text },
+    }
+}
+
+/// Serves until the sender is dropped.
+async fn start(config: Config) -> (SocketAddr, tokio::sync::oneshot::Sender<()>) {
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let (ready, address) = tokio::sync::oneshot::channel();
+    tokio::spawn(serve(config, move |api| ready.send(api).unwrap(), async move { drop(stopped.await) }));
+    (address.await.unwrap(), stop)
+}
+
+async fn code(channel: Channel) -> Code {
+    let request = GetWalletRequest { wallet: "w".to_owned() };
+    WalletServiceClient::new(channel).get_wallet(request).await.unwrap_err().code()
+}
+
+fn certificate(dir: &Path) -> (Tls, Vec<u8>) {
+    let made = rcgen::generate_simple_self_signed(vec!["host.test".to_owned()]).unwrap();
+    let tls = Tls { cert: dir.join("cert.pem"), key: dir.join("key.pem") };
+    std::fs::write(&tls.cert, made.cert.pem()).unwrap();
+    std::fs::write(&tls.key, made.signing_key.serialize_pem()).unwrap();
+    (tls, made.cert.pem().into_bytes())
+}
+
+#[tokio::test]
+async fn with_a_certificate_only_tls_is_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tls, root) = certificate(dir.path());
+    let mut config = config(dir.path());
+    config.api.tls = Some(tls);
+    let (address, _stop) = start(config).await;
+    let endpoint = |scheme: &str| Endpoint::from_shared(format!("{scheme}://{address}")).unwrap();
+    let client = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(root)).domain_name("host.test");
+    let channel = endpoint("https").tls_config(client).unwrap().connect().await.unwrap();
+    assert_eq!(code(channel).await, Code::Unauthenticated);
+    if let Ok(channel) = endpoint("http").connect().await {
+        assert_ne!(code(channel).await, Code::Unauthenticated, "served without TLS");
+    }
+}
+
+#[tokio::test]
+async fn reflection_is_served_only_where_it_is_asked_for() {
+    for reflection in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = config(dir.path());
+        config.api.reflection = reflection;
+        let (address, _stop) = start(config).await;
+        let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+        let ask = ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(MessageRequest::ListServices(String::new())),
+        };
+        let answer = ServerReflectionClient::new(channel).server_reflection_info(tokio_stream::once(ask)).await;
+        assert_eq!(answer.is_ok(), reflection);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_used_is_named_at_the_start() {
+    async fn refuse(change: impl FnOnce(&mut Config, PathBuf), expect: &str) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = config(dir.path());
+        change(&mut config, dir.path().to_owned());
+        let error = serve(config, |_| panic!("ready: {expect}"), std::future::pending()).await.unwrap_err().to_string();
+        assert!(error.contains(expect), "{error}");
+    }
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    refuse(|config, _| config.api.listen = address, &address.to_string()).await;
+    refuse(|config, dir| std::fs::write(&config.admin_socket, dir.to_str().unwrap()).unwrap(), "admin.sock").await;
+    refuse(|config, _| config.relay.listen = RelayListen::Unix("/nowhere/relay.sock".into()), "relay.sock").await;
+    refuse(|config, _| config.sqlite = "/nowhere/db".into(), "/nowhere/db").await;
+    refuse(|config, _| std::fs::write(&config.enclaves[0].manifest, b"x").unwrap(), "manifest").await;
+    let unreadable = |config: &mut Config, dir: PathBuf| {
+        let absent = EnclaveConfig { credentials: dir.join("absent.toml"), ..config.enclaves[0].clone() };
+        config.enclaves = vec![absent];
+    };
+    refuse(unreadable, "absent.toml").await;
+    let no_key = |config: &mut Config, dir: PathBuf| {
+        let (tls, _) = certificate(&dir);
+        std::fs::remove_file(&tls.key).unwrap();
+        config.api.tls = Some(tls);
+    };
+    refuse(no_key, "key.pem").await;
+    let bad_key = |config: &mut Config, dir: PathBuf| {
+        let (tls, _) = certificate(&dir);
+        std::fs::write(&tls.key, "no key").unwrap();
+        config.api.tls = Some(tls);
+    };
+    refuse(bad_key, "gRPC server").await;
+}

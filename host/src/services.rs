@@ -1,0 +1,126 @@
+//! The gRPC services, one file each, and what every call goes through.
+//!
+//! A call is authenticated, counted, carried out, logged by its ids and result, and its error turned into a status: here, once. The
+//! tenant that a call works on comes from its API key alone.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use strongroom_proto::id::TenantId;
+use strongroom_proto::v1::Role;
+use tonic::{Request, Response, Status};
+
+use crate::auth::{self, InFlight};
+use crate::enclave::Enclave;
+use crate::error::Error;
+use crate::status::{code, reason_name, status};
+use crate::store::Store;
+
+pub(crate) mod admin;
+mod attestations;
+pub(crate) mod backup;
+mod check;
+mod load;
+pub(crate) mod passkey;
+pub(crate) mod recovery;
+pub(crate) mod replies;
+pub(crate) mod tenant;
+pub(crate) mod wallet;
+
+pub(crate) use attestations::Attestations;
+
+/// What the services share.
+pub(crate) struct App {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) enclaves: Vec<Enclave>,
+    pub(crate) calls: InFlight,
+    pub(crate) attestations: Attestations,
+}
+
+/// A service over the shared state. Each of the generated traits is implemented for one of these.
+macro_rules! service {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone)]
+        pub(crate) struct $name(pub(crate) std::sync::Arc<$crate::services::App>);
+    };
+}
+pub(crate) use service;
+
+impl App {
+    pub(crate) fn new(store: Arc<dyn Store>, enclaves: Vec<Enclave>) -> Self {
+        Self { store, enclaves, calls: InFlight::default(), attestations: Attestations::default() }
+    }
+
+    /// The enclave of a role.
+    fn enclave(&self, role: Role) -> Result<&Enclave, Error> {
+        let enclave = self.enclaves.iter().find(|enclave| enclave.role() == role);
+        enclave.ok_or(Error::State("no enclave of this role runs here"))
+    }
+
+    /// Carries out a tenant's call.
+    async fn call<M, T, F>(
+        &self,
+        rpc: &'static str,
+        request: Request<M>,
+        work: impl FnOnce(TenantId, M) -> F,
+    ) -> Result<Response<T>, Status>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let started = Instant::now();
+        let (metadata, _, message) = request.into_parts();
+        let mut caller = None;
+        let result = async {
+            let tenant = auth::tenant(&*self.store, &metadata).await?;
+            caller = Some(tenant);
+            let _room = self.calls.enter(tenant)?;
+            work(tenant, message).await
+        };
+        let result = result.await;
+        answer(rpc, caller, started, result)
+    }
+
+    /// Carries out an operator's call: whoever opens the operator's socket may.
+    async fn operator_call<M, T, F>(
+        &self,
+        rpc: &'static str,
+        request: Request<M>,
+        work: impl FnOnce(M) -> F,
+    ) -> Result<Response<T>, Status>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let started = Instant::now();
+        answer(rpc, None, started, work(request.into_inner()).await)
+    }
+}
+
+fn answer<T>(
+    rpc: &'static str,
+    tenant: Option<TenantId>,
+    started: Instant,
+    result: Result<T, Error>,
+) -> Result<Response<T>, Status> {
+    let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let tenant = tenant.map(|tenant| tenant.to_string());
+    match result {
+        Ok(message) => {
+            tracing::debug!(name: "call", rpc, tenant, ms, code = "Ok");
+            Ok(Response::new(message))
+        }
+        Err(error) => {
+            let (code, reason) = (code(error.reason()), reason_name(error.reason()));
+            if let Error::Internal(_) = error {
+                tracing::error!(name: "call", rpc, tenant, ms, ?code, reason, error = %error);
+            } else {
+                // What a peer sent may stand in other errors' texts: the reason says enough.
+                tracing::info!(name: "call", rpc, tenant, ms, ?code, reason);
+            }
+            Err(status(&error))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

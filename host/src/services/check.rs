@@ -1,0 +1,161 @@
+//! Forms and lengths of what callers send. A courtesy: it saves the enclave work and names the field; the enclave checks again.
+
+use strongroom_proto::id::{RecordId, TenantId};
+use strongroom_proto::limits::{
+    ASSERTION_SIGNATURE_BYTES_MAX, ASSERTIONS_MAX, AUTHENTICATOR_DATA_BYTES_MAX, CLIENT_DATA_BYTES_MAX,
+    CREDENTIAL_ID_BYTES_MAX, CREDENTIAL_KEY_BYTES_MAX, EXTENSION_RESULTS_BYTES_MAX, INTENT_BYTES_MAX,
+};
+use strongroom_proto::v1::{Act, Intent, NewCredential, Role};
+use strongroom_proto::{intent, names};
+
+use crate::error::Error;
+use crate::keys::Name;
+
+/// An act whose lengths were checked, with what the host needs to find its rows.
+pub(super) struct CheckedAct {
+    pub(super) act: Act,
+    pub(super) intent: Intent,
+    pub(super) wallet: Name,
+}
+
+/// At most `max` bytes.
+pub(super) fn at_most(field: &'static str, len: usize, max: usize) -> Result<(), Error> {
+    if len <= max { Ok(()) } else { Err(Error::bad(field, format!("at most {max} bytes"))) }
+}
+
+/// Exactly `expect` bytes.
+pub(super) fn exactly(field: &'static str, len: usize, expect: usize) -> Result<(), Error> {
+    if len == expect { Ok(()) } else { Err(Error::bad(field, format!("exactly {expect} bytes"))) }
+}
+
+/// A label that may be shown.
+pub(super) fn label(field: &'static str, text: &str) -> Result<(), Error> {
+    if names::is_label(text) { Ok(()) } else { Err(Error::bad(field, "at most 64 bytes without control characters")) }
+}
+
+/// A role that exists.
+pub(super) fn role(field: &'static str, role: i32) -> Result<Role, Error> {
+    match Role::try_from(role) {
+        Ok(Role::Unspecified) | Err(_) => Err(Error::bad(field, "a known role")),
+        Ok(role) => Ok(role),
+    }
+}
+
+/// An act of this tenant.
+pub(super) fn act(tenant: &TenantId, act: Option<Act>) -> Result<CheckedAct, Error> {
+    let act = act.ok_or_else(|| Error::bad("act", "required"))?;
+    at_most("act.intent", act.intent.len(), INTENT_BYTES_MAX)?;
+    if act.assertions.len() > ASSERTIONS_MAX {
+        return Err(Error::bad("act.assertions", format!("at most {ASSERTIONS_MAX}")));
+    }
+    for assertion in &act.assertions {
+        at_most("act.assertions.credential_id", assertion.credential_id.len(), CREDENTIAL_ID_BYTES_MAX)?;
+        let data = &assertion.authenticator_data;
+        at_most("act.assertions.authenticator_data", data.len(), AUTHENTICATOR_DATA_BYTES_MAX)?;
+        at_most("act.assertions.client_data_json", assertion.client_data_json.len(), CLIENT_DATA_BYTES_MAX)?;
+        at_most("act.assertions.signature", assertion.signature.len(), ASSERTION_SIGNATURE_BYTES_MAX)?;
+        let results = &assertion.client_extension_results;
+        at_most("act.assertions.client_extension_results", results.len(), EXTENSION_RESULTS_BYTES_MAX)?;
+    }
+    if let Some(signature) = &act.tenant_signature {
+        exactly("act.tenant_signature.key", signature.key.len(), 32)?;
+        exactly("act.tenant_signature.signature", signature.signature.len(), 64)?;
+    }
+    let intent = intent::decode(&act.intent).map_err(|error| Error::bad("act.intent", error.to_string()))?;
+    if intent.tenant != tenant.0 {
+        return Err(Error::bad("act.intent.tenant", "the tenant of the API key"));
+    }
+    let wallet = Name::parse("act.intent.wallet", &intent.wallet)?;
+    Ok(CheckedAct { act, intent, wallet })
+}
+
+/// The record that an intent names to a role.
+pub(super) fn record_id(intent: &Intent, role: Role) -> Result<RecordId, Error> {
+    let part = intent::part(intent, role).ok_or_else(|| Error::bad("act.intent.client", "required"))?;
+    let id = RecordId::from_slice(&part.record_id);
+    id.ok_or_else(|| Error::bad("act.intent.client.record_id", "exactly 32 bytes"))
+}
+
+/// A new credential's public half.
+pub(super) fn credential(credential: Option<&NewCredential>) -> Result<(), Error> {
+    let Some(credential) = credential else { return Ok(()) };
+    at_most("credential.id", credential.id.len(), CREDENTIAL_ID_BYTES_MAX)?;
+    at_most("credential.public_key", credential.public_key.len(), CREDENTIAL_KEY_BYTES_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+    use strongroom_proto::v1::{Assertion, RolePart, TenantSignature};
+
+    use super::*;
+
+    const TENANT: TenantId = TenantId([4; 32]);
+
+    fn good() -> Act {
+        let part = RolePart { record_id: vec![1; 32], ..Default::default() };
+        let intent =
+            Intent { tenant: TENANT.0.to_vec(), wallet: "w".to_owned(), client: Some(part), ..Default::default() };
+        let assertion = Assertion {
+            credential_id: vec![0; CREDENTIAL_ID_BYTES_MAX],
+            authenticator_data: vec![0; AUTHENTICATOR_DATA_BYTES_MAX],
+            client_data_json: vec![0; CLIENT_DATA_BYTES_MAX],
+            signature: vec![0; ASSERTION_SIGNATURE_BYTES_MAX],
+            client_extension_results: " ".repeat(EXTENSION_RESULTS_BYTES_MAX),
+        };
+        Act {
+            intent: intent.encode_to_vec(),
+            assertions: vec![assertion; ASSERTIONS_MAX],
+            tenant_signature: Some(TenantSignature { key: vec![0; 32], signature: vec![0; 64] }),
+        }
+    }
+
+    fn refuse(field: &str, change: impl FnOnce(&mut Act)) {
+        let mut broken = good();
+        change(&mut broken);
+        match act(&TENANT, Some(broken)).err() {
+            Some(Error::BadRequest { field: named, .. }) => assert_eq!(named, field),
+            other => panic!("{field}: {other:?}"),
+        }
+    }
+
+    fn intent(act: &mut Act, change: impl FnOnce(&mut Intent)) {
+        let mut intent = Intent::decode(act.intent.as_slice()).unwrap();
+        change(&mut intent);
+        act.intent = intent.encode_to_vec();
+    }
+
+    #[test]
+    fn an_act_at_every_limit_passes_and_one_past_each_is_named() {
+        let checked = act(&TENANT, Some(good())).unwrap();
+        assert_eq!(record_id(&checked.intent, Role::Client).unwrap(), RecordId([1; 32]));
+        assert!(act(&TENANT, None).is_err());
+        refuse("act.intent", |act| act.intent = vec![0; INTENT_BYTES_MAX + 1]);
+        refuse("act.intent", |act| act.intent.push(0));
+        refuse("act.intent", |act| act.intent.extend_from_slice(&[0xf8, 0x7f, 1]));
+        refuse("act.intent.tenant", |act| intent(act, |intent| intent.tenant = vec![5; 32]));
+        refuse("act.intent.wallet", |act| intent(act, |intent| intent.wallet = "w/w".to_owned()));
+        refuse("act.assertions", |act| act.assertions.push(Assertion::default()));
+        refuse("act.assertions.credential_id", |act| act.assertions[1].credential_id.push(0));
+        refuse("act.assertions.authenticator_data", |act| act.assertions[0].authenticator_data.push(0));
+        refuse("act.assertions.client_data_json", |act| act.assertions[0].client_data_json.push(0));
+        refuse("act.assertions.signature", |act| act.assertions[0].signature.push(0));
+        refuse("act.assertions.client_extension_results", |act| act.assertions[0].client_extension_results.push(' '));
+        refuse("act.tenant_signature.key", |act| act.tenant_signature.as_mut().unwrap().key.push(0));
+        refuse("act.tenant_signature.signature", |act| act.tenant_signature.as_mut().unwrap().signature.clear());
+    }
+
+    #[test]
+    fn other_fields_are_named_too() {
+        assert!(record_id(&Intent::default(), Role::Client).is_err());
+        assert!(role("role", 0).is_err() && role("role", 3).is_err() && role("role", 2).is_ok());
+        assert!(label("label", "a\n").is_err() && label("label", "").is_ok());
+        let longest =
+            NewCredential { id: vec![0; CREDENTIAL_ID_BYTES_MAX], public_key: vec![0; CREDENTIAL_KEY_BYTES_MAX] };
+        credential(Some(&longest)).unwrap();
+        let longer_id = NewCredential { id: vec![0; CREDENTIAL_ID_BYTES_MAX + 1], public_key: Vec::new() };
+        assert!(credential(Some(&longer_id)).is_err());
+        let longer_key = NewCredential { id: Vec::new(), public_key: vec![0; CREDENTIAL_KEY_BYTES_MAX + 1] };
+        assert!(credential(Some(&longer_key)).is_err());
+    }
+}

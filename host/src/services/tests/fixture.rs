@@ -1,0 +1,189 @@
+//! A whole host in this process, on a port of its own, before a fake enclave; and the messages that its tests send.
+
+use std::time::Duration;
+
+use prost::Message;
+use ring::signature::{Ed25519KeyPair, KeyPair};
+use strongroom_proto::v1::admin_service_client::AdminServiceClient;
+use strongroom_proto::v1::{
+    Act, Assertion, CreateApiKeyRequest, CreateBackupAction, CreateBackupRequest, CreateKekRequest,
+    CreateTenantRequest, CreateWalletRequest, Epoch, Intent, Pair, PutStatementRequest, RecoverAction, RecoverRequest,
+    Role, RolePart, RoleStatement, SecretKind, SignedStatement, Statement, intent::Action,
+};
+use strongroom_proto::v1::{tenant_service_client::TenantServiceClient, wallet_service_client::WalletServiceClient};
+use strongroom_proto::{intent, prefix};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tonic::Request;
+use tonic::transport::{Channel, Endpoint};
+
+use super::core::Core;
+use crate::config::{Api, Config, Format, Log, Relay, RelayListen};
+use crate::error::Error;
+use crate::testing::{FakeEnclave, enclave_config};
+
+pub(super) struct Host {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) core: std::sync::Arc<Core>,
+    pub(super) enclave: Option<FakeEnclave>,
+    pub(super) api: Channel,
+    pub(super) admin: Channel,
+    pub(super) stop: oneshot::Sender<()>,
+    pub(super) ended: JoinHandle<Result<(), Error>>,
+}
+
+/// A tenant with its keys and one of its API keys.
+pub(super) struct Caller {
+    root: Ed25519KeyPair,
+    standby: Ed25519KeyPair,
+    pub(super) tenant: Vec<u8>,
+    pub(super) api_key: String,
+    pub(super) key_id: String,
+}
+
+pub(super) fn config(dir: &std::path::Path) -> Config {
+    Config {
+        api: Api { listen: "127.0.0.1:0".parse().unwrap(), tls: None, reflection: true },
+        admin_socket: dir.join("admin.sock"),
+        sqlite: dir.join("db"),
+        enclaves: vec![enclave_config(dir, 2)],
+        relay: Relay { listen: RelayListen::Unix(dir.join("relay.sock")), names: std::collections::BTreeMap::new() },
+        log: Log { level: tracing::level_filters::LevelFilter::OFF, format: Format::Text },
+    }
+}
+
+impl Host {
+    pub(super) async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (core, fake) = Core::start(dir.path());
+        let (stop, stopped) = oneshot::channel();
+        let (ready, address) = oneshot::channel();
+        let config = config(dir.path());
+        let ended =
+            tokio::spawn(crate::serve(config, move |api| ready.send(api).unwrap(), async move { drop(stopped.await) }));
+        let address = address.await.unwrap();
+        let api = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+        let admin = format!("unix://{}", dir.path().join("admin.sock").display());
+        let admin = Endpoint::from_shared(admin).unwrap().connect().await.unwrap();
+        let host = Self { dir, core, enclave: Some(fake), api, admin, stop, ended };
+        host.wait(tonic_health::pb::health_check_response::ServingStatus::Serving).await;
+        host
+    }
+
+    pub(super) async fn wait(&self, status: tonic_health::pb::health_check_response::ServingStatus) {
+        let mut health = tonic_health::pb::health_client::HealthClient::new(self.api.clone());
+        let reached = async {
+            let ask = tonic_health::pb::HealthCheckRequest::default();
+            while health.check(ask.clone()).await.unwrap().into_inner().status() != status {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), reached).await.unwrap();
+    }
+
+    /// A tenant with a statement over its first epoch, and a wallet `w`.
+    pub(super) async fn caller(&self, seed: u8) -> Caller {
+        let caller = self.bare_caller(seed).await;
+        let mut tenants = TenantServiceClient::new(self.api.clone());
+        let put = PutStatementRequest { statement: Some(caller.statement(1)) };
+        tenants.put_statement(caller.says(put)).await.unwrap();
+        let mut wallets = WalletServiceClient::new(self.api.clone());
+        wallets.create_wallet(caller.says(CreateWalletRequest { wallet: "w".to_owned() })).await.unwrap();
+        caller
+    }
+
+    /// A tenant with its first KEK and an API key.
+    pub(super) async fn bare_caller(&self, seed: u8) -> Caller {
+        let pair = |byte: u8| Ed25519KeyPair::from_seed_unchecked(&[byte; 32]).unwrap();
+        let (root, standby) = (pair(seed), pair(seed ^ 0xff));
+        let mut admin = AdminServiceClient::new(self.admin.clone());
+        let create = CreateTenantRequest {
+            root_key: root.public_key().as_ref().to_vec(),
+            standby_key: standby.public_key().as_ref().to_vec(),
+            display_name: format!("tenant {seed}"),
+        };
+        let tenant = admin.create_tenant(create).await.unwrap().into_inner().tenant;
+        let kek = CreateKekRequest { tenant: tenant.clone(), role: Role::Client.into() };
+        assert_eq!(admin.create_kek(kek).await.unwrap().into_inner().epoch, 1);
+        let key = CreateApiKeyRequest { tenant: tenant.clone(), label: "test".to_owned() };
+        let key = admin.create_api_key(key).await.unwrap().into_inner();
+        Caller { root, standby, tenant, api_key: key.api_key, key_id: key.key_id }
+    }
+}
+
+impl Caller {
+    /// A request with the caller's API key.
+    pub(super) fn says<M>(&self, message: M) -> Request<M> {
+        let mut request = Request::new(message);
+        request.metadata_mut().insert("authorization", format!("Bearer {}", self.api_key).parse().unwrap());
+        request
+    }
+
+    pub(super) fn statement(&self, serial: u64) -> SignedStatement {
+        let epochs = vec![Epoch { epoch: 1, ..Default::default() }];
+        let statement = Statement {
+            root_key: self.root.public_key().as_ref().to_vec(),
+            standby_key: self.standby.public_key().as_ref().to_vec(),
+            serial,
+            client: Some(RoleStatement { epochs, ..Default::default() }),
+            ..Default::default()
+        };
+        let statement = statement.encode_to_vec();
+        // Either key signs.
+        let key = if serial.is_multiple_of(2) { &self.standby } else { &self.root };
+        let signature = key.sign(&prefix::prefixed(prefix::STATEMENT, &statement)).as_ref().to_vec();
+        SignedStatement { statement, signature }
+    }
+
+    pub(super) fn intent(&self, wallet: &str, part: RolePart, action: Action) -> Intent {
+        Intent {
+            tenant: self.tenant.clone(),
+            wallet: wallet.to_owned(),
+            statement_serial: 1,
+            client: Some(part),
+            action: Some(action),
+            ..Default::default()
+        }
+    }
+
+    pub(super) fn creation(&self, wallet: &str, backup: &str) -> Intent {
+        let pair = |id: &str| Pair { id: id.to_owned(), curve: 1 };
+        let action = CreateBackupAction {
+            backup: backup.to_owned(),
+            method: "PASSKEY".to_owned(),
+            secret: SecretKind::Share.into(),
+            pairs: vec![pair("p1"), pair("p2")],
+            generation: 1,
+            ..Default::default()
+        };
+        self.intent(wallet, RolePart::default(), Action::CreateBackup(action))
+    }
+
+    pub(super) fn create_backup(&self, request_id: &str, wallet: &str, backup: &str) -> CreateBackupRequest {
+        CreateBackupRequest {
+            request_id: request_id.to_owned(),
+            act: Some(act(&self.creation(wallet, backup))),
+            credential: None,
+            client_message: vec![5; 1200],
+        }
+    }
+
+    pub(super) fn recover(&self, request_id: &str, wallet: &str, backup: &str) -> RecoverRequest {
+        let action = Action::Recover(RecoverAction { generation: 1 });
+        RecoverRequest {
+            request_id: request_id.to_owned(),
+            act: Some(act(&self.intent(wallet, self.part(wallet, backup), action))),
+            client_recipient_key: vec![0; 1216],
+        }
+    }
+
+    /// What an intent says of a record.
+    pub(super) fn part(&self, wallet: &str, backup: &str) -> RolePart {
+        RolePart { record_id: intent::record_id(&self.creation(wallet, backup)).0.to_vec(), ..Default::default() }
+    }
+}
+
+/// An act that the fake core takes.
+pub(super) fn act(intent: &Intent) -> Act {
+    Act { intent: intent.encode_to_vec(), assertions: vec![Assertion::default()], tenant_signature: None }
+}

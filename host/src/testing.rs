@@ -1,0 +1,142 @@
+//! A fake enclave for tests: it speaks frames on a unix socket, is booted and supplied as a real one, and answers what a closure says.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use prost::Message;
+use strongroom_proto::enclave::v1::{
+    Booted, CredentialsSet, Error, Health, Request, Response, request::Body as Ask, response::Body as Answer,
+};
+use strongroom_proto::frame::{self, Decoder};
+use strongroom_proto::v1::{Manifest, Reason, Role};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinSet;
+
+use crate::config::{Address, EnclaveConfig};
+
+/// What the fake does with a request.
+pub(crate) enum Reaction {
+    /// Answers.
+    Say(Answer),
+    /// Never answers.
+    Ignore,
+    /// Closes the connection.
+    HangUp,
+    /// Sends these bytes as they are.
+    Raw(Vec<u8>),
+}
+
+type Behaviour = dyn Fn(&Ask) -> Reaction + Send + Sync;
+
+/// What the fake knows of itself; lost with it.
+#[derive(Default)]
+pub(crate) struct Process {
+    booted: bool,
+    pub(crate) credentials: Vec<String>,
+    pub(crate) boots: usize,
+    pub(crate) asked: usize,
+}
+
+/// A running fake; its connections are cut when it is dropped.
+pub(crate) struct FakeEnclave {
+    pub(crate) process: Arc<Mutex<Process>>,
+    _tasks: JoinSet<()>,
+}
+
+impl FakeEnclave {
+    pub(crate) fn start(path: &Path, behaviour: impl Fn(&Ask) -> Reaction + Send + Sync + 'static) -> Self {
+        drop(std::fs::remove_file(path));
+        let listener = UnixListener::bind(path).unwrap();
+        let process = Arc::new(Mutex::new(Process::default()));
+        let (mut tasks, shared) = (JoinSet::new(), Arc::clone(&process));
+        let behaviour: Arc<Behaviour> = Arc::new(behaviour);
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let (process, behaviour) = (Arc::clone(&shared), Arc::clone(&behaviour));
+                connections.spawn(async move { drop(serve(stream, &process, &*behaviour).await) });
+            }
+        });
+        Self { process, _tasks: tasks }
+    }
+}
+
+async fn serve(mut stream: UnixStream, process: &Mutex<Process>, behaviour: &Behaviour) -> io::Result<()> {
+    let mut decoder = Decoder::new();
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let len = stream.read(&mut buffer).await?;
+        if len == 0 {
+            return Ok(());
+        }
+        decoder.push(&buffer[..len]);
+        while let Some(frame) = decoder.next_frame().unwrap() {
+            let ask = Request::decode(frame.payload.as_slice()).unwrap().body.unwrap();
+            let reaction = control(&ask, &mut process.lock().unwrap());
+            match reaction.unwrap_or_else(|| behaviour(&ask)) {
+                Reaction::Say(answer) => stream.write_all(&framed(frame.id, answer)).await?,
+                Reaction::Raw(bytes) => stream.write_all(&bytes).await?,
+                Reaction::Ignore => {}
+                Reaction::HangUp => return Ok(()),
+            }
+        }
+    }
+}
+
+fn framed(id: u64, answer: Answer) -> Vec<u8> {
+    let mut out = Vec::new();
+    frame::encode(id, &Response { body: Some(answer) }.encode_to_vec(), &mut out).unwrap();
+    out
+}
+
+fn control(ask: &Ask, process: &mut Process) -> Option<Reaction> {
+    Some(Reaction::Say(match ask {
+        Ask::GetHealth(_) => {
+            let missing = [("manifest", process.booted), ("credentials", !process.credentials.is_empty())];
+            let missing = missing.iter().filter(|(_, has)| !has).map(|(name, _)| (*name).to_owned()).collect();
+            let role = if process.booted { Role::Client } else { Role::Unspecified };
+            Answer::Health(Health { missing, role: role.into(), release: 1, ..Default::default() })
+        }
+        Ask::Boot(_) if process.booted => refusal(Reason::StateInvalid, 0),
+        Ask::Boot(_) => {
+            process.booted = true;
+            process.boots += 1;
+            Answer::Booted(Booted { pcr16: vec![0; 48] })
+        }
+        Ask::SetCredentials(message) => {
+            process.credentials.push(message.access_key_id.clone());
+            Answer::CredentialsSet(CredentialsSet {})
+        }
+        _ => {
+            process.asked += 1;
+            return None;
+        }
+    }))
+}
+
+pub(crate) fn refusal(reason: Reason, retry_after_ms: u32) -> Answer {
+    Answer::Error(Error { reason: reason.into(), detail: "refused by the fake".to_owned(), retry_after_ms })
+}
+
+/// Files for a host's enclave section in `dir`: `enclave.sock`, a manifest and credentials.
+pub(crate) fn enclave_config(dir: &Path, connections: u16) -> EnclaveConfig {
+    let manifest = Manifest { role: Role::Client.into(), release: 1, ..Default::default() };
+    let config = EnclaveConfig {
+        role: Role::Client,
+        address: Address::Unix(dir.join("enclave.sock")),
+        manifest: dir.join("manifest"),
+        connections,
+        credentials: dir.join("credentials.toml"),
+    };
+    std::fs::write(&config.manifest, manifest.encode_to_vec()).unwrap();
+    write_credentials(&config.credentials, "AK1");
+    config
+}
+
+pub(crate) fn write_credentials(path: &PathBuf, access_key_id: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(path, format!("access_key_id = \"{access_key_id}\"\nsecret_access_key = \"s\"\n")).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}

@@ -1,0 +1,70 @@
+//! What a device shows of a service that it checked, and of an act.
+
+use std::path::Path;
+
+use strongroom_sdk::attestation::Time;
+use strongroom_sdk::prepare::Prepared;
+use strongroom_sdk::proto::contents::Share;
+use strongroom_sdk::proto::v1::{Freshness, Pair, Stages, Trust};
+use strongroom_sdk::receipt::VerifiedReceipt;
+use strongroom_sdk::role_name;
+use strongroom_sdk::view::Record;
+
+use super::pair_name;
+use crate::show::Show;
+
+pub(super) fn prepared(show: Show, prepared: &Prepared) {
+    let statement = prepared.statement();
+    show.heading("Checking the service");
+    let by = if statement.is_by_standby() { "standby" } else { "root" };
+    show.check(
+        "statement",
+        format_args!("serial {}, signed by the {by} key of {}", statement.serial(), statement.tenant()),
+    );
+    for role in prepared.roles() {
+        show.heading(&format!("Checking the {} enclave", role_name(role.attested.identity.role)));
+        show.attested(&role.attested);
+        show.check("view", format_args!("signed for this device's nonce at {}", role.view.time()));
+        stages(show, role.view.stages());
+        role.view.records().iter().for_each(|record| self::record(show, record));
+    }
+}
+
+/// Every credential is shown before a share is sealed: one that the user does not know is somebody else's.
+fn record(show: Show, record: &Record) {
+    show.value("  backup", format_args!("{} ({}), version {}", record.backup, record.method, record.version));
+    for credential in &record.credentials {
+        let added = Time::from_unix_ms(credential.added_ms);
+        let id = hex::encode(&credential.id);
+        show.value("    passkey", format_args!("{:?}, added {added}, id {id}", credential.label));
+    }
+}
+
+pub(super) fn receipt(show: Show, receipt: &VerifiedReceipt) {
+    let time = Time::from_unix_ms(receipt.time_ms);
+    show.check("receipt", format_args!("version {} at {time}, epoch {}", receipt.version, receipt.epoch));
+    show.check("record", receipt.record_id);
+    show.check("head", receipt.head);
+    stages(show, &receipt.stages);
+}
+
+pub(super) fn stages(show: Show, stages: &Stages) {
+    let trusted: Vec<&str> = stages
+        .trusted()
+        .map(|trust| match trust {
+            Trust::KeyAdmin => "whoever can change the policy of the KMS key",
+            Trust::Unspecified => "somebody that this release does not know",
+        })
+        .collect();
+    let freshness = match stages.freshness() {
+        Freshness::None => "an older record is not ruled out",
+        Freshness::CallerReceipt => "as new as the tenant knew",
+        Freshness::Unspecified => "unknown",
+    };
+    show.value("     trusted:", format_args!("{}; freshness: {freshness}", trusted.join(", ")));
+}
+
+pub(super) fn share(show: Show, share: &Share, pair: &Pair, path: &Path) {
+    let bytes = share.bytes.expose().len();
+    show.value("share", format_args!("{}, {bytes} bytes, in {}", pair_name(pair), path.display()));
+}

@@ -1,0 +1,89 @@
+//! `strongroom`: the command line of devices, tenants and operators.
+//!
+//! Reads options and files, calls the library, and prints each check as it is made. Decides nothing itself.
+
+mod attest;
+mod device;
+mod operator;
+mod options;
+mod passphrase;
+mod show;
+mod tenant;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use strongroom_sdk::Error;
+
+use options::TrustOptions;
+use show::Show;
+
+/// A check failed or a call was refused.
+const EXIT_REFUSED: u8 = 1;
+/// The command line is wrong, or an input breaks a limit.
+const EXIT_USAGE: u8 = 2;
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  done, and every check holds
+  1  a check failed, or the host refused
+  2  the command line is wrong, or an input breaks a limit
+
+Examples:
+  strongroom tenant init --dir ./acme
+  strongroom attest --document attestation.bin --statement ./acme/statement.pb
+  strongroom device backup --help";
+
+/// Keeps the keys of wallet backups where neither their keeper nor a thief can read them.
+///
+/// Everything that the service says is checked on this side: the tenant id is the only pin, and AWS's root vouches for enclaves.
+#[derive(Debug, Parser)]
+#[command(version, after_help = AFTER_HELP, styles = show::styles())]
+struct Cli {
+    #[command(flatten)]
+    trust: TrustOptions,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a tenant's keys and sign its statements.
+    #[command(subcommand)]
+    Tenant(tenant::Tenant),
+    /// Back up, recover and rehearse a wallet's client shares, as its user's device does.
+    #[command(subcommand)]
+    Device(device::Device),
+    /// Verify one attestation document.
+    Attest(attest::Attest),
+    /// Run the service: tenants, API keys, KEKs and manifests.
+    #[command(subcommand)]
+    Operator(operator::Operator),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let show = Show::from_environment();
+    match run(cli, show) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            show.error(&error);
+            let usage = matches!(error.downcast_ref::<Error>(), Some(Error::Input { .. }));
+            ExitCode::from(if usage { EXIT_USAGE } else { EXIT_REFUSED })
+        }
+    }
+}
+
+fn run(cli: Cli, show: Show) -> anyhow::Result<()> {
+    let trust = cli.trust.read(show)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match cli.command {
+        Command::Attest(options) => attest::run(&options, &trust, show),
+        Command::Tenant(command) => runtime.block_on(tenant::run(command, &trust, show)),
+        Command::Device(command) => runtime.block_on(device::run(command, trust, show)),
+        Command::Operator(command) => runtime.block_on(operator::run(command, show)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

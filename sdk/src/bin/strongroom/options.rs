@@ -1,0 +1,126 @@
+//! Options that several commands share, and the forms of their values.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use strongroom_sdk::attestation::{Image, Pcr, Root};
+use strongroom_sdk::client::{ApiKey, Client};
+use strongroom_sdk::proto::id::TenantId;
+use strongroom_sdk::proto::v1::{Curve, Pair, Role};
+use strongroom_sdk::{Error, Trust, curve_of, files};
+
+use crate::show::Show;
+
+/// Longest root certificate in bytes.
+const ROOT_BYTES_MAX: usize = 4 * 1024;
+/// First byte of every certificate in DER.
+const DER_SEQUENCE: u8 = 0x30;
+
+/// Which root of attestation to trust.
+#[derive(Args, Debug)]
+pub(crate) struct TrustOptions {
+    /// FOR DEVELOPMENT ONLY: trust this attestation root (X.509, DER) instead of AWS's, and accept development manifests.
+    ///
+    /// Whoever holds the key of that root can pretend to be any enclave and read every share that is sealed to it.
+    #[arg(long, global = true, value_name = "FILE.der")]
+    development_root: Option<PathBuf>,
+}
+
+impl TrustOptions {
+    pub(crate) fn read(&self, show: Show) -> Result<Trust, Error> {
+        let Some(path) = &self.development_root else { return Ok(Trust::aws()) };
+        let der = files::read(path, ROOT_BYTES_MAX)?;
+        if der.first() != Some(&DER_SEQUENCE) {
+            let problem = format!("{} is no DER certificate; is it PEM?", path.display());
+            return Err(Error::Input { field: "--development-root".to_owned(), problem });
+        }
+        show.warning(&format!(
+            "DEVELOPMENT: trusting the attestation root {}, not AWS's. Use no real share: whoever holds that root's key can read it.",
+            path.display()
+        ));
+        Ok(Trust::development(Root::development(&der)))
+    }
+}
+
+/// How to reach the host in the tenant's name.
+#[derive(Args, Debug)]
+pub(crate) struct HostOptions {
+    /// Address of the host: `https://HOST[:PORT]`, or `http://127.0.0.1:PORT` on this machine.
+    #[arg(long, value_name = "URL")]
+    pub(crate) host: String,
+    /// File with the tenant's API key (`sr_` and 64 hex digits).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) api_key_file: PathBuf,
+}
+
+impl HostOptions {
+    pub(crate) async fn connect(&self, show: Show) -> Result<Client, Error> {
+        let api_key = ApiKey::read(&self.api_key_file)?;
+        show.waiting(&format!("connecting to {}", self.host));
+        Client::connect(&self.host, api_key).await
+    }
+}
+
+/// A role by its name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum RoleName {
+    /// Keeps client shares.
+    Client,
+    /// Keeps custodian shares.
+    Custodian,
+}
+
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Self {
+        match name {
+            RoleName::Client => Self::Client,
+            RoleName::Custodian => Self::Custodian,
+        }
+    }
+}
+
+/// `PAIR:CURVE=FILE`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ShareFile {
+    pub(crate) pair: Pair,
+    pub(crate) path: PathBuf,
+}
+
+pub(crate) fn share_file(text: &str) -> Result<ShareFile, String> {
+    let form = "not PAIR:CURVE=FILE, such as main:secp256k1=share.bin";
+    let (pair, path) = text.split_once('=').ok_or(form)?;
+    let (id, curve) = pair.split_once(':').ok_or(form)?;
+    let curve: Curve =
+        curve_of(curve).ok_or_else(|| format!("curve {curve:?} is unknown; secp256k1 and ed25519 are known"))?;
+    if !strongroom_sdk::proto::names::is_id(id) {
+        return Err(format!("pair {id:?} is not 1 to 64 bytes of [A-Za-z0-9._-]"));
+    }
+    if path.is_empty() {
+        return Err(form.to_owned());
+    }
+    Ok(ShareFile { pair: Pair { id: id.to_owned(), curve: curve.into() }, path: path.into() })
+}
+
+pub(crate) fn hex32(text: &str) -> Result<[u8; 32], String> {
+    let mut out = [0; 32];
+    hex::decode_to_slice(text, &mut out).map_err(|_| "not 32 bytes in hex (64 digits)".to_owned())?;
+    Ok(out)
+}
+
+pub(crate) fn tenant_id(text: &str) -> Result<TenantId, String> {
+    hex32(text).map(TenantId)
+}
+
+pub(crate) fn pcr(text: &str) -> Result<Pcr, String> {
+    let mut out = [0; 48];
+    hex::decode_to_slice(text, &mut out).map_err(|_| "not 48 bytes in hex (96 digits)".to_owned())?;
+    if out == [0; 48] { Err("all zero: an enclave in debug mode".to_owned()) } else { Ok(out) }
+}
+
+/// `PCR0:PCR1:PCR2`.
+pub(crate) fn image(text: &str) -> Result<Image, String> {
+    let mut parts = text.split(':').map(pcr);
+    let mut next = || parts.next().unwrap_or_else(|| Err("not PCR0:PCR1:PCR2, each of 96 hex digits".to_owned()));
+    let image = Image { pcr0: next()?, pcr1: next()?, pcr2: next()? };
+    if parts.next().is_some() { Err("more than PCR0:PCR1:PCR2".to_owned()) } else { Ok(image) }
+}

@@ -1,0 +1,235 @@
+//! `strongroom tenant`: keys, statements and wallets.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use strongroom_sdk::attest::AttestedIdentity;
+use strongroom_sdk::attestation::{Image, Pcr};
+use strongroom_sdk::keys::{KeyUse, SigningKey};
+use strongroom_sdk::proto::statement as form;
+use strongroom_sdk::proto::v1::{Epoch, Role, Statement};
+use strongroom_sdk::statement::{VerifiedStatement, sign};
+use strongroom_sdk::tenant::{Draft, Folder, attest_role, previous};
+use strongroom_sdk::{Error, Trust, device, role_name};
+
+use crate::options::{self, HostOptions};
+use crate::passphrase;
+use crate::show::Show;
+
+mod report;
+
+/// Commands of a tenant.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tenant {
+    /// Make root, standby and operational key in a folder, and print the tenant's id.
+    #[command(after_help = INIT_HELP)]
+    Init(Init),
+    /// Check every role's attestation, then build, show, sign and publish the next statement.
+    #[command(after_help = STATEMENT_HELP)]
+    Statement(Box<StatementOptions>),
+    /// Make a wallet.
+    #[command(after_help = WALLET_HELP)]
+    CreateWallet(CreateWallet),
+}
+
+const INIT_HELP: &str = "\
+Root and standby key are protected by a passphrase, from STRONGROOM_PASSPHRASE or asked for. Keep both offline, in two
+places. The operational key is not encrypted, for a service signs with it unattended; it lives for 90 days at most.
+
+Example:
+  strongroom tenant init --dir ./acme";
+
+const STATEMENT_HELP: &str = "\
+Measurements come from the published release, never from the host. What the host attests is checked against them and
+shown before the passphrase is asked for (or taken from STRONGROOM_PASSPHRASE).
+
+Example:
+  strongroom tenant statement --dir ./acme --host https://strongroom.example --api-key-file acme.key --client \\
+    --rp-id wallet.example --origin https://wallet.example --image $PCR0:$PCR1:$PCR2";
+
+const WALLET_HELP: &str = "\
+Example:
+  strongroom tenant create-wallet --host http://127.0.0.1:7443 --api-key-file acme.key --wallet w1";
+
+#[derive(Args, Debug)]
+pub(crate) struct Init {
+    /// The tenant's folder; made if it is not there. No file in it is overwritten.
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct StatementOptions {
+    /// The tenant's folder, as `tenant init` made it.
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    #[command(flatten)]
+    host: HostOptions,
+    #[command(flatten)]
+    roles: RoleFlags,
+    /// An image of the published release; may be given several times.
+    #[arg(long = "image", value_name = "PCR0:PCR1:PCR2", value_parser = options::image)]
+    images: Vec<Image>,
+    /// PCR0 of one image, with --image-pcr1 and --image-pcr2 (instead of --image).
+    #[arg(long, value_name = "HEX", value_parser = options::pcr, requires_all = ["image_pcr1", "image_pcr2"])]
+    image_pcr0: Option<Pcr>,
+    /// PCR1 of that image.
+    #[arg(long, value_name = "HEX", value_parser = options::pcr, requires = "image_pcr0")]
+    image_pcr1: Option<Pcr>,
+    /// PCR2 of that image.
+    #[arg(long, value_name = "HEX", value_parser = options::pcr, requires = "image_pcr0")]
+    image_pcr2: Option<Pcr>,
+    /// Keep accepting the images and manifests of the statement before, as long as a fleet changes over.
+    #[arg(long)]
+    keep: bool,
+    /// WebAuthn relying party id.
+    #[arg(long, value_name = "DOMAIN")]
+    rp_id: String,
+    /// An origin that assertions may come from; may be given several times.
+    #[arg(long = "origin", value_name = "ORIGIN", required = true)]
+    origins: Vec<String>,
+    /// A top origin under which a cross-origin frame may ask; may be given several times.
+    #[arg(long = "top-origin", value_name = "ORIGIN")]
+    top_origins: Vec<String>,
+    /// Recipient hash of an MPC server that custodian shares may go to; may be given several times.
+    #[arg(long = "mpc-recipient", value_name = "HEX", value_parser = options::hex32)]
+    mpc_recipients: Vec<[u8; 32]>,
+    /// Sign with the standby key: the root key is lost.
+    #[arg(long)]
+    standby: bool,
+}
+
+#[derive(Args, Debug)]
+struct RoleFlags {
+    /// The statement names the client role.
+    #[arg(long, required_unless_present = "custodian")]
+    client: bool,
+    /// The statement names the custodian role.
+    #[arg(long)]
+    custodian: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CreateWallet {
+    #[command(flatten)]
+    host: HostOptions,
+    /// The wallet's id; the host chooses one if it is left out.
+    #[arg(long, value_name = "ID")]
+    wallet: Option<String>,
+}
+
+pub(crate) async fn run(command: Tenant, trust: &Trust, show: Show) -> anyhow::Result<()> {
+    match command {
+        Tenant::Init(options) => init(&options, show)?,
+        Tenant::Statement(options) => statement(&options, trust, show).await?,
+        Tenant::CreateWallet(options) => create_wallet(&options, show).await?,
+    }
+    Ok(())
+}
+
+fn init(options: &Init, show: Show) -> Result<(), Error> {
+    let passphrase = passphrase::new()?;
+    show.waiting("making the keys");
+    let keys = Folder::new(&options.dir).init(&passphrase)?;
+    show.value("tenant", keys.tenant());
+    show.value("root-key", hex::encode(keys.root_key));
+    show.value("standby-key", hex::encode(keys.standby_key));
+    Ok(())
+}
+
+async fn statement(options: &StatementOptions, trust: &Trust, show: Show) -> Result<(), Error> {
+    let images = images(options)?;
+    let folder = Folder::new(&options.dir);
+    let keys = folder.tenant_keys()?;
+    let tenant = keys.tenant();
+    let operational = SigningKey::read(&folder.key_file(KeyUse::Operational), KeyUse::Operational, || {
+        passphrase::existing("Passphrase of the operational key: ")
+    })?;
+    let client = options.host.connect(show).await?;
+    let previous = previous(&folder, &client, tenant).await?;
+    let previous = previous.as_ref().map(VerifiedStatement::statement);
+    let mut attested: Vec<AttestedIdentity> = Vec::new();
+    for role in options.roles.roles() {
+        let known: &[Epoch] =
+            previous.and_then(|statement| form::role(statement, role)).map_or(&[], |role| &role.epochs);
+        show.heading(&format!("Checking the {} enclave", role_name(role)));
+        show.waiting("asking for a fresh attestation");
+        let epochs = attest_role(&client, tenant, role, known, &images, trust).await?;
+        for epoch in &epochs {
+            show.attested(epoch);
+        }
+        show.check("nonce", "answered afresh");
+        attested.extend(epochs);
+    }
+    let draft = Draft {
+        keys,
+        previous,
+        operational_key: *operational.public_key(),
+        now: device::now(),
+        images,
+        attested,
+        keep: options.keep,
+        rp_id: options.rp_id.clone(),
+        origins: options.origins.clone(),
+        top_origins: options.top_origins.clone(),
+        mpc_recipients: options.mpc_recipients.clone(),
+    };
+    let statement = draft.build();
+    // Refused before anything is shown or asked for.
+    form::check(&statement).map_err(Error::Statement)?;
+    report::statement(show, &statement, previous);
+    publish(options, &folder, &client, &statement, show).await
+}
+
+async fn publish(
+    options: &StatementOptions,
+    folder: &Folder,
+    client: &strongroom_sdk::client::Client,
+    statement: &Statement,
+    show: Show,
+) -> Result<(), Error> {
+    let purpose = if options.standby { KeyUse::Standby } else { KeyUse::Root };
+    let key = SigningKey::read(&folder.key_file(purpose), purpose, || {
+        passphrase::existing(&format!("Passphrase of the {} key, to sign this statement: ", purpose.name()))
+    })?;
+    let signed = sign(statement, &key)?;
+    show.waiting("publishing");
+    client.put_statement(signed.clone()).await?;
+    folder.keep(&signed)?;
+    show.value(
+        "statement",
+        format_args!("serial {} is published and kept in {}", statement.serial, folder.statement_file().display()),
+    );
+    Ok(())
+}
+
+async fn create_wallet(options: &CreateWallet, show: Show) -> Result<(), Error> {
+    if let Some(wallet) = &options.wallet {
+        device::check_id("wallet", wallet)?;
+    }
+    let client = options.host.connect(show).await?;
+    let wallet = client.create_wallet(options.wallet.as_deref().unwrap_or_default()).await?;
+    show.value("wallet", wallet.wallet);
+    Ok(())
+}
+
+fn images(options: &StatementOptions) -> Result<Vec<Image>, Error> {
+    let mut images = options.images.clone();
+    if let (Some(pcr0), Some(pcr1), Some(pcr2)) = (options.image_pcr0, options.image_pcr1, options.image_pcr2) {
+        images.push(Image { pcr0, pcr1, pcr2 });
+    }
+    if images.is_empty() {
+        let problem = "at least one is needed: the measurements of the published release".to_owned();
+        return Err(Error::Input { field: "--image".to_owned(), problem });
+    }
+    Ok(images)
+}
+
+impl RoleFlags {
+    fn roles(&self) -> Vec<Role> {
+        [(self.client, Role::Client), (self.custodian, Role::Custodian)]
+            .into_iter()
+            .filter_map(|(named, role)| named.then_some(role))
+            .collect()
+    }
+}

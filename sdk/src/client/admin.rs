@@ -1,0 +1,59 @@
+//! The operator's calls, over the host's local socket.
+
+use strongroom_proto::id::TenantId;
+use strongroom_proto::v1::admin_service_client::AdminServiceClient;
+use strongroom_proto::v1::{
+    CreateApiKeyRequest, CreateApiKeyResponse, CreateKekRequest, CreateTenantRequest, ListTenantsRequest,
+    RevokeApiKeyRequest, Tenant,
+};
+use tonic::transport::Channel;
+
+use super::body;
+use crate::error::{Error, array};
+
+/// A connection to the admin socket, as [`connect`](super::connect) makes it for `unix:PATH`.
+pub type Connection = Channel;
+
+/// Registers a tenant; gives its id.
+///
+/// # Errors
+/// [`Error::Refused`], or [`Error::Mismatch`] where the host says another id than the keys make.
+pub async fn create_tenant(socket: Connection, request: CreateTenantRequest) -> Result<TenantId, Error> {
+    let expected = TenantId::of(&request.root_key, &request.standby_key);
+    let answer = body(AdminServiceClient::new(socket).create_tenant(request).await)?;
+    let tenant = TenantId(array("answer", "tenant", &answer.tenant)?);
+    crate::error::expect("answer", "tenant", tenant, expected)?;
+    Ok(tenant)
+}
+
+/// The tenants.
+///
+/// # Errors
+/// [`Error::Refused`].
+pub async fn list_tenants(socket: Connection) -> Result<Vec<Tenant>, Error> {
+    Ok(body(AdminServiceClient::new(socket).list_tenants(ListTenantsRequest {}).await)?.tenants)
+}
+
+/// Makes an API key.
+///
+/// # Errors
+/// [`Error::Refused`].
+pub async fn create_api_key(socket: Connection, request: CreateApiKeyRequest) -> Result<CreateApiKeyResponse, Error> {
+    body(AdminServiceClient::new(socket).create_api_key(request).await)
+}
+
+/// Revokes an API key.
+///
+/// # Errors
+/// [`Error::Refused`].
+pub async fn revoke_api_key(socket: Connection, request: RevokeApiKeyRequest) -> Result<(), Error> {
+    body(AdminServiceClient::new(socket).revoke_api_key(request).await).map(|_| ())
+}
+
+/// Makes the KEK of the next epoch; gives its number.
+///
+/// # Errors
+/// [`Error::Refused`].
+pub async fn create_kek(socket: Connection, request: CreateKekRequest) -> Result<u64, Error> {
+    Ok(body(AdminServiceClient::new(socket).create_kek(request).await)?.epoch)
+}

@@ -1,0 +1,97 @@
+//! A second enclave beside the stack's, started by a host that is up to no good.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use strongroom_proto::enclave::v1::{Boot, SetCredentials, request, response};
+use strongroom_simulated::{Authority, Measurements};
+use tempfile::TempDir;
+
+use super::kms_admin::KmsAdmin;
+use super::process::Process;
+use super::{Stack, start_enclave};
+use crate::frames::Frames;
+
+/// Longest wait for it to reach KMS.
+const READY_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// The enclave's process, in a folder of its own.
+pub struct Rogue {
+    folder: TempDir,
+    manifest: Vec<u8>,
+    /// Killed on drop.
+    _process: Process,
+}
+
+impl Rogue {
+    /// The genuine image under a manifest that names another KMS key, whose policy admits it.
+    pub async fn on_own_key(stack: &Stack) -> Result<Self> {
+        let authority = Authority::open(&stack.folder().join("attestation-authority"))?;
+        let admin = KmsAdmin::new(stack.kms_address()?, &fs::read(stack.folder().join("kms/tls-root.der"))?, authority)?;
+        let key_arn = admin.create_key().await?;
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("client.manifest");
+        let pcr16 = stack.write_manifest(&key_arn, &path)?;
+        admin.admit(&key_arn, &[(hex::encode(stack.measurements()?.pcr0), pcr16)]).await?;
+        let image = stack.image().to_owned();
+        Self::start(stack, folder, fs::read(path)?, &image)
+    }
+
+    /// Another image under the genuine manifest.
+    pub fn with_other_image(stack: &Stack) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let image = folder.path().join("patched-enclave");
+        let mut executable = fs::read(stack.image())?;
+        executable.push(0);
+        fs::write(&image, executable)?;
+        fs::set_permissions(&image, fs::Permissions::from_mode(0o700))?;
+        assert_ne!(Measurements::of_file(&image)?, stack.measurements()?);
+        let manifest = fs::read(stack.folder().join("client.manifest"))?;
+        Self::start(stack, folder, manifest, &image)
+    }
+
+    fn start(stack: &Stack, folder: TempDir, manifest: Vec<u8>, image: &Path) -> Result<Self> {
+        for sub in ["run", "logs"] {
+            fs::create_dir(folder.path().join(sub))?;
+        }
+        // The host's own relay serves it too.
+        std::os::unix::fs::symlink(stack.folder().join("run/relay.sock"), folder.path().join("run/relay.sock"))?;
+        fs::copy(stack.folder().join("attestation-authority"), folder.path().join("attestation-authority"))?;
+        fs::set_permissions(folder.path().join("attestation-authority"), fs::Permissions::from_mode(0o600))?;
+        let process = start_enclave(folder.path(), image)?;
+        Ok(Self { folder, manifest, _process: process })
+    }
+
+    /// Hands in manifest and credentials, and waits until the enclave lacks nothing, or nothing but KMS.
+    pub fn boot(&self, access_key_id: &str) -> Result<Frames> {
+        let mut frames = Frames::connect(&self.socket())?;
+        match frames.ask(request::Body::Boot(Boot { manifest: self.manifest.clone() }))? {
+            response::Body::Booted(_) => {}
+            other => bail!("not booted: {other:?}"),
+        }
+        frames.ask(request::Body::SetCredentials(SetCredentials {
+            access_key_id: access_key_id.to_owned(),
+            secret_access_key: "not-checked-yet".to_owned(),
+            session_token: String::new(),
+            expires_at_ms: 0,
+        }))?;
+        let started = Instant::now();
+        loop {
+            let missing = frames.missing()?;
+            if missing.iter().all(|part| part == "kms") && (missing.is_empty() || started.elapsed() > Duration::from_secs(3)) {
+                return Ok(frames);
+            }
+            if started.elapsed() > READY_TIME_MAX {
+                bail!("it still lacks {missing:?}");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("run/enclave.sock")
+    }
+}
