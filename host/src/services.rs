@@ -111,11 +111,13 @@ fn answer<T>(
         }
         Err(error) => {
             let (code, reason) = (code(error.reason()), reason_name(error.reason()));
-            if let Error::Internal(_) = error {
-                tracing::error!(name: "call", rpc, tenant, ms, ?code, reason, error = %error);
-            } else {
-                // What a peer sent may stand in other errors' texts: the reason says enough.
-                tracing::info!(name: "call", rpc, tenant, ms, ?code, reason);
+            // What a peer sent may stand in other errors' texts: there the reason says enough.
+            match &error {
+                Error::Internal(_) => tracing::error!(name: "call", rpc, tenant, ms, ?code, reason, error = %error),
+                Error::StoreUnavailable(_) => {
+                    tracing::warn!(name: "call", rpc, tenant, ms, ?code, reason, error = %error);
+                }
+                _ => tracing::info!(name: "call", rpc, tenant, ms, ?code, reason),
             }
             Err(status(&error))
         }

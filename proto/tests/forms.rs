@@ -20,10 +20,11 @@ fn share(pair: &str, bytes: &[u8]) -> Share {
 
 #[test]
 fn a_message_has_one_encoding() {
+    type Row<'a> = (&'a str, &'a [u8], usize, Result<(), NotCanonical>);
     let pair = Pair { id: "ed".into(), curve: 2 };
     let bytes = pair.encode_to_vec();
     assert_eq!(bytes, [0x0a, 2, b'e', b'd', 0x10, 2]);
-    let cases: &[(&str, &[u8], usize, Result<(), NotCanonical>)] = &[
+    let cases: &[Row] = &[
         ("good", &bytes, 6, Ok(())),
         ("empty", &[], 0, Ok(())),
         ("one over the limit", &bytes, 5, Err(NotCanonical::TooLong(5))),

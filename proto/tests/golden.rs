@@ -34,7 +34,7 @@ impl Golden {
     fn bytes(&mut self, label: &str, bytes: &[u8]) {
         writeln!(self.text, "\n{label} ({} bytes)", bytes.len()).unwrap();
         for line in bytes.chunks(32) {
-            let hex: String = line.iter().map(|byte| format!("{byte:02x}")).collect();
+            let hex = line.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
             let text: String = line.iter().map(|b| if b.is_ascii_graphic() { char::from(*b) } else { '.' }).collect();
             writeln!(self.text, "  {hex:64}  {text}").unwrap();
         }
@@ -147,7 +147,8 @@ fn intents() {
 
 #[test]
 fn signed_and_hashed() {
-    let mut golden = Golden::new("signed.txt", "Statement, identity, recipient, and one step of a head");
+    let mut golden =
+        Golden::new("signed.txt", "Statement, identity, recipient, one step of a head, and what an enclave signs");
     let statement = samples::statement();
     let bytes = statement.encode_to_vec();
     assert_eq!(strongroom_proto::statement::decode(&bytes), Ok(statement.clone()));
@@ -172,6 +173,9 @@ fn signed_and_hashed() {
     golden.bytes("event", &event);
     golden.bytes("head after it, from 32 times 33", &signed::next_head(&Head(RECORD_ID.0), &event).0);
     golden.bytes("receipt", &samples::receipt().encode_to_vec());
+    golden.bytes("view", &samples::view().encode_to_vec());
+    golden.bytes("rehearsal", &samples::rehearsal_report().encode_to_vec());
+    golden.bytes("manifest", &samples::manifest().encode_to_vec());
     golden.check();
 }
 

@@ -68,7 +68,8 @@ impl<'a> Attack<'a> {
         let created = frames.ask(request::Body::CreateKek(CreateKek { tenant: tenant.clone(), epoch: 1 }))?;
         let response::Body::KekCreated(created) = created else { anyhow::bail!("no KEK: {created:?}") };
         let kek = KekRef { epoch: 1, sha256: ContentHash::of(&created.wrapped).0.to_vec(), wrapped: created.wrapped };
-        let proven = frames.ask(request::Body::GetIdentity(GetIdentity { tenant, kek: Some(kek), nonce: Vec::new() }))?;
+        let proven =
+            frames.ask(request::Body::GetIdentity(GetIdentity { tenant, kek: Some(kek), nonce: Vec::new() }))?;
         let response::Body::IdentityProven(proven) = proven else { anyhow::bail!("no identity: {proven:?}") };
         let offered =
             RoleAttestation { role: Role::Client.into(), identity: proven.identity, document: proven.document };

@@ -65,7 +65,10 @@ impl Loot {
     /// The statement, with its bytes.
     #[must_use]
     pub fn statement(&self) -> StatementRef {
-        StatementRef { sha256: ContentHash::of(&self.statement.encode_to_vec()).0.to_vec(), signed: Some(self.statement.clone()) }
+        StatementRef {
+            sha256: ContentHash::of(&self.statement.encode_to_vec()).0.to_vec(),
+            signed: Some(self.statement.clone()),
+        }
     }
 
     /// The KEK, with its bytes.

@@ -8,7 +8,10 @@ pub const SHARES_BYTES: usize = 8 * 1024;
 /// The shares of a wallet on two curves, random, as `(pair, curve, bytes)`.
 #[must_use]
 pub fn two_curves() -> [(&'static str, &'static str, Vec<u8>); 2] {
-    [("eth-main", "secp256k1", share("secp256k1", SHARES_BYTES / 2)), ("sol-main", "ed25519", share("ed25519", SHARES_BYTES / 2))]
+    [
+        ("eth-main", "secp256k1", share("secp256k1", SHARES_BYTES / 2)),
+        ("sol-main", "ed25519", share("ed25519", SHARES_BYTES / 2)),
+    ]
 }
 
 /// One share of `size` bytes: JSON with a secret scalar and the pre-computed material that MPC protocols keep beside it.

@@ -15,6 +15,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use strongroom_simulated::{Authority, Measurements};
 
+use tonic::transport::Endpoint;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
 use crate::frames::Frames;
 use kms_admin::{ACCOUNT, KmsAdmin, REGION};
 use process::{Process, binary};
@@ -54,7 +59,7 @@ impl Stack {
     /// Starts everything in `folder` and makes a tenant with an API key and a statement.
     pub async fn start(folder: &Path) -> Result<Self> {
         let mut stack = Self::prepare(folder).await?;
-        stack.start_enclave_and_host()?;
+        stack.start_enclave_and_host().await?;
         stack.make_tenant()?;
         Ok(stack)
     }
@@ -69,7 +74,8 @@ impl Stack {
         let (kms, kms_address) = start_kms(folder)?;
         let admin = KmsAdmin::new(kms_address, &fs::read(folder.join("kms/tls-root.der"))?, authority)?;
         let key_arn = admin.create_key().await?;
-        let stack = Self { folder: folder.to_owned(), image: binary("strongroom-simulated")?, key_arn, processes: None };
+        let stack =
+            Self { folder: folder.to_owned(), image: binary("strongroom-simulated")?, key_arn, processes: None };
         let pcr16 = stack.write_manifest(&stack.key_arn, &folder.join("client.manifest"))?;
         admin.admit(&stack.key_arn, &[(hex::encode(stack.measurements()?.pcr0), pcr16)]).await?;
         drop(kms);
@@ -77,16 +83,22 @@ impl Stack {
     }
 
     /// Starts the three processes over what the folder holds.
-    pub fn start_enclave_and_host(&mut self) -> Result<()> {
+    pub async fn start_enclave_and_host(&mut self) -> Result<()> {
         let (kms, kms_address) = start_kms(&self.folder)?;
         let enclave = start_enclave(&self.folder, &self.image)?;
         settings::write_host(&self.folder, kms_address)?;
-        let mut command = Command::new(binary("strongroom-host")?);
-        command.arg("--config").arg(self.folder.join("host.toml"));
-        let (host, line) = Process::start(command, &self.log("host"), "strongroom-host ready")?;
-        let api = line.split_whitespace().find_map(|word| word.strip_prefix("api=")).context("no api= in the ready line")?;
-        self.processes = Some(Processes { kms, kms_address, enclave, host, api: api.parse()? });
-        self.wait_until_serving()
+        let (host, api) = start_host(&self.folder)?;
+        self.processes = Some(Processes { kms, kms_address, enclave, host, api });
+        self.wait_until_serving().await
+    }
+
+    /// Kills the host alone, and starts it again over the same database and enclave.
+    pub async fn restart_host(&mut self) -> Result<()> {
+        let processes = self.processes.take().context("the stack is not running")?;
+        processes.host.kill();
+        let (host, api) = start_host(&self.folder)?;
+        self.processes = Some(Processes { host, api, ..processes });
+        self.wait_until_serving().await
     }
 
     /// Kills every process as a power failure would.
@@ -98,18 +110,21 @@ impl Stack {
         }
     }
 
-    fn wait_until_serving(&self) -> Result<()> {
+    /// Waits until the host says that it serves, which it does once the enclave lacks nothing.
+    async fn wait_until_serving(&self) -> Result<()> {
         let started = Instant::now();
-        let mut frames = Frames::connect(&self.enclave_socket())?;
+        let channel = Endpoint::new(self.api()?)?.connect().await?;
+        let mut health = HealthClient::new(channel);
         loop {
-            let missing = frames.missing()?;
-            if missing.is_empty() {
+            let answer = health.check(HealthCheckRequest::default()).await?.into_inner();
+            if answer.status() == ServingStatus::Serving {
                 return Ok(());
             }
             if started.elapsed() > SERVING_TIME_MAX {
-                bail!("the enclave still lacks {missing:?}; logs are in {}", self.folder.join("logs").display());
+                let missing = Frames::connect(&self.enclave_socket())?.missing()?;
+                bail!("not serving; the enclave lacks {missing:?}; logs are in {}", self.folder.join("logs").display());
             }
-            std::thread::sleep(Duration::from_millis(10));
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
@@ -144,7 +159,9 @@ impl Stack {
     /// Arguments that say to every device command which service it talks to.
     pub fn service_arguments(&self) -> Result<Vec<String>> {
         let key = self.api_key_file();
-        Ok(["--tenant", &self.tenant()?, "--host", &self.api()?, "--api-key-file", path_text(&key)?].map(str::to_owned).into())
+        Ok(["--tenant", &self.tenant()?, "--host", &self.api()?, "--api-key-file", path_text(&key)?]
+            .map(str::to_owned)
+            .into())
     }
 
     /// Address of the gRPC API.
@@ -155,6 +172,12 @@ impl Stack {
     /// Address of the development KMS.
     pub fn kms_address(&self) -> Result<SocketAddr> {
         Ok(self.processes()?.kms_address)
+    }
+
+    /// The process ids of KMS, enclave and host.
+    pub fn process_ids(&self) -> Result<[u32; 3]> {
+        let processes = self.processes()?;
+        Ok([&processes.kms, &processes.enclave, &processes.host].map(Process::id))
     }
 
     /// The enclave's process.
@@ -217,10 +240,6 @@ impl Stack {
         Ok(Measurements::of_file(&self.image)?)
     }
 
-    fn log(&self, name: &str) -> PathBuf {
-        self.folder.join("logs").join(name)
-    }
-
     /// Writes the manifest and gives the PCR16 that it leads to.
     fn write_manifest(&self, key_arn: &str, out: &Path) -> Result<String> {
         let printed = self.strongroom(&[
@@ -244,26 +263,49 @@ impl Stack {
 
     /// What an operator and a tenant do once: keys, registration, the KEK, the statement.
     fn make_tenant(&self) -> Result<()> {
-        let keys = self.folder.join("tenant/keys");
+        let folder = self.folder.join("tenant");
+        let tenant = self.register(&folder, "Example Wallet")?;
+        fs::write(folder.join("id"), &tenant)?;
+        let admin = self.admin_socket();
+        self.strongroom(&[
+            "operator",
+            "create-kek",
+            "--tenant",
+            &tenant,
+            "--role",
+            "client",
+            "--socket",
+            path_text(&admin)?,
+        ])?;
+        let image = self.measurements()?;
+        let image = [image.pcr0, image.pcr1, image.pcr2].map(hex::encode).join(":");
+        let (keys, key, api) = (folder.join("keys"), folder.join("api-key"), self.api()?);
+        let service = ["--dir", path_text(&keys)?, "--host", &api, "--api-key-file", path_text(&key)?];
+        let content = ["--rp-id", RP_ID, "--origin", ORIGIN, "--image", &image, "--client"];
+        self.strongroom(&[&["tenant", "statement"], &service[..], &content[..]].concat()).map(|_| ())
+    }
+
+    /// Registers another tenant, without KEK or statement; gives its API key.
+    pub fn add_tenant(&self, name: &str) -> Result<String> {
+        let folder = self.folder.join(name);
+        fs::create_dir(&folder)?;
+        self.register(&folder, name)?;
+        Ok(fs::read_to_string(folder.join("api-key"))?.trim().to_owned())
+    }
+
+    /// Makes a tenant's keys and API key in `folder`; gives its id.
+    fn register(&self, folder: &Path, name: &str) -> Result<String> {
+        let keys = folder.join("keys");
         let printed = self.strongroom(&["tenant", "init", "--dir", path_text(&keys)?])?;
         let (root, standby) = (value(&printed, "root-key")?, value(&printed, "standby-key")?);
         let admin = self.admin_socket();
-        let operator = |arguments: &[&str]| {
-            self.strongroom(&[&["operator"], arguments, &["--socket", path_text(&admin)?]].concat())
-        };
-        let printed = operator(&["create-tenant", "--root-key", &root, "--standby-key", &standby, "--name", "Example Wallet"])?;
-        let tenant = value(&printed, "tenant")?;
-        fs::write(self.folder.join("tenant/id"), &tenant)?;
-        let key = self.api_key_file();
-        operator(&["create-api-key", "--tenant", &tenant, "--label", "stack", "--out", path_text(&key)?])?;
-        operator(&["create-kek", "--tenant", &tenant, "--role", "client"])?;
-        let image = self.measurements()?;
-        let image = [image.pcr0, image.pcr1, image.pcr2].map(hex::encode).join(":");
-        self.strongroom(&[
-            "tenant", "statement", "--dir", path_text(&keys)?, "--host", &self.api()?, "--api-key-file", path_text(&key)?, "--rp-id", RP_ID,
-            "--origin", ORIGIN, "--image", &image, "--client",
-        ])?;
-        Ok(())
+        let socket = ["--socket", path_text(&admin)?];
+        let create = ["operator", "create-tenant", "--root-key", &root, "--standby-key", &standby, "--name", name];
+        let tenant = value(&self.strongroom(&[&create[..], &socket].concat())?, "tenant")?;
+        let key = folder.join("api-key");
+        let create = ["operator", "create-api-key", "--tenant", &tenant, "--label", name, "--out", path_text(&key)?];
+        self.strongroom(&[&create[..], &socket].concat())?;
+        Ok(tenant)
     }
 }
 
@@ -276,6 +318,15 @@ fn start_kms(folder: &Path) -> Result<(Process, SocketAddr)> {
         .arg(folder.join("attestation-root.der"));
     let (process, address) = Process::start(command, &folder.join("logs/kms"), "listening")?;
     Ok((process, address.parse()?))
+}
+
+fn start_host(folder: &Path) -> Result<(Process, SocketAddr)> {
+    let mut command = Command::new(binary("strongroom-host")?);
+    command.arg("--config").arg(folder.join("host.toml"));
+    let (host, line) = Process::start(command, &folder.join("logs/host"), "strongroom-host ready")?;
+    let api =
+        line.split_whitespace().find_map(|word| word.strip_prefix("api=")).context("no api= in the ready line")?;
+    Ok((host, api.parse()?))
 }
 
 /// Starts an enclave from `image`, an executable of the simulated enclave.

@@ -6,18 +6,19 @@ use strongroom_proto::contents::Share;
 use strongroom_proto::id::TenantId;
 use strongroom_proto::secret::Secret;
 use strongroom_proto::v1::{Act, CreateBackupRequest, Curve, Intent, Pair, Policy, Role, SecretKind};
+use strongroom_sdk::Trust;
 use strongroom_sdk::client::{ApiKey, Client};
 use strongroom_sdk::device::{Device, PasskeyAt, choose};
 use strongroom_sdk::intent::{self, Creation, EncodedIntent};
 use strongroom_sdk::passkey::Passkey;
 use strongroom_sdk::prepare::Prepared;
 use strongroom_sdk::seal::{self, RecipientKey};
-use strongroom_sdk::Trust;
 
 use crate::stack::{ORIGIN, RP_ID, Stack};
 
 /// Asks for the passkey and nothing else.
-pub const PASSKEY_POLICY: Policy = Policy { passkey: true, tenant_signature: false, delay_seconds: 0, newest_head: false };
+pub const PASSKEY_POLICY: Policy =
+    Policy { passkey: true, tenant_signature: false, delay_seconds: 0, newest_head: false };
 
 /// A device, its passkey, its wallet.
 pub struct User {
@@ -96,14 +97,24 @@ impl User {
     }
 
     /// A creation as the device sends it, for a host that keeps what it sees.
-    pub fn creation(&self, prepared: &Prepared, creation: &Creation, secrets: [&[u8]; 2]) -> Result<CreateBackupRequest> {
+    pub fn creation(
+        &self,
+        prepared: &Prepared,
+        creation: &Creation,
+        secrets: [&[u8]; 2],
+    ) -> Result<CreateBackupRequest> {
         let (intent, record_id) = intent::create_backup(&prepared.base(Role::Client)?, creation)?;
         let identity = &prepared.role(Role::Client)?.attested.identity;
         self.finish(intent, creation, seal::seal_shares(identity, &record_id, &shares(secrets))?)
     }
 
     /// A creation around a message that somebody else sealed.
-    pub fn creation_around(&self, prepared: &Prepared, creation: &Creation, message: Vec<u8>) -> Result<CreateBackupRequest> {
+    pub fn creation_around(
+        &self,
+        prepared: &Prepared,
+        creation: &Creation,
+        message: Vec<u8>,
+    ) -> Result<CreateBackupRequest> {
         let (intent, _) = intent::create_backup(&prepared.base(Role::Client)?, creation)?;
         self.finish(intent, creation, message)
     }

@@ -3,10 +3,11 @@
 use strongroom_proto::enclave::v1 as frames;
 use strongroom_proto::enclave::v1::{request::Body as Ask, response::Body as Answer};
 use strongroom_proto::v1::{
-    Act, ActKind, Assertion, CreateBackupAction, CredentialRef, Curve, Epoch, Event, Freshness, GenerationRef,
-    ImageMeasurement, Intent, NewCredential, OperationalKey, Pair, Policy, Reason, Receipt, RecoverAction,
+    Act, ActKind, Assertion, CreateBackupAction, CredentialRef, CredentialView, Curve, Development, Epoch, Event,
+    Freshness, GenerationRef, GenerationState, GenerationView, ImageMeasurement, Intent, Manifest, NewCredential,
+    OperationalKey, Pair, Policy, Reason, Receipt, RecordView, RecoverAction, Rehearsal, RehearsalResult,
     RehearseAction, Role, RolePart, RoleStatement, SecretKind, SignedReceipt, SignedRehearsal, SignedStatement,
-    SignedView, Stages, Statement, TenantSignature, Trust, intent::Action,
+    SignedView, Stages, Statement, TenantSignature, Trust, WalletView, intent::Action,
 };
 
 const TIME: u64 = 1_800_000_000_000;
@@ -126,7 +127,77 @@ pub(crate) fn receipt() -> Receipt {
         sealed_hashes: vec![vec![0x7b; 32], vec![0x7c; 32]],
         epoch: 1,
         time_ms: TIME,
-        stages: Some(Stages { trusted: vec![Trust::KeyAdmin.into()], freshness: Freshness::CallerReceipt.into() }),
+        stages: Some(stages()),
+    }
+}
+
+fn stages() -> Stages {
+    Stages { trusted: vec![Trust::KeyAdmin.into()], freshness: Freshness::CallerReceipt.into() }
+}
+
+pub(crate) fn view() -> WalletView {
+    let credential = CredentialView {
+        id: b"credential".to_vec(),
+        key_hash: vec![0xaa; 32],
+        label: "Ann's phone".into(),
+        added_ms: TIME,
+    };
+    let generation = GenerationView {
+        generation: 1,
+        state: GenerationState::Active.into(),
+        pairs: pairs(),
+        put_intent_hash: vec![0x78; 32],
+        added_ms: TIME,
+    };
+    let record = RecordView {
+        record_id: vec![0x33; 32],
+        head: vec![0xc1; 32],
+        version: 2,
+        backup: "backup-1".into(),
+        method: "PASSKEY".into(),
+        secret: SecretKind::Share.into(),
+        rp_id: "wallet.example".into(),
+        credentials: vec![credential],
+        policy: Some(policy()),
+        generations: vec![generation],
+        roles: vec![Role::Client.into(), Role::Custodian.into()],
+        statement_serial: 5,
+    };
+    WalletView {
+        tenant: vec![0x11; 32],
+        role: Role::Client.into(),
+        epoch: 1,
+        wallet: "wallet-1".into(),
+        nonce: vec![0x98; 32],
+        time_ms: TIME,
+        records: vec![record],
+        stages: Some(stages()),
+    }
+}
+
+pub(crate) fn rehearsal_report() -> Rehearsal {
+    Rehearsal {
+        tenant: vec![0x11; 32],
+        wallet: "wallet-1".into(),
+        role: Role::Client.into(),
+        record_id: vec![0x33; 32],
+        head: vec![0xc1; 32],
+        generation: 1,
+        intent_hash: vec![0x77; 32],
+        result: RehearsalResult::Opens.into(),
+        epoch: 1,
+        time_ms: TIME,
+        stages: Some(stages()),
+    }
+}
+
+pub(crate) fn manifest() -> Manifest {
+    Manifest {
+        role: Role::Client.into(),
+        kms_key_arn: "arn:aws:kms:eu-central-1:111122223333:key/key-1".into(),
+        region: "eu-central-1".into(),
+        release: 7,
+        development: Some(Development { kms_root_der: b"certificate".to_vec() }),
     }
 }
 

@@ -25,22 +25,44 @@ async fn main() -> Result<()> {
     let (phone, laptop) = (folder.path().join("phone"), folder.path().join("laptop"));
     let shares = write_shares(&phone)?;
     stack.create_wallet("wallet-1")?;
-    device(&stack, &backup_arguments(&phone)?)?;
+    device(&stack, &backup_arguments(&phone)?, None)?;
 
     say("3. Kill every process, as a power failure would, and start them again");
     stack.kill();
-    stack.start_enclave_and_host()?;
+    stack.start_enclave_and_host().await?;
     detail("the enclave has no disk: its keys come back from KMS, under attestation");
 
     say("4. A laptop, to which the passkey was synced, rehearses and recovers");
+    detail("(it makes the same checks of the service first, each time)");
     fs::create_dir(&laptop)?;
     fs::copy(phone.join("passkey"), laptop.join("passkey"))?;
-    device(&stack, &["rehearse", "--wallet", "wallet-1", "--passkey", path_text(&laptop.join("passkey"))?, "--origin", ORIGIN])?;
+    device(
+        &stack,
+        &["rehearse", "--wallet", "wallet-1", "--passkey", path_text(&laptop.join("passkey"))?, "--origin", ORIGIN],
+        Some("Rehearsing"),
+    )?;
     let out = laptop.join("shares");
     let passkey = laptop.join("passkey");
-    device(&stack, &["recover", "--wallet", "wallet-1", "--passkey", path_text(&passkey)?, "--origin", ORIGIN, "--out", path_text(&out)?])?;
+    device(
+        &stack,
+        &[
+            "recover",
+            "--wallet",
+            "wallet-1",
+            "--passkey",
+            path_text(&passkey)?,
+            "--origin",
+            ORIGIN,
+            "--out",
+            path_text(&out)?,
+        ],
+        Some("Recovering"),
+    )?;
     for (pair, _, bytes) in &shares {
-        ensure!(&fs::read(out.join(format!("{pair}.share")))? == bytes, "the recovered share of {pair} has other bytes");
+        ensure!(
+            &fs::read(out.join(format!("{pair}.share")))? == bytes,
+            "the recovered share of {pair} has other bytes"
+        );
     }
     detail("both shares have the same bytes as on the phone");
 
@@ -90,19 +112,31 @@ fn backup_arguments(phone: &Path) -> Result<Vec<String>> {
     let share = |pair: &str, curve: &str| format!("{pair}:{curve}={}", phone.join(pair).display());
     let (first, second) = (share("eth-main", "secp256k1"), share("sol-main", "ed25519"));
     let passkey = phone.join("passkey");
-    let arguments =
-        ["backup", "--wallet", "wallet-1", "--passkey", path_text(&passkey)?, "--origin", ORIGIN, "--share", &first, "--share", &second];
+    let arguments = [
+        "backup",
+        "--wallet",
+        "wallet-1",
+        "--passkey",
+        path_text(&passkey)?,
+        "--origin",
+        ORIGIN,
+        "--share",
+        &first,
+        "--share",
+        &second,
+    ];
     Ok(arguments.map(str::to_owned).into())
 }
 
-/// Runs a device command and shows what it prints.
-fn device<S: AsRef<str>>(stack: &Stack, arguments: &[S]) -> Result<()> {
+/// Runs a device command and shows what it prints, from the line `from` on if that is given.
+fn device<S: AsRef<str>>(stack: &Stack, arguments: &[S], from: Option<&str>) -> Result<()> {
     let service = stack.service_arguments()?;
     let (command, rest) = arguments.split_first().expect("a device command has a name");
     let mut all = vec!["device", command.as_ref()];
     all.extend(service.iter().map(String::as_str));
     all.extend(rest.iter().map(AsRef::as_ref));
-    for line in stack.strongroom(&all)?.lines() {
+    let printed = stack.strongroom(&all)?;
+    for line in printed.lines().skip_while(|line| from.is_some_and(|from| line.trim() != from)) {
         detail(line);
     }
     Ok(())

@@ -8,7 +8,17 @@ fn main() -> anyhow::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_path_buf();
     let listed = Command::new("git").args(["ls-files", "*.rs", "*.proto"]).current_dir(&root).output()?;
     let mut crates: BTreeMap<&str, Vec<(usize, String)>> = BTreeMap::new();
-    let folders = ["proto", "enclave/core", "enclave/runtime", "enclave/nitro", "enclave/simulated", "host", "sdk/attestation", "sdk", "tests"];
+    let folders = [
+        "proto",
+        "enclave/core",
+        "enclave/runtime",
+        "enclave/nitro",
+        "enclave/simulated",
+        "host",
+        "sdk/attestation",
+        "sdk",
+        "tests",
+    ];
     for path in String::from_utf8(listed.stdout)?.lines() {
         let lines = std::fs::read_to_string(root.join(path))?.lines().count();
         if let Some(folder) = folders.into_iter().find(|folder| path.starts_with(&format!("{folder}/"))) {

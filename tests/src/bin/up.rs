@@ -3,8 +3,9 @@
 use std::fs;
 
 use anyhow::Result;
-use strongroom_tests::stack::Stack;
 use strongroom_tests::stack::process::binary;
+use strongroom_tests::stack::{Stack, path_text};
+use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -21,15 +22,23 @@ async fn main() -> Result<()> {
     println!("statement  {}", folder.path().join("tenant/keys/statement.pb").display());
     println!("operator   {}", stack.admin_socket().display());
     println!("logs       {}\n", folder.path().join("logs").display());
-    println!("A first call, in another terminal:\n");
     println!(
-        "{} --development-root {} device backup {} --wallet wallet-1 --passkey {} --share eth-main:secp256k1={}",
-        command.display(),
-        root.display(),
+        "First calls, in another terminal: a wallet, as the tenant's backend makes it, and its backup by a device.\n"
+    );
+    let key = stack.api_key_file();
+    let command = format!("{} --development-root {}", command.display(), root.display());
+    let backend = format!("--host {} --api-key-file {}", stack.api()?, path_text(&key)?);
+    println!("{command} tenant create-wallet {backend} --wallet wallet-1\n");
+    println!(
+        "{command} device backup {} --wallet wallet-1 --passkey {} --share eth-main:secp256k1={}\n",
         stack.service_arguments()?.join(" "),
         folder.path().join("passkey").display(),
         share.display(),
     );
-    tokio::signal::ctrl_c().await?;
+    let mut ended = signal(SignalKind::terminate())?;
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => pressed?,
+        _ = ended.recv() => {}
+    }
     Ok(())
 }

@@ -30,7 +30,8 @@ impl Rogue {
     /// The genuine image under a manifest that names another KMS key, whose policy admits it.
     pub async fn on_own_key(stack: &Stack) -> Result<Self> {
         let authority = Authority::open(&stack.folder().join("attestation-authority"))?;
-        let admin = KmsAdmin::new(stack.kms_address()?, &fs::read(stack.folder().join("kms/tls-root.der"))?, authority)?;
+        let admin =
+            KmsAdmin::new(stack.kms_address()?, &fs::read(stack.folder().join("kms/tls-root.der"))?, authority)?;
         let key_arn = admin.create_key().await?;
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("client.manifest");
@@ -81,7 +82,9 @@ impl Rogue {
         let started = Instant::now();
         loop {
             let missing = frames.missing()?;
-            if missing.iter().all(|part| part == "kms") && (missing.is_empty() || started.elapsed() > Duration::from_secs(3)) {
+            if missing.iter().all(|part| part == "kms")
+                && (missing.is_empty() || started.elapsed() > Duration::from_secs(3))
+            {
                 return Ok(frames);
             }
             if started.elapsed() > READY_TIME_MAX {

@@ -12,7 +12,10 @@ use super::kms_admin::{ENCLAVE_ACCESS_KEY, REGION};
 /// Writes `host.toml` and the credentials file.
 pub(super) fn write_host(folder: &Path, kms: SocketAddr) -> Result<()> {
     let credentials = folder.join("credentials.toml");
-    fs::write(&credentials, format!("access_key_id = \"{ENCLAVE_ACCESS_KEY}\"\nsecret_access_key = \"not-checked-yet\"\n"))?;
+    fs::write(
+        &credentials,
+        format!("access_key_id = \"{ENCLAVE_ACCESS_KEY}\"\nsecret_access_key = \"not-checked-yet\"\n"),
+    )?;
     fs::set_permissions(&credentials, fs::Permissions::from_mode(0o600))?;
     let folder = folder.display();
     let text = format!(

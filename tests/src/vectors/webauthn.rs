@@ -41,7 +41,10 @@ fn ceremony(vector: &Value) -> Result<()> {
         signature: hex_member(asserted, "signature")?,
         client_extension_results: String::new(),
     };
-    anyhow::ensure!(assertion.credential_id == registration.credential.id, "the registration has another credential id");
+    anyhow::ensure!(
+        assertion.credential_id == registration.credential.id,
+        "the registration has another credential id"
+    );
     let reason = |refusal: strongroom_core::Refusal| {
         anyhow::anyhow!("{} ({})", refusal.reason.as_str_name().trim_start_matches("REASON_"), refusal.detail)
     };

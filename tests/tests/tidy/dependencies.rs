@@ -26,7 +26,8 @@ fn dependencies_point_one_way() {
         if name == "strongroom-tests" {
             continue;
         }
-        let (_, allowed) = DIRECTIONS.iter().find(|(crate_name, _)| *crate_name == name).unwrap_or_else(|| panic!("{name}: new here"));
+        let (_, allowed) =
+            DIRECTIONS.iter().find(|(crate_name, _)| *crate_name == name).unwrap_or_else(|| panic!("{name}: new here"));
         for dependency in package.dependencies.iter().filter(|it| it.name.starts_with("strongroom-")) {
             // Tests may link the crate's own neighbours; nothing ever links the tests crate.
             let allowed = allowed.contains(&dependency.name.as_str())
@@ -60,9 +61,18 @@ fn the_trusted_parts_link_listed_crates_only() {
 #[test]
 fn nothing_of_host_or_simulation_is_in_the_enclave() {
     let linked = names(&tree("strongroom-enclave", "{p}"));
-    for banned in
-        ["tonic", "h2", "axum", "rusqlite", "libsqlite3-sys", "rsa", "openssl", "rcgen", "strongroom-simulated", "strongroom-attestation"]
-    {
+    for banned in [
+        "tonic",
+        "h2",
+        "axum",
+        "rusqlite",
+        "libsqlite3-sys",
+        "rsa",
+        "openssl",
+        "rcgen",
+        "strongroom-simulated",
+        "strongroom-attestation",
+    ] {
         assert!(!linked.contains(banned), "the enclave links {banned}");
     }
 }
@@ -99,7 +109,8 @@ struct Bans {
 
 #[derive(Deserialize)]
 struct Ban {
-    r#crate: String,
+    #[serde(rename = "crate")]
+    name: String,
     #[serde(default)]
     wrappers: Vec<String>,
 }
@@ -110,9 +121,14 @@ fn banned_crates_come_through_their_wrappers_only() {
     let metadata = metadata();
     for ban in &deny.bans.deny {
         for package in &metadata.packages {
-            let brings = package.dependencies.iter().any(|dependency| dependency.name == ban.r#crate);
-            let linked = brings && is_resolved(&metadata, package, &ban.r#crate);
-            assert!(!linked || ban.wrappers.contains(&package.name.to_string()), "{} brings {}", package.name, ban.r#crate);
+            let brings = package.dependencies.iter().any(|dependency| dependency.name == ban.name);
+            let linked = brings && is_resolved(&metadata, package, &ban.name);
+            assert!(
+                !linked || ban.wrappers.contains(&package.name.to_string()),
+                "{} brings {}",
+                package.name,
+                ban.name
+            );
         }
     }
 }

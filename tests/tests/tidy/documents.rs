@@ -28,8 +28,11 @@ fn every_promise_points_to_a_test() {
 fn documents_name_files_that_exist() {
     for document in ["README.md", "ARCHITECTURE.md", "SECURITY.md"] {
         let text = text(document);
-        for code in text.split('`').skip(1).step_by(2).filter(|code| !code.contains([' ', '\n', ':', '<', '=', '$', '*'])) {
-            let is_path = [".rs", ".md", ".proto", ".toml", ".txt"].iter().any(|ending| code.ends_with(ending)) && code.contains('/');
+        for code in
+            text.split('`').skip(1).step_by(2).filter(|code| !code.contains([' ', '\n', ':', '<', '=', '$', '*']))
+        {
+            let is_path = [".rs", ".md", ".proto", ".toml", ".txt"].iter().any(|ending| code.ends_with(ending))
+                && code.contains('/');
             assert!(!is_path || root().join(code).exists(), "{document} names {code}, which is not there");
         }
     }

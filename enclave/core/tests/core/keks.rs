@@ -9,7 +9,7 @@ use strongroom_proto::limits::WRAPPED_KEK_BYTES_MAX;
 use strongroom_proto::secret::Secret;
 use strongroom_proto::v1::Reason;
 
-use crate::acts::{act, back_up, recover, recovery};
+use crate::acts::{act, back_up, creation, recover, recovery, sealed_message, sign_creation, two_shares};
 use crate::device::{Passkey, Recipient, honest};
 use crate::tenant::Tenant;
 use crate::world::{Fake, START, World, encode, references, told};
@@ -223,14 +223,35 @@ fn unwraps_that_fail_are_counted_each() {
 }
 
 #[test]
-fn without_time_randomness_or_nsm_nothing_is_done() {
+fn nothing_is_sealed_when_randomness_fails_once() {
+    let world = World::new(0x6a);
+    let passkey = Passkey::eddsa(9);
+    let intent = creation(&world, "wallet-1", &passkey);
+    let message = sealed_message(&world, &intent, &two_shares());
+    let create = Ask::CreateRecord(sign_creation(&world, intent, message, &passkey, &honest()));
+    // A salt for each share and the record; HPKE's randomness and the record's salt.
+    for (name, ask, least) in [("creation", create, 3), ("recovery", recovery_request(&world), 2)] {
+        world.fake.random_calls.set(0);
+        assert!(!matches!(world.drive(ask.clone()), Answer::Error(_)), "{name}");
+        let calls = world.fake.random_calls.get();
+        assert!(calls >= least, "{name}: {calls} calls");
+        for call in 0..calls {
+            world.fake.random_calls.set(0);
+            world.fake.random_fails_at.set(Some(call));
+            let error = world.refused(name, ask.clone(), Reason::EnclaveUnavailable, "random");
+            assert_eq!(error.retry_after_ms, 1000);
+        }
+        world.fake.random_fails_at.set(None);
+    }
+}
+
+#[test]
+fn without_time_or_nsm_nothing_is_done() {
     let world = World::new(0x69);
     let recovery = recovery_request(&world);
     let view = empty_view(&world);
     let identity = identity(world.tenant_id(), world.epoch.kek());
-    for (lacks, ask) in
-        [("clock", &recovery), ("clock", &view), ("clock", &identity), ("random", &recovery), ("nsm", &identity)]
-    {
+    for (lacks, ask) in [("clock", &recovery), ("clock", &view), ("clock", &identity), ("nsm", &identity)] {
         world.fake.lacks.set(lacks);
         let error = world.refused(lacks, ask.clone(), Reason::EnclaveUnavailable, lacks);
         assert_eq!(error.retry_after_ms, 1000);

@@ -152,6 +152,10 @@ fn a_creation_is_receipted_and_sealed_as_the_design_says() {
         assert_eq!(open(&world, spot, &share.sealed), plain.bytes.expose());
         assert_eq!(share.sealed.len(), plain.bytes.expose().len() + 1 + 32 + 16);
     }
+    let again = back_up(&world, "wallet-1", Passkey::eddsa(9), |_| {});
+    let sealed = [&backup, &again].into_iter().flat_map(|it| it.shares.iter().map(|share| &share.sealed));
+    let salts = sealed.chain([&backup.record.sealed, &again.record.sealed]).map(|sealed| &sealed[1..33]);
+    assert_eq!(salts.collect::<std::collections::BTreeSet<_>>().len(), 6, "every sealing has its own salt");
 }
 
 #[test]

@@ -88,6 +88,9 @@ pub(crate) struct Fake(Rc<State>);
 pub(crate) struct State {
     pub(crate) now: Cell<u64>,
     pub(crate) random: RefCell<Random>,
+    /// How often the core asked for randomness, and at which of these times it gets none.
+    pub(crate) random_calls: Cell<usize>,
+    pub(crate) random_fails_at: Cell<Option<usize>>,
     /// What the platform lacks, and gives as its error.
     pub(crate) lacks: Cell<&'static str>,
     caches: RefCell<Caches<XWing>>,
@@ -106,6 +109,8 @@ impl Fake {
         Self(Rc::new(State {
             now: Cell::new(START),
             random: RefCell::new(Random::new(seed)),
+            random_calls: Cell::new(0),
+            random_fails_at: Cell::new(None),
             lacks: Cell::new(""),
             caches: RefCell::new(Caches::new()),
         }))
@@ -129,7 +134,10 @@ impl Platform for Fake {
     }
 
     fn random(&self, out: &mut [u8]) -> Result<(), Unavailable> {
-        self.have("random")?;
+        let call = self.random_calls.replace(self.random_calls.get() + 1);
+        if self.random_fails_at.get() == Some(call) {
+            return Err(Unavailable("random"));
+        }
         self.random.borrow_mut().fill(out);
         Ok(())
     }

@@ -1,0 +1,25 @@
+//! Stories over real processes: development KMS, simulated enclave, host, and devices that check everything.
+
+mod stories {
+    pub mod durability;
+    pub mod hostile;
+    pub mod recovery;
+    pub mod resources;
+    pub mod secrets;
+    pub mod surface;
+}
+
+use strongroom_tests::stack::Stack;
+use tempfile::TempDir;
+
+/// A stack in a folder that goes with it.
+async fn stack() -> (TempDir, Stack) {
+    let folder = tempfile::Builder::new().prefix("strongroom-test-").tempdir().unwrap();
+    let stack = Stack::start(folder.path()).await.unwrap();
+    (folder, stack)
+}
+
+/// How often a long test repeats: `short` in `make test`, `full` in `make soak`.
+fn rounds(short: usize, full: usize) -> usize {
+    if std::env::var_os("STRONGROOM_SOAK").is_some() { full } else { short }
+}
