@@ -30,7 +30,7 @@ pub fn text(path: &str) -> String {
 pub fn tree(package: &str, format: &str) -> Vec<String> {
     let mut lines: Vec<String> = output(Command::new(env!("CARGO")).args([
         "tree",
-        "--offline",
+        "--locked",
         "--package",
         package,
         "--edges",
@@ -50,5 +50,9 @@ pub fn tree(package: &str, format: &str) -> Vec<String> {
 
 /// Everything in the lock file.
 pub fn metadata() -> cargo_metadata::Metadata {
-    cargo_metadata::MetadataCommand::new().current_dir(root()).other_options(["--offline".into()]).exec().unwrap()
+    cargo_metadata::MetadataCommand::new()
+        .current_dir(root())
+        .other_options(["--locked".into(), "--filter-platform".into(), "x86_64-unknown-linux-gnu".into()])
+        .exec()
+        .unwrap()
 }

@@ -8,11 +8,12 @@ use strongroom_proto::enclave::v1::{
 use strongroom_proto::id::{ContentHash, Head};
 use strongroom_proto::seal::{Direction, SealKind};
 use strongroom_proto::v1::{
-    ActKind, Event, Freshness, Receipt, Rehearsal, RehearsalResult, Role, SignedReceipt, Stages, Trust, WalletView,
+    ActKind, CredentialView, Curve, Event, Freshness, GenerationState, GenerationView, Pair, Receipt, RecordView,
+    Rehearsal, RehearsalResult, Role, SecretKind, SignedReceipt, Stages, Trust, WalletView,
 };
 use strongroom_proto::{prefix, signed};
 
-use crate::acts::{Backup, act, back_up, info, recover, recovery, rehearsal, rehearse, two_shares};
+use crate::acts::{Backup, PASSKEY_ONLY, act, back_up, info, recover, recovery, rehearsal, rehearse, two_shares};
 use crate::device::{Passkey, Recipient, honest};
 use crate::vault::{Spot, open, read, spot_of};
 use crate::world::{START, World};
@@ -87,22 +88,13 @@ fn a_backup_is_made_recovered_twice_and_rehearsed() {
     assert!(view(&world, "wallet-1", &[]).records.is_empty());
 
     let mut backup = back_up(&world, "wallet-1", Passkey::es256(), |_| {});
-    let record_id = backup.receipt.record_id.clone();
     assert_eq!(backup.receipt.sealed_hashes.len(), 2);
     for (share, hash) in backup.shares.iter().zip(&backup.receipt.sealed_hashes) {
         assert_eq!(ContentHash::of(&share.sealed).0, **hash);
     }
 
-    let seen = view(&world, "wallet-1", &[backup.record.clone()]).records.remove(0);
-    assert_eq!((&seen.record_id, &seen.head, seen.version), (&record_id, &backup.receipt.head, 1));
-    assert_eq!(
-        (seen.backup.as_str(), seen.method.as_str(), seen.rp_id.as_str()),
-        ("backup-1", "PASSKEY", "wallet.example")
-    );
-    assert_eq!(seen.credentials[0].key_hash, backup.passkey.key_hash());
-    assert_eq!((seen.generations[0].generation, seen.generations[0].pairs.len()), (1, 2));
-    assert_eq!(seen.generations[0].put_intent_hash, backup.receipt.intent_hash);
-    assert_eq!((seen.roles, seen.statement_serial), (vec![Role::Client.into()], 5));
+    let seen = view(&world, "wallet-1", std::slice::from_ref(&backup.record)).records;
+    assert_eq!(seen, [expected_view(&backup)]);
 
     let (first, receipt, event) = recover_once(&world, &mut backup, &Recipient::new(1));
     assert_eq!((receipt.version, event.kind(), event.generation), (2, ActKind::Recover, 1));
@@ -112,6 +104,38 @@ fn a_backup_is_made_recovered_twice_and_rehearsed() {
     assert_ne!(first.record.unwrap().sealed, second.record.unwrap().sealed);
     assert_eq!(view(&world, "wallet-1", &[backup.record.clone()]).records[0].head, receipt.head);
     check_rehearsals(&world, &backup);
+}
+
+/// What a device is told of a new record.
+fn expected_view(backup: &Backup) -> RecordView {
+    let credential = CredentialView {
+        id: backup.passkey.id.clone(),
+        key_hash: backup.passkey.key_hash(),
+        label: "Ann's phone".into(),
+        added_ms: START,
+    };
+    let pair = |id: &str, curve: Curve| Pair { id: id.into(), curve: curve.into() };
+    let generation = GenerationView {
+        generation: 1,
+        state: GenerationState::Active.into(),
+        pairs: vec![pair("ed", Curve::Ed25519), pair("k1", Curve::Secp256k1)],
+        put_intent_hash: backup.receipt.intent_hash.clone(),
+        added_ms: START,
+    };
+    RecordView {
+        record_id: backup.receipt.record_id.clone(),
+        head: backup.receipt.head.clone(),
+        version: 1,
+        backup: "backup-1".into(),
+        method: "PASSKEY".into(),
+        secret: SecretKind::Share.into(),
+        rp_id: "wallet.example".into(),
+        credentials: vec![credential],
+        policy: Some(PASSKEY_ONLY),
+        generations: vec![generation],
+        roles: vec![Role::Client.into()],
+        statement_serial: 5,
+    }
 }
 
 fn check_rehearsals(world: &World, backup: &Backup) {
