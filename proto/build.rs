@@ -20,7 +20,8 @@ const FILES: &[&str] = &[
 ];
 
 /// Messages that hold a secret: their `Debug` is written by hand and prints `[redacted]`.
-const SECRET_MESSAGES: &[&str] = &[".strongroom.enclave.v1.SetCredentials", ".strongroom.v1.CreateApiKeyResponse"];
+const SECRET_MESSAGES: &[&str] =
+    &[".strongroom.enclave.v1.SetCredentials", ".strongroom.v1.Assertion", ".strongroom.v1.CreateApiKeyResponse"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=strongroom");

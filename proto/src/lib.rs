@@ -26,6 +26,13 @@ pub mod statement;
 pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/strongroom.v1.rs"));
 
+    /// Client extension results may hold PRF results until they are refused.
+    impl core::fmt::Debug for Assertion {
+        fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+            f.write_str("Assertion([redacted])")
+        }
+    }
+
     impl core::fmt::Debug for CreateApiKeyResponse {
         fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
             write!(f, "CreateApiKeyResponse {{ key_id: {:?}, api_key: [redacted] }}", self.key_id)

@@ -15,10 +15,15 @@ pub fn is_method(method: &str) -> bool {
         && method.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'))
 }
 
-/// Whether `label` may be shown to a user: at most 64 bytes, no control character.
+/// Whether `label` may be shown to a user: at most 64 bytes, no control character, nothing that turns the order of what is shown.
 #[must_use]
 pub fn is_label(label: &str) -> bool {
-    label.len() <= LABEL_BYTES_MAX && !label.chars().any(char::is_control)
+    label.len() <= LABEL_BYTES_MAX && !label.chars().any(|c| c.is_control() || reorders(c))
+}
+
+/// Line and paragraph separators, and the bidirectional formatting characters of Unicode Standard Annex 9.
+fn reorders(c: char) -> bool {
+    matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn within(text: &str, max: usize) -> bool {
@@ -57,7 +62,7 @@ mod tests {
         assert!(is_method(&"A".repeat(METHOD_BYTES_MAX)));
         assert!(!is_method(&"A".repeat(METHOD_BYTES_MAX + 1)));
         assert!(is_label("") && is_label("Ann\u{e9}'s phone"));
-        assert!(!is_label("a\nb"));
+        assert!(!is_label("a\nb") && !is_label("a\u{202e}b") && !is_label("a\u{2029}b"));
         assert!(is_label(&"a".repeat(LABEL_BYTES_MAX)));
         assert!(!is_label(&"a".repeat(LABEL_BYTES_MAX + 1)));
     }

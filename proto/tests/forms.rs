@@ -11,7 +11,7 @@ use strongroom_proto::prefix;
 use strongroom_proto::secret::Secret;
 use strongroom_proto::signed;
 use strongroom_proto::v1::{
-    CreateApiKeyResponse, CreateBackupAction, Intent, Pair, Policy, Role, RolePart, intent::Action,
+    Assertion, CreateApiKeyResponse, CreateBackupAction, Intent, Pair, Policy, Role, RolePart, intent::Action,
 };
 
 fn share(pair: &str, bytes: &[u8]) -> Share {
@@ -217,6 +217,8 @@ fn secrets_are_not_printed() {
     assert_eq!(bytes, [0; 7], "what was taken is erased where it stood");
     let credentials = SetCredentials { secret_access_key: "planted".into(), ..SetCredentials::default() };
     assert_eq!(format!("{credentials:?}"), "SetCredentials([redacted])");
+    let assertion = Assertion { client_extension_results: "planted".into(), ..Assertion::default() };
+    assert_eq!(format!("{assertion:?}"), "Assertion([redacted])");
     let key = CreateApiKeyResponse { api_key: "planted".into(), ..CreateApiKeyResponse::default() };
     assert!(!format!("{key:?}").contains("planted"));
 }

@@ -66,6 +66,8 @@ async fn main() -> Result<()> {
     }
     detail("both shares have the same bytes as on the phone");
 
+    resources(&stack)?;
+
     say("5. The host turns hostile. It has the database, the enclave's socket, and all that devices sent");
     let refused = attack(&stack).await?;
 
@@ -75,6 +77,19 @@ async fn main() -> Result<()> {
          {refused} of 5 attacks refused, in {:.1} s.",
         started.elapsed().as_secs_f64()
     );
+    Ok(())
+}
+
+/// Says what the two processes have used since they were started again.
+fn resources(stack: &Stack) -> Result<()> {
+    for (name, process) in [("enclave", stack.enclave()?), ("host", stack.host()?)] {
+        let (cpu, memory) = (process.cpu_time()?, process.resident_bytes()?);
+        detail(&format!(
+            "{name}: {} ms of CPU from its start to here, {} KiB resident",
+            cpu.as_millis(),
+            memory / 1024
+        ));
+    }
     Ok(())
 }
 

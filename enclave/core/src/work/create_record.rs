@@ -5,7 +5,7 @@ mod creation;
 use alloc::vec::Vec;
 use core::slice;
 
-use strongroom_proto::contents::{self, Share};
+use strongroom_proto::contents::{self, BadContents, Share};
 use strongroom_proto::enclave::v1::{
     CreateRecord, Credential, Generation, Record as Content, RecordCreated, SealedShare, SharePart,
 };
@@ -67,7 +67,10 @@ fn open_message<P: Platform>(
     let opened = channel::open(scene.kek, &record_id, message).map_err(|_| {
         refuse(Reason::DecryptFailed, "message: not sealed to this epoch's channel key for the record of this intent")
     })?;
-    let shares = contents::decode_shares(&opened).map_err(|error| bad(alloc::format!("message: {error}")))?;
+    let shares = contents::decode_shares(&opened).map_err(|error| {
+        let reason = if error == BadContents::ShareLength { Reason::ShareTooLarge } else { Reason::BadRequest };
+        refuse(reason, alloc::format!("message: {error}"))
+    })?;
     if !shares.iter().map(|share| &share.pair).eq(creation.pairs.iter().map(|pair| &pair.id)) {
         return Err(bad("message: other pairs than the intent names"));
     }

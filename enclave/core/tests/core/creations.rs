@@ -213,7 +213,7 @@ fn shares_end_at_their_limit() {
         world.refused(
             "length",
             Ask::CreateRecord(request),
-            Reason::BadRequest,
+            Reason::ShareTooLarge,
             "message: a share is not 1 byte to 256 KiB",
         );
     }
