@@ -41,6 +41,7 @@ mod record;
 mod refusal;
 mod role;
 mod seal;
+mod shape;
 mod statement;
 mod step;
 pub mod webauthn;

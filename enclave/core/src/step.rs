@@ -12,6 +12,7 @@ use strongroom_proto::secret::Secret;
 use strongroom_proto::v1::Role;
 
 use crate::refusal::bad;
+use crate::shape;
 
 /// A request, sorted by who answers it.
 #[derive(Debug)]
@@ -42,6 +43,11 @@ pub struct Work(pub(crate) Box<Body>);
 /// # Errors
 /// The encoded refusal to send back.
 pub fn parse(payload: &[u8]) -> Result<Incoming, Vec<u8>> {
+    if !shape::is_bounded(payload) {
+        let detail =
+            alloc::format!("request: more than one body, or more than {} fields in a part of it", shape::FIELDS_MAX);
+        return Err(bad(detail).encode());
+    }
     let request = Request::decode(payload).map_err(|_| bad("request: malformed protobuf").encode())?;
     let body = request.body.ok_or_else(|| bad("request.body: missing, or unknown to this release").encode())?;
     Ok(match body {
