@@ -160,7 +160,7 @@ impl Config {
     /// Names the field, the value and what it must be.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let raw: raw::Config = toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(0, |span| text[..span.start].lines().count());
+            let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
             Error::config("configuration", format!("line {line}"), error.message())
         })?;
         raw.check()

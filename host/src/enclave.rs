@@ -58,6 +58,14 @@ struct Permit {
 }
 
 impl Enclave {
+    /// Reads manifest and credentials as [`Enclave::start`] will.
+    ///
+    /// # Errors
+    /// As [`Enclave::start`].
+    pub fn check(config: &EnclaveConfig) -> Result<(), Error> {
+        keeper::Supply::read(config).map(drop)
+    }
+
     /// Reads manifest and credentials, and starts to connect.
     ///
     /// # Errors

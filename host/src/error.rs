@@ -22,17 +22,17 @@ pub enum Error {
         limit: String,
     },
     /// A file, socket or address that cannot be used.
-    #[error("{what} {path}: {source}", path = path.display())]
+    #[error("{what} {path}: {cause}", path = path.display())]
     Io {
         /// What was attempted.
         what: &'static str,
         /// On what.
         path: PathBuf,
         /// Why not.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The gRPC server ended by itself.
-    #[error("gRPC server: {0}")]
+    #[error("gRPC server")]
     Serve(#[from] tonic::transport::Error),
     /// No API key, an unknown one, or a revoked one: not said which.
     #[error("no valid API key")]
@@ -132,6 +132,6 @@ impl Error {
 
     pub(crate) fn io(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { what, path, source }
+        move |cause| Self::Io { what, path, cause }
     }
 }

@@ -24,4 +24,4 @@ mod testing;
 pub use auth::TENANT_IN_FLIGHT_MAX;
 pub use error::Error;
 pub use relay::RELAY_CONNECTIONS_MAX;
-pub use server::{run, serve};
+pub use server::{check, run, serve};

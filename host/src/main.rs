@@ -14,7 +14,7 @@ struct Arguments {
     /// The configuration (TOML); `host/strongroom-host.example.toml` shows every field.
     #[arg(long, value_name = "FILE", env = "STRONGROOM_HOST_CONFIG")]
     config: PathBuf,
-    /// Check the configuration and stop.
+    /// Check the configuration and the files that it names, and stop.
     #[arg(long)]
     check: bool,
 }
@@ -32,6 +32,7 @@ fn main() -> ExitCode {
 fn start(arguments: &Arguments) -> anyhow::Result<()> {
     let config = Config::load(&arguments.config).with_context(|| arguments.config.display().to_string())?;
     if arguments.check {
+        strongroom_host::check(&config)?;
         println!("{}: ok", arguments.config.display());
         return Ok(());
     }

@@ -1,10 +1,11 @@
 //! The host's life: store, sockets, enclaves, services; then a graceful end.
 //!
-//! Nothing is bound before the configuration is checked and the store is open. At the end no new call is taken, calls in flight
-//! get a limited time, and what the store was given is written.
+//! Nothing is bound before the configuration and the files that it names are checked and the store is open. At the end no new call
+//! is taken, calls in flight get a limited time, and what the store was given is written.
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,10 +22,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener};
+use tonic::body::Body;
 use tonic::service::Routes;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use tower::layer::util::{Identity as NoLayer, Stack};
+use tower::util::MapResponseLayer;
 
 use crate::config::{Address, Api, Config, RelayListen};
 use crate::enclave::Enclave;
@@ -39,7 +43,7 @@ use crate::services::tenant::Tenants;
 use crate::services::wallet::Wallets;
 use crate::services::{App, replies};
 use crate::store::SqliteStore;
-use crate::telemetry;
+use crate::{status, telemetry};
 
 /// Most connections to the API.
 const API_CONNECTIONS_MAX: usize = 1024;
@@ -90,6 +94,7 @@ pub async fn serve(
     ready: impl FnOnce(SocketAddr),
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
+    check(&config)?;
     let tls = tls(&config.api)?;
     let store = Arc::new(SqliteStore::open(&config.sqlite)?);
     let api = TcpListener::bind(config.api.listen).await;
@@ -128,16 +133,25 @@ pub async fn serve(
     };
     health.set_service_status("", ServingStatus::NotServing).await;
     stopping.send_replace(true);
-    drain(servers).await;
+    drain(servers, DRAIN_MAX).await;
     background.shutdown().await;
     tracing::info!(name: "stopped", "");
     ended
 }
 
+/// Checks the files that a configuration names. Binds nothing and makes nothing.
+///
+/// # Errors
+/// Where a certificate, key, manifest or credentials file cannot be used; names the file.
+pub fn check(config: &Config) -> Result<(), Error> {
+    server(tls(&config.api)?).map_err(|error| named(&config.api, error))?;
+    config.enclaves.iter().try_for_each(Enclave::check)
+}
+
 /// Waits for the calls in flight, but not for ever.
-async fn drain(mut servers: JoinSet<Result<(), tonic::transport::Error>>) {
+async fn drain(mut servers: JoinSet<Result<(), tonic::transport::Error>>, longest: Duration) {
     tracing::info!(name: "draining", count = servers.len());
-    let drained = tokio::time::timeout(DRAIN_MAX, async { while servers.join_next().await.is_some() {} }).await;
+    let drained = tokio::time::timeout(longest, async { while servers.join_next().await.is_some() {} }).await;
     if drained.is_err() {
         tracing::warn!(name: "calls in flight were cut off", "");
         servers.shutdown().await;
@@ -152,6 +166,11 @@ async fn stopped(mut stopping: watch::Receiver<bool>) {
 fn tls(api: &Api) -> Result<Option<ServerTlsConfig>, Error> {
     let Some(files) = &api.tls else { return Ok(None) };
     let cert = std::fs::read(&files.cert).map_err(Error::io("read certificate", &files.cert))?;
+    let mode = std::fs::metadata(&files.key).map_err(Error::io("read key", &files.key))?.permissions().mode() & 0o777;
+    if mode & 0o007 != 0 {
+        let value = format!("{}, mode {mode:03o}", files.key.display());
+        return Err(Error::config("api.tls.key", value, "must not be open to everybody, such as mode 600 or 640"));
+    }
     let key = zeroize::Zeroizing::new(std::fs::read(&files.key).map_err(Error::io("read key", &files.key))?);
     // Refused only where one is installed already.
     drop(rustls::crypto::ring::default_provider().install_default());
@@ -159,17 +178,33 @@ fn tls(api: &Api) -> Result<Option<ServerTlsConfig>, Error> {
     Ok(Some(ServerTlsConfig::new().identity(identity).timeout(HANDSHAKE_MAX)))
 }
 
-fn server(tls: Option<ServerTlsConfig>) -> Result<Server, Error> {
+/// A certificate or key that TLS refuses, by its file.
+fn named(api: &Api, error: Error) -> Error {
+    match (&api.tls, error) {
+        (Some(files), Error::Serve(error)) => {
+            let value = format!("cert {}, key {}", files.cert.display(), files.key.display());
+            let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            Error::config("api.tls", value, cause)
+        }
+        (_, error) => error,
+    }
+}
+
+/// A server whose every refusal passes through [`status::complete`].
+type CompletingServer = Server<Stack<MapResponseLayer<fn(http::Response<Body>) -> http::Response<Body>>, NoLayer>>;
+
+fn server(tls: Option<ServerTlsConfig>) -> Result<CompletingServer, Error> {
     let server = Server::builder()
         .max_concurrent_streams(STREAMS_MAX)
         .http2_max_header_list_size(HEADER_BYTES_MAX)
         .http2_keepalive_interval(Some(KEEPALIVE.0))
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
         .timeout(CALL_MAX);
-    Ok(match tls {
+    let server = match tls {
         Some(tls) => server.tls_config(tls)?,
         None => server,
-    })
+    };
+    Ok(server.layer(MapResponseLayer::new(status::complete as fn(_) -> _)))
 }
 
 fn api_routes(app: &Arc<App>, api: &Api) -> Result<Routes, Error> {

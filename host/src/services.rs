@@ -55,7 +55,11 @@ impl App {
     /// The enclave of a role.
     fn enclave(&self, role: Role) -> Result<&Enclave, Error> {
         let enclave = self.enclaves.iter().find(|enclave| enclave.role() == role);
-        enclave.ok_or(Error::State("no enclave of this role runs here"))
+        enclave.ok_or(Error::State(match role {
+            Role::Client => "role: no enclave of the client role runs here",
+            Role::Custodian => "role: no enclave of the custodian role runs here; this release has none",
+            Role::Unspecified => "role: no enclave of this role runs here",
+        }))
     }
 
     /// Carries out a tenant's call.

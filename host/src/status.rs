@@ -1,11 +1,13 @@
 //! Errors become gRPC status here, and nowhere else.
 //!
-//! Each status carries `google.rpc.ErrorInfo` {reason, domain, metadata} and, where trying again helps, `google.rpc.RetryInfo`.
+//! Each status carries `google.rpc.ErrorInfo` {reason, domain, metadata} and, where trying again helps, `google.rpc.RetryInfo`. So do
+//! the refusals that gRPC makes before a service is reached, but for a call whose request did not arrive within its time.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use strongroom_proto::v1::Reason;
+use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -67,6 +69,27 @@ pub fn status(error: &Error) -> Status {
         details.set_retry_info(Some(after));
     }
     Status::with_error_details(code(reason), message(error), details)
+}
+
+/// Completes a refusal that gRPC made by itself: a message that is too large or does not decode, or a method that is not there.
+pub(crate) fn complete(response: http::Response<Body>) -> http::Response<Body> {
+    let made_here = |status: &Status| status.code() == Code::Ok || !status.details().is_empty();
+    match Status::from_header_map(response.headers()).filter(|status| !made_here(status)) {
+        Some(status) => completed(&status).into_http(),
+        None => response,
+    }
+}
+
+fn completed(refusal: &Status) -> Status {
+    match refusal.code() {
+        // What does not decode is its sender's fault, not this host's.
+        Code::OutOfRange | Code::Internal | Code::InvalidArgument => status(&Error::bad("message", refusal.message())),
+        code => {
+            let reason = if code == Code::NotFound { Reason::NotFound } else { Reason::BadRequest };
+            let details = ErrorDetails::with_error_info(reason_name(reason), DOMAIN, HashMap::new());
+            Status::with_error_details(code, refusal.message(), details)
+        }
+    }
 }
 
 /// The error's text, cut at a character; a fault of the host's own says nothing of its inside.

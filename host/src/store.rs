@@ -37,7 +37,7 @@ impl Expect {
 }
 
 /// One row of a commit.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Write {
     /// Where.
     pub key: Key,

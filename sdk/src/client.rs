@@ -5,7 +5,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use strongroom_proto::v1::backup_service_client::BackupServiceClient;
 use strongroom_proto::v1::passkey_service_client::PasskeyServiceClient;
@@ -33,7 +33,7 @@ pub mod admin;
 pub const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Longest wait for an answer.
 pub const ANSWER_WAIT_MAX: Duration = Duration::from_mins(1);
-/// How often an act is sent, with the same request id and bytes, while the host is unavailable.
+/// How often a call is sent, with the same request id and bytes, while the host is unavailable or the connection is lost.
 pub const SEND_ATTEMPTS_MAX: u32 = 3;
 /// Longest wait between two of these.
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -184,7 +184,7 @@ impl Client {
     /// [`Error::Refused`].
     pub async fn prepare(&self, wallet: &str, nonce: &[u8; 32]) -> Result<PrepareResponse, Error> {
         let request = PrepareRequest { wallet: wallet.to_owned(), nonce: nonce.to_vec() };
-        body(PasskeyServiceClient::new(self.service()).prepare(request).await)
+        retry(|| async { PasskeyServiceClient::new(self.service()).prepare(request.clone()).await }).await
     }
 
     /// Carries out a creation; sent again with the same bytes while the host is unavailable.
@@ -212,15 +212,17 @@ impl Client {
     }
 }
 
-/// A lost answer costs no second prompt: the host gives the same one for the same request id and bytes.
+/// A lost answer costs no second prompt: the host gives the same one for the same request id and bytes. What has none may be
+/// carried out twice without harm.
 async fn retry<T, F>(mut send: impl FnMut() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<Response<T>, Status>>,
 {
+    let started = Instant::now();
     let mut attempt = 1;
     loop {
         match send().await {
-            Err(status) if status.code() == Code::Unavailable && attempt < SEND_ATTEMPTS_MAX => {
+            Err(status) if may_pass(&status) && attempt < SEND_ATTEMPTS_MAX && started.elapsed() < ANSWER_WAIT_MAX => {
                 let wait = Refusal::from_status(&status).retry_after.unwrap_or(Duration::from_millis(200));
                 tokio::time::sleep(wait.min(RETRY_WAIT_MAX)).await;
                 attempt += 1;
@@ -230,9 +232,21 @@ where
     }
 }
 
+fn may_pass(status: &Status) -> bool {
+    status.code() == Code::Unavailable || is_local(status)
+}
+
+/// Whether the status was made on this side, for a connection that failed. What a host sends has no source.
+fn is_local(status: &Status) -> bool {
+    std::error::Error::source(status).is_some()
+}
+
 /// The answer, or the host's refusal.
 pub(crate) fn body<T>(answer: Result<Response<T>, Status>) -> Result<T, Error> {
-    answer.map(Response::into_inner).map_err(|status| Error::Refused(Box::new(Refusal::from_status(&status))))
+    answer.map(Response::into_inner).map_err(|status| match std::error::Error::source(&status) {
+        Some(cause) => Error::Lost(chain(cause)),
+        None => Error::Refused(Box::new(Refusal::from_status(&status))),
+    })
 }
 
 /// An error with its causes: tonic's own text says "transport error" only.
@@ -262,6 +276,24 @@ mod tests {
             let error = ApiKey::parse(bad).unwrap_err().to_string();
             assert_eq!(error, "API key: not `sr_` and 64 hex digits", "{bad:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_lost_is_no_refusal_of_the_host() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let host = format!("http://{}", listener.local_addr().unwrap());
+        let _hang_up = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                drop(stream);
+            }
+        });
+        let key = ApiKey::parse(&format!("sr_{}", "0a".repeat(32))).unwrap();
+        let client = Client::connect(&host, key).await.unwrap();
+        let error = client.prepare("w", &[0; 32]).await.unwrap_err();
+        assert!(matches!(error, Error::Lost(_)), "{error}");
+        let refused = body::<()>(Err(Status::unavailable("no")));
+        assert!(matches!(refused, Err(Error::Refused(_))));
+        assert!(may_pass(&Status::unavailable("no")) && !may_pass(&Status::unknown("no")));
     }
 
     #[tokio::test]

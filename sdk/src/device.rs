@@ -24,10 +24,11 @@ use crate::{intent, random};
 mod backup;
 mod recover;
 
+pub use backup::check_creation;
 pub use recover::{choose, releasable};
 
-/// What asks the user for an assertion: the platform's authenticator, or a passkey in a file.
-pub trait Authenticator {
+/// What asks the user for an assertion: the platform's authenticator, or a passkey in a file. `Send`, so that a device's calls are.
+pub trait Authenticator: Send {
     /// An assertion over an intent by one of the `allowed` credential ids of `rp_id`, with user verification.
     ///
     /// # Errors

@@ -173,6 +173,9 @@ pub enum Error {
     /// The host answered with an error.
     #[error(transparent)]
     Refused(Box<Refusal>),
+    /// The connection went before the answer came: whether the host carried out the call is not known.
+    #[error("the connection to the host was lost before it answered: {0}")]
+    Lost(String),
     /// The host cannot be reached.
     #[error("no connection to {host}: {problem}")]
     Connection {

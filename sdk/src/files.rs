@@ -28,6 +28,25 @@ pub fn read(path: &Path, max: usize) -> Result<Zeroizing<Vec<u8>>, Error> {
     if bytes.len() > max { Err(failed(format!("has more than {max} bytes"))) } else { Ok(bytes) }
 }
 
+/// Refuses a path where [`write_new`] would fail, before an act that is lost without its file.
+///
+/// # Errors
+/// [`Error::Exists`] where the path is taken, [`Error::File`] where its folder is missing.
+pub fn check_new(path: &Path) -> Result<(), Error> {
+    if path.exists() {
+        return Err(Error::Exists(path.to_owned()));
+    }
+    let folder = match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+        None => return Err(Error::File { path: path.to_owned(), problem: "is no path of a file".to_owned() }),
+    };
+    if folder.is_dir() {
+        return Ok(());
+    }
+    Err(Error::File { path: path.to_owned(), problem: format!("there is no folder {}", folder.display()) })
+}
+
 /// Writes a new file that only its owner may read (mode 0600), and waits until it is on the disk.
 ///
 /// # Errors
@@ -71,7 +90,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a");
         assert!(matches!(read(&path, 3), Err(Error::File { .. })));
+        check_new(&path).unwrap();
+        check_new(Path::new("files-that-nobody-made")).unwrap();
+        assert!(
+            matches!(check_new(&path.join("b")), Err(Error::File { problem, .. }) if problem.contains("no folder"))
+        );
+        assert!(matches!(check_new(Path::new("/")), Err(Error::Exists(_))));
         write_new(&path, b"abc").unwrap();
+        assert!(matches!(check_new(&path), Err(Error::Exists(_))));
+        assert!(matches!(check_new(&path.join("b")), Err(Error::File { .. })));
         assert!(matches!(write_new(&path, b"xyz"), Err(Error::Exists(_))));
         assert_eq!(&**read(&path, 3).unwrap(), b"abc");
         assert!(matches!(read(&path, 2), Err(Error::File { problem, .. }) if problem.contains("at most 2")));

@@ -160,7 +160,7 @@ fn start(base: &Base<'_>, client: RolePart, action: Action) -> Result<Intent, Er
     })
 }
 
-fn check_creation(creation: &Creation) -> Result<(), Error> {
+pub(crate) fn check_creation(creation: &Creation) -> Result<(), Error> {
     if !is_id(&creation.backup) {
         return Err(Error::input("backup", "not 1 to 64 bytes of [A-Za-z0-9._-]"));
     }

@@ -28,6 +28,8 @@ pub(crate) struct Authorized<A> {
 pub(crate) struct Consents {
     /// Empty without an assertion.
     pub(crate) credential_id: Vec<u8>,
+    /// Flag BE of the assertion.
+    pub(crate) backup_eligible: Option<bool>,
     /// Empty without a tenant signature.
     pub(crate) tenant_key: Vec<u8>,
     pub(crate) freshness: Freshness,
@@ -76,11 +78,11 @@ pub(crate) fn authorize<A>(
     asked: Asked<'_>,
 ) -> Result<Authorized<A>, Refusal> {
     policy::check(asked.policy, "record.policy")?;
-    let credential_id = match signed.assertions.as_slice() {
+    let (credential_id, backup_eligible) = match signed.assertions.as_slice() {
         [] if asked.policy.passkey => {
             return Err(refuse(Reason::PolicyDenied, "act.assertions: the policy asks for a passkey"));
         }
-        [] => Vec::new(),
+        [] => (Vec::new(), None),
         [assertion] => check_assertion(assertion, &intent, asked)?,
         _ => return Err(bad(format!("act.assertions: this act takes one (no act more than {ASSERTIONS_MAX})"))),
     };
@@ -90,10 +92,14 @@ pub(crate) fn authorize<A>(
     }
     let vouched = asked.policy.newest_head && !tenant_key.is_empty();
     let freshness = if vouched { Freshness::CallerReceipt } else { Freshness::None };
-    Ok(Authorized { act, intent, consents: Consents { credential_id, tenant_key, freshness } })
+    Ok(Authorized { act, intent, consents: Consents { credential_id, backup_eligible, tenant_key, freshness } })
 }
 
-fn check_assertion(assertion: &Assertion, intent: &CheckedIntent, asked: Asked<'_>) -> Result<Vec<u8>, Refusal> {
+fn check_assertion(
+    assertion: &Assertion,
+    intent: &CheckedIntent,
+    asked: Asked<'_>,
+) -> Result<(Vec<u8>, Option<bool>), Refusal> {
     let credential = asked
         .credentials
         .iter()
@@ -106,8 +112,15 @@ fn check_assertion(assertion: &Assertion, intent: &CheckedIntent, asked: Asked<'
         origins: &asked.statement.body.origins,
         top_origins: &asked.statement.body.top_origins,
     };
-    webauthn::verify(assertion, &key, &expected)?;
-    Ok(credential.id.clone())
+    let verified = webauthn::verify(assertion, &key, &expected)?;
+    // WebAuthn level 3, section 7.2, step 19.
+    if credential.backup_eligible.is_some_and(|known| known != verified.backup_eligible) {
+        return Err(refuse(
+            Reason::ProofRejected,
+            "authenticator_data.flags: BE differs from the credential's first assertion",
+        ));
+    }
+    Ok((credential.id.clone(), Some(verified.backup_eligible)))
 }
 
 fn check_tenant_signature(signed: &Act, asked: Asked<'_>) -> Result<Vec<u8>, Refusal> {

@@ -35,7 +35,8 @@ fn fields(mut rest: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
             WireType::SixtyFourBit => 8,
             WireType::ThirtyTwoBit => 4,
             WireType::LengthDelimited => usize::try_from(decode_varint(&mut rest).ok()?).ok()?,
-            WireType::StartGroup | WireType::EndGroup => return None,
+            // The decoder skips groups; a group's keys and fields count here as the message's own, so that they hide nothing.
+            WireType::StartGroup | WireType::EndGroup => 0,
         };
         let content = rest.get(..skipped)?;
         rest.advance(skipped);
@@ -78,6 +79,22 @@ mod tests {
             false,
         );
         check(Body::GetView(GetView { nonce: vec![1; 32], wallet: "w".into(), ..GetView::default() }), true);
+    }
+
+    #[test]
+    fn groups_hide_nothing() {
+        let act = Act { assertions: vec![Assertion::default(); 500], ..Act::default() };
+        let body = Recover { act: Some(act), ..Recover::default() }.encode_to_vec();
+        let group = [0xa3, 0x06, 0xa4, 0x06];
+        let recover = |content: &[u8]| {
+            let mut out = vec![0xa2, 0x01];
+            prost::encoding::encode_varint(u64::try_from(content.len()).unwrap(), &mut out);
+            [out.as_slice(), content].concat()
+        };
+        for frame in [[&group[..], &recover(&body)].concat(), recover(&[&group[..], &body].concat())] {
+            assert!(Request::decode(frame.as_slice()).unwrap().body.is_some(), "the decoder passes over groups");
+            assert!(!is_bounded(&frame));
+        }
     }
 
     #[test]

@@ -48,6 +48,11 @@ impl VerifiedStatement {
             .any(|known| known.key == key && (known.not_before_ms..=known.not_after_ms).contains(&now.0))
     }
 
+    /// Whether the tenant can sign at all now.
+    pub(crate) fn has_operational_key(&self, now: EnclaveTime) -> bool {
+        self.body.operational_keys.iter().any(|known| (known.not_before_ms..=known.not_after_ms).contains(&now.0))
+    }
+
     /// Checks that anything new may be sealed under this KEK: the statement names the epoch with just these keys, and none lower
     /// than its lowest.
     pub(crate) fn check_sealing<R: RoleKind, K: Kem>(&self, kek: &Kek<K>) -> Result<(), Refusal> {

@@ -35,20 +35,28 @@ pub struct Expected<'a> {
     pub top_origins: &'a [String],
 }
 
+/// What a verified assertion says of its credential.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Verified {
+    /// Flag BE: the credential may be synced. The caller compares it with what the credential said before.
+    pub backup_eligible: bool,
+}
+
 /// Verifies an assertion.
 ///
 /// # Errors
 /// `BAD_REQUEST` for malformed or over-long fields, `PRF_RESULT_PRESENT`, `ORIGIN_NOT_ALLOWED`, `USER_NOT_VERIFIED`, and
 /// `PROOF_REJECTED` for all else; the detail names the field.
-pub fn verify(assertion: &Assertion, key: &CredentialKey<'_>, expected: &Expected<'_>) -> Result<(), Refusal> {
+pub fn verify(assertion: &Assertion, key: &CredentialKey<'_>, expected: &Expected<'_>) -> Result<Verified, Refusal> {
     check_lengths(assertion)?;
     extension_results::check(&assertion.client_extension_results)?;
     client_data::check(&assertion.client_data_json, expected)?;
-    authenticator_data::check(&assertion.authenticator_data, &sha256(&[expected.rp_id.as_bytes()]))?;
+    let rp_id_hash = sha256(&[expected.rp_id.as_bytes()]);
+    let backup_eligible = authenticator_data::check(&assertion.authenticator_data, &rp_id_hash)?;
     let mut signed = assertion.authenticator_data.clone();
     signed.extend_from_slice(digest::digest(&digest::SHA256, &assertion.client_data_json).as_ref());
     if key.verify(&signed, &assertion.signature) {
-        Ok(())
+        Ok(Verified { backup_eligible })
     } else {
         Err(rejected("assertion.signature: does not hold under the credential's key"))
     }

@@ -19,6 +19,9 @@ pub const ANCHOR_INTERVAL: Duration = Duration::from_mins(1);
 /// Age of the newest reading from which on the clock counts as missing.
 pub const ANCHOR_AGE_MAX: Duration = Duration::from_mins(10);
 
+/// Longest time that the module may take for a reading. A later answer would set the clock back by as much.
+pub const READING_TIME_MAX: Duration = Duration::from_secs(5);
+
 /// Entries of a document's payload that are looked at before it is refused.
 const PAYLOAD_ENTRIES_MAX: u64 = 16;
 
@@ -80,12 +83,21 @@ impl Clock {
     /// Reads the time from a fresh document of the enclave's own NSM.
     ///
     /// # Errors
-    /// As the NSM answers, or [`RuntimeError::Document`] where its answer has no timestamp.
+    /// As the NSM answers, or [`RuntimeError::Document`] where its answer has no timestamp or took longer than
+    /// [`READING_TIME_MAX`].
     pub fn anchor(&self, nsm: &dyn Nsm) -> Result<(), RuntimeError> {
+        let asked_ms = self.elapsed_ms();
         let document = nsm.attest(&AttestRequest::default())?;
-        let timestamp = timestamp_ms(&document)?;
+        self.take(timestamp_ms(&document)?, asked_ms)
+    }
+
+    /// Takes a reading that was asked for at `asked_ms` of the monotonic clock.
+    fn take(&self, timestamp_ms: u64, asked_ms: u64) -> Result<(), RuntimeError> {
+        if Duration::from_millis(self.elapsed_ms().saturating_sub(asked_ms)) > READING_TIME_MAX {
+            return Err(RuntimeError::Document("came too late to set the clock"));
+        }
         // The document is older than now, so the clock may lag by the call's duration; it never leads.
-        self.set(timestamp);
+        self.set(timestamp_ms);
         Ok(())
     }
 
@@ -147,6 +159,21 @@ fn find_timestamp(document: &[u8]) -> Result<Option<u64>, decode::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::FakeNsm;
+
+    impl Clock {
+        /// A clock whose newest reading is `age` old.
+        pub(crate) fn anchored_before(age: Duration) -> Self {
+            let clock = Self(Arc::new(State {
+                origin: Instant::now().checked_sub(age).unwrap(),
+                offset_ms: AtomicU64::new(1_700_000_000_000),
+                anchored_ms: AtomicU64::new(0),
+                latest_ms: AtomicU64::new(0),
+            }));
+            assert!(clock.now_ms().is_some());
+            clock
+        }
+    }
 
     /// A document with `payload` in the place of the signed one.
     fn document(payload: &[u8]) -> Vec<u8> {
@@ -216,5 +243,27 @@ mod tests {
         assert!(clock.now_ms().unwrap() >= first);
         clock.set(1_800_000_000_000);
         assert!(clock.now_ms().unwrap() >= 1_800_000_000_000);
+    }
+
+    #[test]
+    fn a_clock_that_was_not_anchored_for_long_counts_as_missing() {
+        let clock = Clock::anchored_before(ANCHOR_AGE_MAX.saturating_sub(Duration::from_secs(5)));
+        assert!(clock.is_fresh());
+        let clock = Clock::anchored_before(ANCHOR_AGE_MAX + Duration::from_millis(1));
+        assert!(!clock.is_fresh());
+        assert!(clock.now_ms().is_some(), "TLS to KMS still has a time, decisions have none");
+        clock.anchor(&FakeNsm::ready()).unwrap();
+        assert!(clock.is_fresh());
+    }
+
+    #[test]
+    fn a_reading_that_the_module_took_too_long_for_does_not_set_the_clock() {
+        let clock = Clock::anchored_before(ANCHOR_AGE_MAX + Duration::from_millis(1));
+        let ago = |time: Duration| clock.elapsed_ms() - u64::try_from(time.as_millis()).unwrap();
+        let late = clock.take(1_700_000_000_000, ago(READING_TIME_MAX + Duration::from_millis(1)));
+        assert_eq!(late.unwrap_err().to_string(), "attestation document: came too late to set the clock");
+        assert!(!clock.is_fresh());
+        clock.take(1_700_000_000_000, ago(READING_TIME_MAX / 2)).unwrap();
+        assert!(clock.is_fresh());
     }
 }

@@ -39,7 +39,7 @@ pub fn mix(nsm: &dyn Nsm, pool: &Path) -> Result<(), RuntimeError> {
     for answer in [&first, &second] {
         pool.write_all(answer).map_err(|_| RuntimeError::Entropy("the kernel's pool takes no bytes"))?;
     }
-    // The generators of both libraries seed themselves from the kernel at their first use, which is here or later.
+    // The kernel takes the bytes in at its next reseeding, within a minute; on Nitro its own driver feeds it from the same module.
     let mut probe = Zeroizing::new([0; ANSWER_BYTES_MIN]);
     SystemRandom::new().fill(probe.as_mut()).map_err(|_| RuntimeError::Entropy("the system's generator failed"))?;
     if is_constant(probe.as_ref()) {

@@ -29,3 +29,42 @@ pub(crate) async fn guarded_task<T>(future: impl Future<Output = T>) -> T {
     drop(guard);
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+
+    use super::*;
+
+    /// What the test does when it is run again in a process of its own.
+    const CHILD: &str = "STRONGROOM_GUARD_CHILD";
+    const SIGABRT: i32 = 6;
+
+    #[test]
+    fn a_panic_in_a_guarded_thread_or_task_ends_the_process() {
+        match std::env::var(CHILD).as_deref() {
+            Ok("thread") => drop(std::thread::spawn(|| guarded(|| panic!("meant"))).join()),
+            Ok("task") => drop(block_on(async { tokio::spawn(guarded_task(async { panic!("meant") })).await })),
+            Ok("unguarded") => drop(std::thread::spawn(|| panic!("meant")).join()),
+            Ok(_) => assert_eq!(guarded(|| 1) + block_on(guarded_task(async { 1 })), 2),
+            Err(_) => {
+                let signals = ["thread", "task", "unguarded", "no panic"].map(run_again);
+                assert_eq!(signals, [Some(SIGABRT), Some(SIGABRT), None, None]);
+            }
+        }
+    }
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    }
+
+    /// Runs this test alone in a new process, and returns the signal that ended it.
+    fn run_again(child: &str) -> Option<i32> {
+        let name = "guard::tests::a_panic_in_a_guarded_thread_or_task_ends_the_process";
+        let this = std::env::current_exe().unwrap();
+        let output = Command::new(this).args([name, "--exact"]).env(CHILD, child).output().unwrap();
+        assert_eq!(output.status.success(), output.status.signal().is_none(), "{child}");
+        output.status.signal()
+    }
+}

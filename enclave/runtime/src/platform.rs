@@ -45,3 +45,20 @@ impl Platform for RuntimePlatform {
         f(&mut self.caches.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::ANCHOR_AGE_MAX;
+    use crate::testing::FakeNsm;
+
+    #[test]
+    fn the_core_gets_no_time_from_a_clock_that_was_not_anchored_for_long() {
+        let now = |clock| RuntimePlatform::new(clock, Arc::new(FakeNsm::ready())).now();
+        assert_eq!(now(Clock::default()), Err(Unavailable("clock")));
+        assert_eq!(now(Clock::anchored_before(ANCHOR_AGE_MAX + Duration::from_millis(1))), Err(Unavailable("clock")));
+        assert!(now(Clock::anchored_before(Duration::from_secs(1))).is_ok());
+    }
+}

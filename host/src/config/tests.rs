@@ -21,9 +21,9 @@ fn the_example_parses() {
     let config = Config::parse(EXAMPLE).unwrap();
     assert_eq!(config.api.listen, "127.0.0.1:7443".parse().unwrap());
     assert!(config.api.tls.is_none() && !config.api.reflection);
-    assert_eq!(config.enclaves[0].address, Address::Vsock { cid: 16, port: 5000 });
+    assert_eq!(config.enclaves[0].address, Address::Vsock { cid: 16, port: 5005 });
     assert_eq!(config.enclaves[0].connections, CONNECTIONS_DEFAULT);
-    assert_eq!(config.relay.listen, RelayListen::Vsock(8000));
+    assert_eq!(config.relay.listen, RelayListen::Vsock(9001));
     assert_eq!(config.relay.names["kms.eu-central-1.amazonaws.com"], Target::Name);
     assert_eq!(config.log.format, Format::Text);
 }
@@ -39,9 +39,9 @@ fn values_outside_their_limits_are_named() {
     refuse("connections = 2", "connections = -1", &["enclave[0].connections", "-1", "1 to 16"]);
     refuse("cid = 16", "cid = 2", &["enclave[0].vsock.cid", "2", "at least 3"]);
     refuse("vsock = {", "unix = \"/a\"\nvsock = {", &["enclave[0].unix", "both", "exactly one"]);
-    refuse("vsock = { cid = 16, port = 5000 }", "", &["enclave[0].unix", "neither", "exactly one"]);
-    refuse("vsock_port = 8000", "", &["relay.unix", "neither"]);
-    refuse("vsock_port = 8000", "vsock_port = 8000\nunix = \"/r\"", &["relay.unix", "both"]);
+    refuse("vsock = { cid = 16, port = 5005 }", "", &["enclave[0].unix", "neither", "exactly one"]);
+    refuse("vsock_port = 9001", "", &["relay.unix", "neither"]);
+    refuse("vsock_port = 9001", "vsock_port = 9001\nunix = \"/r\"", &["relay.unix", "both"]);
     refuse("\"/etc/strongroom/client.manifest\"", "\"\"", &["enclave[0].manifest", "path"]);
     refuse("\"/etc/strongroom/client.credentials.toml\"", "\"\"", &["enclave[0].credentials.file"]);
     refuse("\"/var/lib/strongroom/strongroom.db\"", "\"\"", &["store.sqlite"]);
@@ -54,13 +54,15 @@ fn values_outside_their_limits_are_named() {
 
 #[test]
 fn unknown_missing_and_mistyped_fields_are_named() {
-    refuse("reflection = false", "reflections = false", &["reflections"]);
+    let (before, _) = EXAMPLE.split_once("reflection = false").unwrap();
+    let line = format!("line {}:", before.matches('\n').count() + 1);
+    refuse("reflection = false", "reflections = false", &[&line, "reflections"]);
     refuse("[log]", "[logs]", &["logs"]);
     refuse("sqlite =", "postgres =", &["postgres"]);
-    refuse("reflection = false", "reflection = \"no\"", &["line 9", "boolean"]);
+    refuse("reflection = false", "reflection = \"no\"", &[&line, "boolean"]);
     refuse("format = \"text\"", "format = \"xml\"", &["xml", "json"]);
     refuse("manifest = \"/etc/strongroom/client.manifest\"", "", &["manifest"]);
-    refuse("port = 5000 }", "port = 4294967296 }", &["u32"]);
+    refuse("port = 5005 }", "port = 4294967296 }", &["u32"]);
     assert!(Config::parse("").unwrap_err().to_string().contains("api"));
     assert!(Config::parse("api = [").is_err());
 }

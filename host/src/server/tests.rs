@@ -41,6 +41,7 @@ fn certificate(dir: &Path) -> (Tls, Vec<u8>) {
     let tls = Tls { cert: dir.join("cert.pem"), key: dir.join("key.pem") };
     std::fs::write(&tls.cert, made.cert.pem()).unwrap();
     std::fs::write(&tls.key, made.signing_key.serialize_pem()).unwrap();
+    std::fs::set_permissions(&tls.key, std::fs::Permissions::from_mode(0o640)).unwrap();
     (tls, made.cert.pem().into_bytes())
 }
 
@@ -109,5 +110,63 @@ async fn what_cannot_be_used_is_named_at_the_start() {
         std::fs::write(&tls.key, "no key").unwrap();
         config.api.tls = Some(tls);
     };
-    refuse(bad_key, "gRPC server").await;
+    refuse(bad_key, "key.pem").await;
+    let open_key = |config: &mut Config, dir: PathBuf| {
+        let (tls, _) = certificate(&dir);
+        std::fs::set_permissions(&tls.key, std::fs::Permissions::from_mode(0o644)).unwrap();
+        config.api.tls = Some(tls);
+    };
+    refuse(open_key, "mode 644").await;
+}
+
+#[tokio::test]
+async fn what_grpc_refuses_by_itself_names_its_reason_too() {
+    use tonic_types::StatusExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    let (address, _stop) = start(config(dir.path())).await;
+    let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+    let reason = |status: &tonic::Status| {
+        status.get_error_details().error_info().map(|info| (info.reason.clone(), info.domain.clone()))
+    };
+    let bad_request = Some(("BAD_REQUEST".to_owned(), status::DOMAIN.to_owned()));
+    let long = GetWalletRequest { wallet: "w".repeat(REQUEST_BYTES_MAX + 1) };
+    let refused = WalletServiceClient::new(channel.clone()).get_wallet(long).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused)), (Code::InvalidArgument, bad_request.clone()));
+    assert!(refused.message().contains(&REQUEST_BYTES_MAX.to_string()), "{refused:?}");
+    // Reflection is off, so that its method is not there.
+    let ask = tokio_stream::once(ServerReflectionRequest { host: String::new(), message_request: None });
+    let absent = ServerReflectionClient::new(channel.clone()).server_reflection_info(ask).await.unwrap_err();
+    assert_eq!((absent.code(), reason(&absent)), (Code::Unimplemented, bad_request));
+    let mut health = tonic_health::pb::health_client::HealthClient::new(channel);
+    let unknown = tonic_health::pb::HealthCheckRequest { service: "unknown".to_owned() };
+    let unknown = health.check(unknown).await.unwrap_err();
+    assert_eq!(reason(&unknown).unwrap().0, "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn calls_that_do_not_end_are_cut_off_at_the_limit() {
+    let (sender, gone) = tokio::sync::oneshot::channel::<()>();
+    let mut servers = JoinSet::new();
+    servers.spawn(async { Ok(()) });
+    servers.spawn(async move {
+        let _held = sender;
+        std::future::pending().await
+    });
+    drain(servers, Duration::from_millis(20)).await;
+    assert!(gone.await.is_err(), "the call goes on");
+}
+
+#[tokio::test]
+async fn a_check_reads_every_file_and_makes_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path());
+    let names = || std::fs::read_dir(dir.path()).unwrap().count();
+    let before = names();
+    check(&config).unwrap();
+    assert_eq!(names(), before);
+    std::fs::remove_file(&config.enclaves[0].credentials).unwrap();
+    assert!(check(&config).unwrap_err().to_string().contains("credentials.toml"));
+    assert!(serve(config, |_| panic!("ready"), std::future::pending()).await.is_err());
+    assert_eq!(names(), before - 1, "nothing is bound or made before the files are checked");
 }

@@ -82,7 +82,7 @@ async fn create_tenant(app: &App, message: CreateTenantRequest) -> Result<Create
     check::exactly("standby_key", message.standby_key.len(), 32)?;
     check::label("display_name", &message.display_name)?;
     if message.root_key == message.standby_key {
-        return Err(Error::bad("standby_key", "another key than root_key"));
+        return Err(Error::bad("standby_key", "must differ from root_key"));
     }
     let tenant = TenantId::of(&message.root_key, &message.standby_key);
     let CreateTenantRequest { root_key, standby_key, display_name } = message;

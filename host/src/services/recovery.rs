@@ -68,7 +68,7 @@ async fn recover(app: &App, tenant: TenantId, message: RecoverRequest) -> Result
         Write::new(keys::event(&tenant, &record_id, ROLE, receipt.version), signed.encode_to_vec()),
     ];
     let response = RecoverResponse { client_release: answer.release, receipts: vec![signed], stages: receipt.stages };
-    replies::commit(&*app.store, ticket, response, writes).await
+    replies::commit(&*app.store, &ticket, response, writes).await
 }
 
 #[expect(clippy::too_many_arguments, reason = "each is one field of the frame, and none has a default")]

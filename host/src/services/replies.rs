@@ -76,25 +76,25 @@ pub(super) fn find<R: Message + Default>(
 /// Makes the writes and stores the reply with them. Where an equal request was faster, its reply is the answer.
 pub(super) async fn commit<R: Message + Default>(
     store: &dyn Store,
-    ticket: Ticket,
+    ticket: &Ticket,
     response: R,
     writes: Vec<Write>,
 ) -> Result<R, Error> {
     let Ticket { tenant, request_id, request_sha256, expect } = ticket;
     let created_ms = now_ms();
     let row = ReplyRow { request_sha256: request_sha256.to_vec(), response: response.encode_to_vec(), created_ms };
-    let key = keys::reply(&tenant, &request_id);
+    let key = keys::reply(tenant, request_id);
     // First, so that a reply which came first is the conflict that is named.
     let mut all = vec![
-        Write { key: key.clone(), expect, put: Some(row.encode_to_vec()) },
-        Write::new(keys::reply_time(created_ms, &tenant, &request_id), Vec::new()),
+        Write { key: key.clone(), expect: *expect, put: Some(row.encode_to_vec()) },
+        Write::new(keys::reply_time(created_ms, tenant, request_id), Vec::new()),
     ];
     all.extend(writes);
     match store.commit(all).await {
         Ok(()) => Ok(response),
         Err(Error::Conflict(Kind::Reply)) => {
             let row = store.get(key).await?;
-            match find(&tenant, &request_id, request_sha256, row.as_deref())? {
+            match find(tenant, request_id, *request_sha256, row.as_deref())? {
                 Found::Reply(reply) => Ok(reply),
                 Found::Fresh(_) => Err(Error::Conflict(Kind::Reply)),
             }
@@ -175,9 +175,9 @@ mod tests {
         let store = SqliteStore::open(&dir.path().join("db")).unwrap();
         let (one, other) = (fresh(&store, "r", 1).await, fresh(&store, "r", 1).await);
         let stranger = fresh(&store, "r", 2).await;
-        assert_eq!(commit(&store, one, response("one"), Vec::new()).await.unwrap(), response("one"));
-        assert_eq!(commit(&store, other, response("other"), Vec::new()).await.unwrap(), response("one"));
-        let refused = commit(&store, stranger, response("stranger"), Vec::new()).await;
+        assert_eq!(commit(&store, &one, response("one"), Vec::new()).await.unwrap(), response("one"));
+        assert_eq!(commit(&store, &other, response("other"), Vec::new()).await.unwrap(), response("one"));
+        let refused = commit(&store, &stranger, response("stranger"), Vec::new()).await;
         assert!(matches!(refused, Err(Error::RequestIdReused)));
         assert!(matches!(found(&store, "r", 1).await, Ok(Found::Reply(reply)) if reply == response("one")));
         assert!(matches!(found(&store, "r", 2).await, Err(Error::RequestIdReused)));
@@ -199,7 +199,7 @@ mod tests {
         store.commit(put(REPLY_MS_MAX + 1)).await.unwrap();
         // Expired and not yet swept: another request takes the id, and the sweep leaves its reply alone.
         let ticket = fresh(&store, "r", 2).await;
-        commit(&store, ticket, response("new"), Vec::new()).await.unwrap();
+        commit(&store, &ticket, response("new"), Vec::new()).await.unwrap();
         assert_eq!(sweep_once(&store, now_ms()).await.unwrap(), 1);
         assert!(matches!(found(&store, "r", 2).await, Ok(Found::Reply(reply)) if reply == response("new")));
         assert_eq!(sweep_once(&store, now_ms()).await.unwrap(), 0);

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prost::Message;
+use strongroom_proto::limits::RECORDS_MAX;
 use strongroom_proto::v1::admin_service_client::AdminServiceClient;
 use strongroom_proto::v1::backup_service_client::BackupServiceClient;
 use strongroom_proto::v1::passkey_service_client::PasskeyServiceClient;
@@ -132,6 +133,23 @@ async fn the_same_request_gets_the_same_answer_and_another_is_refused() {
     // The id is the tenant's own.
     let stranger = host.caller(2).await;
     backups.create_backup(stranger.says(stranger.create_backup("r", "w", "b"))).await.unwrap();
+}
+
+#[tokio::test]
+async fn creations_at_once_in_one_wallet_take_every_place_and_no_more() {
+    let host = Host::start().await;
+    let caller = host.caller(1).await;
+    let mut calls = tokio::task::JoinSet::new();
+    for number in 0..2 * RECORDS_MAX {
+        let mut backups = BackupServiceClient::new(host.api.clone());
+        let request = caller.says(caller.create_backup(&format!("r{number}"), "w", &format!("b{number}")));
+        calls.spawn(async move { backups.create_backup(request).await });
+    }
+    let (made, rest): (Vec<_>, Vec<_>) = calls.join_all().await.into_iter().partition(Result::is_ok);
+    assert_eq!(made.len(), RECORDS_MAX, "{rest:?}");
+    for result in rest {
+        refused(result, Code::FailedPrecondition, "STATE_INVALID");
+    }
 }
 
 #[tokio::test]

@@ -48,7 +48,8 @@ impl SqliteStore {
     pub(super) fn open_limited(path: &Path, pages_max: Option<u32>) -> Result<Self, Error> {
         create(path)?;
         let opener = Opener { path: path.to_owned(), pages_max };
-        let connection = opener.open()?;
+        let unusable = |error: Error| Error::config("store.sqlite", path.display().to_string(), error.to_string());
+        let connection = opener.open().map_err(unusable)?;
         migrate(&connection, path)?;
         let (writer, commits) = mpsc::channel(COMMIT_QUEUE_MAX);
         let mut threads = vec![spawn("store-writer", {

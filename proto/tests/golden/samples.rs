@@ -207,6 +207,7 @@ pub(crate) fn record() -> frames::Record {
         public_key: b"COSE_Key".to_vec(),
         label: "Ann's phone".into(),
         added_ms: TIME,
+        backup_eligible: Some(true),
     };
     let share = |pair: Pair| frames::SharePart { pair: Some(pair), sealed_hash: vec![0x7b; 32], epoch: 1 };
     let generation = frames::Generation {

@@ -1,6 +1,7 @@
 //! Backing up: seal, sign, send, check the receipt.
 
 use strongroom_proto::contents::Share;
+use strongroom_proto::limits::RECORDS_MAX;
 use strongroom_proto::v1::{Assertion, CreateBackupRequest, Role};
 
 use super::{Authenticator, BackedUp, Device, act, check_shares, request_id};
@@ -23,12 +24,8 @@ impl Device {
         authenticator: &mut dyn Authenticator,
     ) -> Result<BackedUp, Error> {
         check_shares(&shares)?;
+        check_creation(prepared, creation)?;
         let role = prepared.role(Role::Client)?;
-        role.attested.identity.check_sealable(prepared.statement())?;
-        if role.view.records().iter().any(|record| record.backup == creation.backup) {
-            let problem = format!("wallet {} has a backup {} already", prepared.wallet(), creation.backup);
-            return Err(Error::input("backup", problem));
-        }
         let (intent, record_id) = intent::create_backup(&prepared.base(Role::Client)?, creation)?;
         shares.sort_by(|a, b| a.pair.cmp(&b.pair));
         check_pairs(&shares, creation)?;
@@ -59,6 +56,26 @@ impl Device {
         let receipt = receipt::verify(signed, prepared.statement(), &sent)?;
         Ok(BackedUp { receipt, signed: signed.clone() })
     }
+}
+
+/// Refuses a creation that the service, as it was prepared, cannot carry out: before anything is made for it.
+///
+/// # Errors
+/// [`Error::Input`] names the field and its limit; [`Error::RoleNotServed`] and [`Error::EpochTooOld`] say what the service lacks.
+pub fn check_creation(prepared: &Prepared, creation: &Creation) -> Result<(), Error> {
+    let role = prepared.role(Role::Client)?;
+    role.attested.identity.check_sealable(prepared.statement())?;
+    let records = role.view.records();
+    if records.iter().any(|record| record.backup == creation.backup) {
+        let problem = format!("wallet {} has a backup {} already", prepared.wallet(), creation.backup);
+        return Err(Error::input("backup", problem));
+    }
+    if records.len() >= RECORDS_MAX {
+        let problem =
+            format!("wallet {} has {} backups; at most {RECORDS_MAX} are allowed", prepared.wallet(), records.len());
+        return Err(Error::input("backup", problem));
+    }
+    intent::check_creation(creation)
 }
 
 fn check_pairs(shares: &[Share], creation: &Creation) -> Result<(), Error> {

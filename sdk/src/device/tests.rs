@@ -50,6 +50,39 @@ fn the_record_to_recover_is_never_guessed() {
 }
 
 #[test]
+fn a_creation_that_cannot_be_carried_out_is_refused_before_anything_is_made() {
+    let creation = |backup: &str, method: &str, label: &str| crate::intent::Creation {
+        backup: backup.to_owned(),
+        method: method.to_owned(),
+        secret: strongroom_proto::v1::SecretKind::Share,
+        pairs: pairs(),
+        policy: Policy { passkey: true, ..Policy::default() },
+        credential: Passkey::create("wallet.example").unwrap().registration(),
+        label: label.to_owned(),
+    };
+    let numbered = |number: u8| {
+        let mut record = record_view();
+        (record.record_id, record.backup) = (vec![number; 32], format!("b{number}"));
+        record
+    };
+    let records = |count: u8| Prepared::of((1..=count).map(numbered).collect());
+    check_creation(&records(15), &creation("main", "PASSKEY", "")).unwrap();
+    for (prepared, creation, expect) in [
+        (records(1), creation("b1", "PASSKEY", ""), "backup: wallet wallet-1 has a backup b1 already"),
+        (
+            records(16),
+            creation("main", "PASSKEY", ""),
+            "backup: wallet wallet-1 has 16 backups; at most 16 are allowed",
+        ),
+        (records(1), creation("main", "passkey", ""), "method: not 1 to 32 bytes"),
+        (records(1), creation("main", "PASSKEY", "\n"), "label: more than 64 bytes, or with a control character"),
+    ] {
+        let error = check_creation(&prepared, &creation).unwrap_err().to_string();
+        assert!(error.starts_with(expect), "{error}");
+    }
+}
+
+#[test]
 fn only_what_a_passkey_alone_releases_is_asked_for() {
     let prepared = |policy: Policy, state: GenerationState| {
         let mut record = record_view();

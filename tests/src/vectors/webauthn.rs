@@ -55,5 +55,6 @@ fn ceremony(vector: &Value) -> Result<()> {
         origins: &[text_member(vector, "origin").to_owned()],
         top_origins: &[],
     };
-    verify(&assertion, &key, &expected).map_err(reason)
+    verify(&assertion, &key, &expected).map_err(reason)?;
+    Ok(())
 }

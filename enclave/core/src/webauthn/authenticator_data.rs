@@ -16,8 +16,8 @@ const EXTENSIONS: u8 = 0x80;
 
 const COUNTER_BYTES: usize = 4;
 
-/// Checks relying party, user presence and user verification, and that nothing stands there that an assertion has not.
-pub(super) fn check(data: &[u8], rp_id_hash: &[u8; 32]) -> Result<(), Refusal> {
+/// Checks relying party, user presence and user verification, and that nothing stands there that an assertion has not. Gives flag BE.
+pub(super) fn check(data: &[u8], rp_id_hash: &[u8; 32]) -> Result<bool, Refusal> {
     let short = || bad("assertion.authenticator_data: shorter than 37 bytes");
     let (rp, rest) = data.split_first_chunk::<32>().ok_or_else(short)?;
     let (flags, rest) = rest.split_first().ok_or_else(short)?;
@@ -40,7 +40,7 @@ pub(super) fn check(data: &[u8], rp_id_hash: &[u8; 32]) -> Result<(), Refusal> {
     }
     let whole = if has(EXTENSIONS) { is_one_map(extensions) } else { extensions.is_empty() };
     if whole {
-        Ok(())
+        Ok(has(BACKUP_ELIGIBLE))
     } else {
         Err(bad("assertion.authenticator_data: other bytes after the counter than its flags say"))
     }

@@ -38,11 +38,18 @@ pub(super) fn run<P: Platform, R: RoleKind>(
     let intent = intent::check::<R>(act, &scene.tenant, statement, scene.now)?;
     let creation = Creation::check::<R>(&intent, request)?;
     statement.check_sealing::<R, _>(scene.kek)?;
+    if creation.policy.tenant_signature && !statement.has_operational_key(scene.now) {
+        return Err(refuse(
+            Reason::PolicyDenied,
+            "create_backup: the policy asks for tenant_signature, and the statement has no operational key in force",
+        ));
+    }
     let credential = Credential {
         id: creation.credential.id.clone(),
         public_key: creation.public_key.clone(),
         label: creation.credential.label.clone(),
         added_ms: scene.now.0,
+        backup_eligible: None,
     };
     let asked = Asked {
         policy: CREATION_POLICY,
@@ -100,7 +107,7 @@ fn store<P: Platform, R: RoleKind>(
             method: creation.method.clone(),
             secret: creation.secret.into(),
             rp_id: scene.statement()?.body.rp_id.clone(),
-            credentials: [credential].into(),
+            credentials: [Credential { backup_eligible: consents.backup_eligible, ..credential }].into(),
             policy: Some(creation.policy),
             generations: Vec::new(),
             active: FIRST_GENERATION,

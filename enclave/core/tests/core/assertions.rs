@@ -62,7 +62,7 @@ fn an_assertion_is_taken_only_from_an_honest_ceremony() {
         ("all off", |c| c.flags = 0, Some((unverified, "UP"))),
         ("BS without BE", |c| c.flags = UP | UV | BS, Some((rejected, "BS without BE"))),
         ("BE alone", |c| c.flags = UP | UV | BE, None),
-        ("neither", |c| c.flags = UP | UV, None),
+        ("BE gone", |c| c.flags = UP | UV, Some((rejected, "BE differs"))),
         ("AT", |c| c.flags |= AT, Some((rejected, "AT"))),
         ("trailing byte", |c| c.tail = vec![0], Some((bad, "authenticator_data"))),
         ("extensions without ED", |c| c.tail = vec![0xa0], Some((bad, "authenticator_data"))),

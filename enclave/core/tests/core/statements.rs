@@ -1,12 +1,12 @@
 //! Which statements the enclave believes, and what they allow to be sealed.
 
 use prost::Message;
-use strongroom_proto::enclave::v1::{StatementRef, request::Body as Ask, response::Body as Answer};
+use strongroom_proto::enclave::v1::{CreateRecord, StatementRef, request::Body as Ask, response::Body as Answer};
 use strongroom_proto::v1::{Reason, SignedStatement, Statement};
 
-use crate::acts::{act, back_up, creation, recover, recovery, sealed_message, sign_creation, two_shares};
+use crate::acts::{act, action, back_up, creation, recover, recovery, sealed_message, sign_creation, two_shares};
 use crate::device::{Passkey, Recipient, honest};
-use crate::tenant::{Tenant, epoch, sign_statement};
+use crate::tenant::{Tenant, epoch, public, sign_statement};
 use crate::world::{World, reference, told};
 
 /// A creation under the world's statement.
@@ -64,6 +64,29 @@ fn a_statement_that_is_not_the_tenants_is_refused() {
     let standby = sign_statement(&world.tenant.standby, bytes);
     let answer = world.drive(create_under(&world, &standby));
     assert!(matches!(answer, Answer::RecordCreated(_)), "the standby key signs too: {}", told(&answer));
+}
+
+#[test]
+fn a_policy_that_asks_for_a_tenant_without_keys_is_refused() {
+    let world = World::new(0x55);
+    let passkey = Passkey::eddsa(9);
+    let mut intent = creation(&world, "wallet-1", &passkey);
+    action(&mut intent).client_policy.as_mut().unwrap().tenant_signature = true;
+    let message = sealed_message(&world, &intent, &two_shares());
+    let request = sign_creation(&world, intent, message, &passkey, &honest());
+    let under = |keys: &dyn Fn(&mut Statement)| {
+        let mut statement = statement(&world);
+        keys(&mut statement);
+        let signed = world.tenant.sign(&statement);
+        let reference = StatementRef { signed: Some(signed.clone()), ..reference(&signed) };
+        Ask::CreateRecord(CreateRecord { statement: Some(reference), ..request.clone() })
+    };
+    let (policy, detail) = (Reason::PolicyDenied, "no operational key in force");
+    world.refused("no keys", under(&|s| s.operational_keys.clear()), policy, detail);
+    let operational = public(&world.tenant.operational);
+    world.refused("none in time", under(&|s| s.operational_keys.retain(|key| key.key != operational)), policy, detail);
+    let answer = world.drive(under(&|s| s.operational_keys.retain(|key| key.key == operational)));
+    assert!(matches!(answer, Answer::RecordCreated(_)), "{}", told(&answer));
 }
 
 #[test]

@@ -27,6 +27,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 
 use crate::error::RuntimeError;
+use crate::guard::guarded_task;
 use crate::transport::Dial;
 
 /// Longest body of an answer in bytes. The longest that KMS gives to our calls is 12 KiB of base64.
@@ -144,7 +145,7 @@ impl<D: Dial> Shared<D> {
             .await
             .map_err(io::Error::other)?;
         // The sender reports whatever the connection ends with.
-        tokio::spawn(async move { connection.await.ok() });
+        tokio::spawn(guarded_task(async move { connection.await.ok() }));
         Ok(sender)
     }
 

@@ -25,6 +25,9 @@ pub const RECIPIENT_KEY_AGE_MAX: Duration = Duration::from_hours(1);
 /// Time before another try where making a key failed.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Longest time that a call waits for the first key.
+pub const KEY_TIME_MAX: Duration = Duration::from_secs(5);
+
 /// Longest plaintext of OAEP with RSA-2048; the buffer that it is decrypted into.
 const PLAINTEXT_BYTES_MAX: usize = 256;
 
@@ -119,12 +122,13 @@ impl Recipients {
     /// The newest key, waited for where the first one is still being made.
     ///
     /// # Errors
-    /// [`KmsError::Unavailable`] where the thread has ended.
+    /// [`KmsError::Unavailable`] where the thread has ended, or has made none within [`KEY_TIME_MAX`].
     pub async fn newest(&self) -> Result<Arc<RecipientKey>, KmsError> {
         self.begin();
         let mut newest = self.newest.clone();
-        let key = newest.wait_for(Option::is_some).await.map_err(|_| KmsError::Unavailable("no recipient key"))?;
-        key.clone().ok_or(KmsError::Unavailable("no recipient key"))
+        let made = tokio::time::timeout(KEY_TIME_MAX, newest.wait_for(Option::is_some)).await;
+        let key = made.ok().and_then(Result::ok).and_then(|key| key.clone());
+        key.ok_or(KmsError::Unavailable("no recipient key"))
     }
 }
 
@@ -188,5 +192,22 @@ mod tests {
         newest.borrow_and_update();
         drop(recipients);
         assert!(newest.changed().await.is_err(), "the thread ended");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_does_not_come_is_not_waited_for_without_end() {
+        let (start, _started) = mpsc::channel();
+        let (publish, newest) = watch::channel(None);
+        let recipients = Recipients { start, newest };
+        let key = Arc::new(RecipientKey::generate().unwrap());
+        for (comes_after, expect) in [(KEY_TIME_MAX + Duration::from_millis(1), false), (KEY_TIME_MAX / 2, true)] {
+            let publishing = async {
+                tokio::time::sleep(comes_after).await;
+                publish.send_replace(Some(Arc::clone(&key)));
+            };
+            let (got, ()) = tokio::join!(recipients.newest(), publishing);
+            assert_eq!(got.is_ok(), expect, "{comes_after:?}");
+            publish.send_replace(None);
+        }
     }
 }

@@ -187,7 +187,8 @@ async fn a_frame_over_the_limit_or_cut_ends_the_connection_with_its_reason() {
 async fn a_host_that_reads_no_answers_is_let_go() {
     LocalSet::new()
         .run_until(async {
-            let mut served = Served::start(Budget::default());
+            let budget = Budget::default();
+            let mut served = Served::start(budget.clone());
             let mut bytes = Vec::new();
             let request = Request { body: Some(create_kek()) }.encode_to_vec();
             while bytes.len() < (1 << 20) {
@@ -195,9 +196,12 @@ async fn a_host_that_reads_no_answers_is_let_go() {
             }
             // The answers are longer than the requests and do not fit the pipe that nobody reads.
             let sent = served.host.write_all(&bytes).await;
+            tokio::time::sleep(WRITE_TIME_MAX / 2).await;
+            assert!(budget.take(IN_FLIGHT_BYTES_MAX).is_none(), "what is answered and not yet read is still in flight");
             let end = served.end.await.unwrap();
             assert!(sent.is_ok());
             assert_eq!(end.unwrap_err().to_string(), "the host does not read its answers");
+            assert!(budget.take(IN_FLIGHT_BYTES_MAX).is_some(), "every permit came back");
         })
         .await;
 }

@@ -54,27 +54,39 @@ pub(super) async fn create(
         Found::Reply(reply) => return Ok(reply),
         Found::Fresh(ticket) => ticket,
     };
-    let wallet = wallet.as_deref().ok_or(Error::NotFound("wallet"))?;
     if backup.is_some() {
         return Err(Error::AlreadyExists("backup"));
     }
-    let row: WalletRow = decode(wallet)?;
+    let mut place = place(&creation, wallet.as_deref())?;
+    let statement = StoredStatement::read(statement.as_deref())?;
+    let created = ask(app, &creation, statement, message).await?;
+    let (response, results) = results(&creation, created)?;
+    // Ends: each conflict says that another creation has taken one of the wallet's few places.
+    loop {
+        let writes = results.iter().cloned().chain([place]).collect();
+        match replies::commit(&*app.store, &ticket, response.clone(), writes).await {
+            Err(Error::Conflict(Kind::Wallet)) => {
+                let wallet = app.store.get(keys::wallet(&tenant, &creation.checked.wallet)).await?;
+                place = self::place(&creation, wallet.as_deref())?;
+            }
+            Err(Error::Conflict(Kind::Backup)) => return Err(Error::AlreadyExists("backup")),
+            result => return result,
+        }
+    }
+}
+
+/// The write that takes one more place in the wallet, which has a limit of them.
+fn place(creation: &Creation, wallet: Option<&[u8]>) -> Result<Write, Error> {
+    let row: WalletRow = decode(wallet.ok_or(Error::NotFound("wallet"))?)?;
     if usize::try_from(row.backups).unwrap_or(usize::MAX) >= RECORDS_MAX {
         return Err(Error::State("the wallet has 16 backups"));
     }
-    let statement = StoredStatement::read(statement.as_deref())?;
-    let created = ask(app, &creation, statement, message).await?;
-    let (response, mut writes) = results(&creation, created)?;
     let counted = WalletRow { backups: row.backups.saturating_add(1), ..row };
-    writes.push(Write {
-        key: keys::wallet(&tenant, &creation.checked.wallet),
-        expect: Expect::unchanged(Some(wallet)),
+    Ok(Write {
+        key: keys::wallet(&creation.tenant, &creation.checked.wallet),
+        expect: Expect::unchanged(wallet),
         put: Some(counted.encode_to_vec()),
-    });
-    match replies::commit(&*app.store, ticket, response, writes).await {
-        Err(Error::Conflict(Kind::Backup)) => Err(Error::AlreadyExists("backup")),
-        result => result,
-    }
+    })
 }
 
 fn check(tenant: TenantId, message: &mut CreateBackupRequest) -> Result<Creation, Error> {
@@ -106,7 +118,7 @@ fn check(tenant: TenantId, message: &mut CreateBackupRequest) -> Result<Creation
         return Err(Error::bad("act.intent.client", "required"));
     }
     if checked.intent.custodian.is_some() {
-        return Err(Error::State("no enclave of the custodian role runs here"));
+        return Err(Error::State("act.intent.custodian: no enclave of the custodian role runs here"));
     }
     let record_id = intent::record_id(&checked.intent);
     Ok(Creation { tenant, request_id, request_sha256, checked, action, backup, record_id })

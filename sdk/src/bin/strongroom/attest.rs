@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::bail;
 use clap::Args;
 use serde_json::json;
 use strongroom_sdk::attestation::{Check, DOCUMENT_BYTES_MAX, ImagePolicy, Pcr, Time, verify};
@@ -65,30 +64,31 @@ pub(crate) fn run(options: &Attest, trust: &Trust, show: Show) -> anyhow::Result
             None => {}
         }
     }
-    result.map(|_| ())
+    result?;
+    Ok(())
 }
 
-/// Whether the image was accepted by a policy, after every other check; the checks that held come out even where one fails.
-fn verified(options: &Attest, trust: &Trust, checks: &mut Vec<Check>) -> anyhow::Result<bool> {
+/// Whether the image was accepted by a policy, after every other check. Where only the policy refuses, the other checks still come out.
+fn verified(options: &Attest, trust: &Trust, checks: &mut Vec<Check>) -> Result<bool, Error> {
     let policy = policy(options, checks)?;
     let at = match options.at {
-        Some(at) => match u64::try_from(at.as_millisecond()) {
-            Ok(ms) => Time::from_unix_ms(ms),
-            Err(_) => bail!("--at lies before 1970"),
-        },
+        Some(at) => {
+            let before_1970 = |_| Error::Input { field: "--at".to_owned(), problem: "lies before 1970".to_owned() };
+            Time::from_unix_ms(u64::try_from(at.as_millisecond()).map_err(before_1970)?)
+        }
         None => device::now(),
     };
     let document = files::read(&options.document, DOCUMENT_BYTES_MAX)?;
-    let genuine = verify(&document, trust.root(), at).map_err(Error::from)?;
+    let genuine = verify(&document, trust.root(), at)?;
     checks.extend_from_slice(genuine.checks());
     let Some(policy) = policy else { return Ok(false) };
-    genuine.accept(&policy).map_err(Error::from)?;
+    genuine.accept(&policy)?;
     Ok(true)
 }
 
-fn policy(options: &Attest, checks: &mut Vec<Check>) -> anyhow::Result<Option<ImagePolicy>> {
+fn policy(options: &Attest, checks: &mut Vec<Check>) -> Result<Option<ImagePolicy>, Error> {
     if !options.pcr0.is_empty() {
-        return Ok(Some(ImagePolicy::any_manifest(&options.pcr0).map_err(Error::from)?));
+        return Ok(Some(ImagePolicy::any_manifest(&options.pcr0)?));
     }
     let Some(path) = &options.statement else { return Ok(None) };
     let signed = read_statement(path)?;

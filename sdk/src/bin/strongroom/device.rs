@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use prost::Message;
-use strongroom_sdk::device::{self as sdk, PasskeyAt, choose, releasable};
+use strongroom_sdk::device::{self as sdk, PasskeyAt, check_creation, choose, releasable};
 use strongroom_sdk::intent::Creation;
 use strongroom_sdk::passkey::Passkey;
 use strongroom_sdk::prepare::Prepared;
@@ -132,14 +132,15 @@ async fn backup(options: &BackupOptions, trust: Trust, show: Show) -> Result<(),
     let shares = read_shares(&options.shares)?;
     sdk::check_shares(&shares)?;
     sdk::check_id("backup", &options.backup)?;
-    refuse_existing(options.receipt.iter())?;
-    let known = options.common.passkey.exists();
-    let passkey = if known { Some(Passkey::read(&options.common.passkey)?) } else { None };
+    options.receipt.iter().try_for_each(|path| files::check_new(path))?;
+    let path = &options.common.passkey;
+    let known = if path.exists() { Some(Passkey::read(path)?) } else { None };
+    if known.is_none() {
+        files::check_new(path)?;
+    }
     let (device, prepared) = prepare(&options.common, trust, show).await?;
-    let passkey = match passkey {
-        Some(passkey) => passkey,
-        None => create_passkey(&options.common.passkey, &prepared, show)?,
-    };
+    let is_new = known.is_none();
+    let passkey = known.map_or_else(|| Passkey::create(&prepared.statement().statement().rp_id), Ok)?;
     let creation = Creation {
         backup: options.backup.clone(),
         method: options.method.clone(),
@@ -149,27 +150,32 @@ async fn backup(options: &BackupOptions, trust: Trust, show: Show) -> Result<(),
         credential: passkey.registration(),
         label: options.label.clone(),
     };
+    check_creation(&prepared, &creation)?;
+    if is_new {
+        // Before it signs anything: a backup whose passkey is lost is lost.
+        passkey.write(path)?;
+        show.check("passkey", format_args!("made for {}, in {}", passkey.rp_id(), path.display()));
+    }
     show.heading("Backing up");
     show.waiting("sealing, signing, and waiting for the enclave");
     let origin = origin(&options.common, &prepared)?;
     let mut authenticator = PasskeyAt { passkey: &passkey, origin };
     let done = device.backup(&prepared, &creation, shares, &mut authenticator).await?;
     report::receipt(show, &done.receipt);
-    keep_receipt(options.receipt.as_deref(), &done.signed)?;
     show.value("backup", format_args!("{} of wallet {} is stored", options.backup, options.common.wallet));
-    Ok(())
+    keep_receipt(options.receipt.as_deref(), &done.signed)
 }
 
 async fn recover(options: &RecoverOptions, trust: Trust, show: Show) -> Result<(), Error> {
-    refuse_existing(options.receipt.iter())?;
+    options.receipt.iter().try_for_each(|path| files::check_new(path))?;
     let passkey = Passkey::read(&options.common.passkey)?;
     let (device, prepared) = prepare(&options.common, trust, show).await?;
     let record = choose(&prepared, options.backup.as_deref())?;
     let pairs = &releasable(&prepared, record)?.pairs;
     let paths: Vec<PathBuf> = pairs.iter().map(|pair| options.out.join(format!("{}.share", pair.id))).collect();
-    refuse_existing(&paths)?;
     std::fs::create_dir_all(&options.out)
         .map_err(|error| Error::File { path: options.out.clone(), problem: error.to_string() })?;
+    paths.iter().try_for_each(|path| files::check_new(path))?;
     show.heading("Recovering");
     show.waiting("signing, and waiting for the enclave");
     let origin = origin(&options.common, &prepared)?;
@@ -180,14 +186,13 @@ async fn recover(options: &RecoverOptions, trust: Trust, show: Show) -> Result<(
         "release",
         format_args!("opened; intent, record, generation {} and pairs are as asked", done.generation),
     );
-    keep_receipt(options.receipt.as_deref(), &done.signed)?;
     for (share, path) in done.shares.iter().zip(&paths) {
         files::write_new(path, share.bytes.expose())?;
     }
     for ((share, pair), path) in done.shares.iter().zip(&done.pairs).zip(&paths) {
         report::share(show, share, pair, path);
     }
-    Ok(())
+    keep_receipt(options.receipt.as_deref(), &done.signed)
 }
 
 async fn rehearse(options: &RehearseOptions, trust: Trust, show: Show) -> Result<(), Error> {
@@ -216,15 +221,6 @@ async fn prepare(common: &Common, trust: Trust, show: Show) -> Result<(sdk::Devi
     Ok((device, prepared))
 }
 
-fn create_passkey(path: &Path, prepared: &Prepared, show: Show) -> Result<Passkey, Error> {
-    // Nothing is made for a service that cannot keep the backup anyway.
-    prepared.role(Role::Client)?;
-    let passkey = Passkey::create(&prepared.statement().statement().rp_id)?;
-    passkey.write(path)?;
-    show.check("passkey", format_args!("made for {}, in {}", passkey.rp_id(), path.display()));
-    Ok(passkey)
-}
-
 fn origin<'a>(common: &'a Common, prepared: &'a Prepared) -> Result<&'a str, Error> {
     let first = prepared.statement().statement().origins.first();
     let origin = common.origin.as_ref().or(first);
@@ -251,13 +247,6 @@ fn read_shares(list: &[ShareFile]) -> Result<Vec<Share>, Error> {
         shares.push(Share { pair: share.pair.id.clone(), bytes: Secret::take(&mut bytes) });
     }
     Ok(shares)
-}
-
-fn refuse_existing<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Result<(), Error> {
-    match paths.into_iter().find(|path| path.exists()) {
-        Some(path) => Err(Error::Exists(path.clone())),
-        None => Ok(()),
-    }
 }
 
 fn keep_receipt(path: Option<&Path>, signed: &SignedReceipt) -> Result<(), Error> {

@@ -20,14 +20,14 @@ use show::Show;
 
 /// A check failed or a call was refused.
 const EXIT_REFUSED: u8 = 1;
-/// The command line is wrong, or an input breaks a limit.
+/// The command line, an input or a file is not as it must be.
 const EXIT_USAGE: u8 = 2;
 
 const AFTER_HELP: &str = "\
 Exit codes:
   0  done, and every check holds
   1  a check failed, or the host refused
-  2  the command line is wrong, or an input breaks a limit
+  2  the command line, an input or a file is not as it must be
 
 Examples:
   strongroom tenant init --dir ./acme
@@ -38,7 +38,7 @@ Examples:
 ///
 /// Everything that the service says is checked on this side: the tenant id is the only pin, and AWS's root vouches for enclaves.
 #[derive(Debug, Parser)]
-#[command(version, after_help = AFTER_HELP, styles = show::styles())]
+#[command(name = "strongroom", version, after_help = AFTER_HELP, styles = show::styles())]
 struct Cli {
     #[command(flatten)]
     trust: TrustOptions,
@@ -68,9 +68,15 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             show.error(&error);
-            let usage = matches!(error.downcast_ref::<Error>(), Some(Error::Input { .. }));
-            ExitCode::from(if usage { EXIT_USAGE } else { EXIT_REFUSED })
+            ExitCode::from(exit_code(error.downcast_ref()))
         }
+    }
+}
+
+fn exit_code(error: Option<&Error>) -> u8 {
+    match error {
+        Some(Error::Input { .. } | Error::File { .. } | Error::Exists(_)) => EXIT_USAGE,
+        _ => EXIT_REFUSED,
     }
 }
 

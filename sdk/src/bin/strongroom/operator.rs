@@ -112,7 +112,7 @@ pub(crate) struct ManifestOptions {
     #[arg(long, value_name = "REGION")]
     region: String,
     /// Number of the release that the image belongs to.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     release: u64,
     /// FOR DEVELOPMENT ONLY: the root (X.509, DER) of the development KMS. Devices refuse such an enclave by default.
     #[arg(long, value_name = "FILE.der")]
@@ -167,8 +167,8 @@ async fn create_tenant(options: &CreateTenant, show: Show) -> Result<(), Error> 
 }
 
 async fn create_api_key(options: &CreateApiKey, show: Show) -> Result<(), Error> {
-    if let Some(path) = options.out.as_ref().filter(|path| path.exists()) {
-        return Err(Error::Exists(path.clone()));
+    if let Some(path) = &options.out {
+        files::check_new(path)?;
     }
     let request = CreateApiKeyRequest { tenant: options.tenant.0.to_vec(), label: options.label.clone() };
     let made = admin::create_api_key(options.socket.connect().await?, request).await?;
@@ -190,6 +190,9 @@ fn manifest(options: &ManifestOptions, show: Show) -> Result<(), Error> {
         show.warning("DEVELOPMENT: this manifest trusts a KMS that is not Amazon's. Devices refuse it by default.");
     }
     let role: Role = options.role.into();
+    if role == Role::Custodian {
+        show.warning("no enclave of this release serves the custodian role: it will refuse this manifest.");
+    }
     let manifest = Manifest {
         role: role.into(),
         kms_key_arn: options.kms_key_arn.clone(),
@@ -207,14 +210,41 @@ fn manifest(options: &ManifestOptions, show: Show) -> Result<(), Error> {
     Ok(())
 }
 
-/// `arn:PARTITION:kms:REGION:ACCOUNT:key/ID`: the enclave refuses aliases, so a manifest with one would never serve.
+/// `arn:PARTITION:kms:REGION:ACCOUNT:key/ID`: the enclave refuses aliases and multi-Region keys, so a manifest with one never serves.
 fn check_arn(arn: &str, region: &str) -> Result<(), Error> {
     let parts: Vec<&str> = arn.split(':').collect();
-    let is_key = matches!(parts.as_slice(), ["arn", _, "kms", of, _, key]
-        if *of == region && key.strip_prefix("key/").is_some_and(|id| !id.is_empty()));
+    let is_account = |text: &str| text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
+    let is_id = |text: &str| !text.is_empty() && !text.starts_with("mrk-");
+    let is_key = matches!(parts.as_slice(), ["arn", _, "kms", of, account, key]
+        if *of == region && is_account(account) && key.strip_prefix("key/").is_some_and(is_id));
     if is_key {
         return Ok(());
     }
-    let problem = format!("not arn:aws:kms:{region}:ACCOUNT:key/ID");
+    let problem =
+        format!("not arn:aws:kms:{region}:ACCOUNT:key/ID with an account of 12 digits and a single-Region key");
     Err(Error::Input { field: "--kms-key-arn".to_owned(), problem })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_arn_of_a_single_region_key_is_taken() {
+        let arn = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd";
+        check_arn(arn, "eu-central-1").unwrap();
+        for (from, to) in [
+            ("key/", "alias/"),
+            ("key/1234abcd", "key/"),
+            ("key/", "key/mrk-"),
+            ("111122223333", "11112222333"),
+            ("111122223333", "11112222333x"),
+            ("eu-central-1", "eu-west-1"),
+            ("kms", "s3"),
+            ("arn:aws:kms:", ""),
+        ] {
+            let error = check_arn(&arn.replace(from, to), "eu-central-1").unwrap_err().to_string();
+            assert!(error.starts_with("--kms-key-arn: not arn:aws:kms:eu-central-1:"), "{error}");
+        }
+    }
 }

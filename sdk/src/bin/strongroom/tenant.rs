@@ -176,7 +176,8 @@ async fn statement(options: &StatementOptions, trust: &Trust, show: Show) -> Res
     };
     let statement = draft.build();
     // Refused before anything is shown or asked for.
-    form::check(&statement).map_err(Error::Statement)?;
+    form::check(&statement)
+        .map_err(|problem| Error::Input { field: "statement".to_owned(), problem: problem.to_string() })?;
     report::statement(show, &statement, previous);
     publish(options, &folder, &client, &statement, show).await
 }
@@ -193,9 +194,10 @@ async fn publish(
         passphrase::existing(&format!("Passphrase of the {} key, to sign this statement: ", purpose.name()))
     })?;
     let signed = sign(statement, &key)?;
-    show.waiting("publishing");
-    client.put_statement(signed.clone()).await?;
+    // Kept before the host sees it: a host that takes it and says otherwise must not get another one with the same serial.
     folder.keep(&signed)?;
+    show.waiting("publishing");
+    client.put_statement(signed).await?;
     show.value(
         "statement",
         format_args!("serial {} is published and kept in {}", statement.serial, folder.statement_file().display()),

@@ -26,6 +26,21 @@ fn the_command_line_is_well_formed_and_shows_the_development_root() {
 }
 
 #[test]
+fn what_the_caller_gave_and_what_the_service_did_end_differently() {
+    let path = std::path::PathBuf::from("x");
+    let input = Error::Input { field: "x".to_owned(), problem: String::new() };
+    let file = Error::File { path: path.clone(), problem: String::new() };
+    for error in [input, file, Error::Exists(path.clone())] {
+        assert_eq!(exit_code(Some(&error)), EXIT_USAGE, "{error}");
+    }
+    for error in [Error::Damaged, Error::Passphrase(path), Error::Open] {
+        assert_eq!(exit_code(Some(&error)), EXIT_REFUSED, "{error}");
+    }
+    assert_eq!(exit_code(None), EXIT_REFUSED);
+    assert_eq!(Cli::command().render_version().split(' ').next(), Some("strongroom"));
+}
+
+#[test]
 fn shares_are_named_by_pair_and_curve() {
     let share = share_file("main:secp256k1=a=b.share").unwrap();
     assert_eq!((share.pair.id.as_str(), share.path.to_str()), ("main", Some("a=b.share")));

@@ -131,3 +131,19 @@ async fn calls_past_the_queue_are_refused_at_once() {
         assert!(task.await.unwrap().is_ok());
     }
 }
+
+#[test]
+fn those_who_share_a_call_end_at_their_limit() {
+    let in_flight = InFlight::default();
+    let call = unwrap(1, 1);
+    let ask = || {
+        let (answer, answered) = oneshot::channel();
+        (join(&in_flight, &call, answer).is_none(), answered)
+    };
+    assert!(!ask().0, "nothing to share yet");
+    in_flight.borrow_mut().insert(call.clone(), Vec::new());
+    let mut waiting: Vec<_> = (0..WAITERS_MAX).map(|_| ask()).collect();
+    assert!(waiting.iter_mut().all(|(joined, answered)| *joined && answered.try_recv().is_err()));
+    let (_, mut refused) = ask();
+    assert_eq!(refused.try_recv().unwrap().unwrap_err(), KmsError::Overloaded);
+}

@@ -45,7 +45,39 @@ pub(super) fn statement(show: Show, statement: &Statement, previous: Option<&Sta
     }
     show.value("  relying party", &statement.rp_id);
     show.value("  origins", statement.origins.join(", "));
+    for origin in statement.origins.iter().filter(|origin| is_foreign(origin, &statement.rp_id)) {
+        show.caution(&format!(
+            "  !! {origin} is not under {}: browsers ask for its passkeys there only as a related origin",
+            statement.rp_id
+        ));
+    }
     if !statement.top_origins.is_empty() {
         show.value("  top origins", statement.top_origins.join(", "));
+    }
+}
+
+/// Whether a page's host is neither the relying party nor below it (WebAuthn level 3, section 5.1.3): most likely a slip.
+fn is_foreign(origin: &str, rp_id: &str) -> bool {
+    let Some((_, host)) = origin.split_once("://") else { return false };
+    let host = host.split(':').next().unwrap_or_default();
+    host != rp_id && !host.strip_suffix(rp_id).is_some_and(|rest| rest.ends_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_foreign;
+
+    #[test]
+    fn origins_that_are_not_the_relying_partys_are_pointed_out() {
+        for (origin, expect) in [
+            ("https://wallet.example", false),
+            ("https://app.wallet.example:8443", false),
+            ("android:apk-key-hash:abc", false),
+            ("https://evilwallet.example", true),
+            ("https://example", true),
+            ("http://localhost:3000", true),
+        ] {
+            assert_eq!(is_foreign(origin, "wallet.example"), expect, "{origin}");
+        }
     }
 }

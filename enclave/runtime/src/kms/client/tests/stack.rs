@@ -10,6 +10,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use strongroom_proto::enclave::v1::SetCredentials;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
@@ -30,8 +31,21 @@ pub(super) struct Relay {
     pub(super) status: u8,
     /// Answers after which a connection is closed without a word.
     pub(super) answers_per_connection: usize,
+    /// Where the relay or KMS falls silent, if anywhere.
+    pub(super) stall: Option<Stall>,
+    /// Bytes by which the answer's head is longer than it must be.
+    pub(super) padding: usize,
     pub(super) connections: AtomicUsize,
+    pub(super) dialled: Mutex<Vec<Instant>>,
     pub(super) groups: Mutex<Vec<String>>,
+}
+
+/// A place where nothing more comes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Stall {
+    Preface,
+    Handshake,
+    Answer,
 }
 
 /// What a test changes before the client starts.
@@ -66,6 +80,9 @@ impl Stack {
             script: Box::new(script),
             status: 0,
             answers_per_connection: usize::MAX,
+            stall: None,
+            padding: 0,
+            dialled: Mutex::default(),
             connections: AtomicUsize::new(0),
             groups: Mutex::default(),
         };
@@ -107,6 +124,7 @@ impl Dial for Dialled {
     async fn connect(&self) -> io::Result<DuplexStream> {
         let (enclave, host) = tokio::io::duplex(1 << 16);
         self.0.connections.fetch_add(1, Ordering::SeqCst);
+        self.0.dialled.lock().unwrap().push(Instant::now());
         let relay = Arc::clone(&self.0);
         tokio::spawn(async move { relay.serve(host).await.ok() });
         Ok(enclave)
@@ -118,23 +136,33 @@ impl Relay {
         let mut name = vec![0; usize::from(host.read_u8().await?)];
         host.read_exact(&mut name).await?;
         assert_eq!(name, HOST.as_bytes());
+        self.stall_at(Stall::Preface).await;
         host.write_u8(self.status).await?;
+        self.stall_at(Stall::Handshake).await;
         // Whatever the status says, the server goes on: a client that did not look at it would get its answer.
         let mut stream = self.tls.accept(host).await?;
         let group = stream.get_ref().1.negotiated_key_exchange_group().map(|group| format!("{:?}", group.name()));
         self.groups.lock().unwrap().extend(group);
         for _ in 0..self.answers_per_connection {
             let (target, body) = request(&mut stream).await?;
+            self.stall_at(Stall::Answer).await;
             let (status, json) = (self.script)(&target, &body);
             let head = format!(
-                "HTTP/1.1 {status} X\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: {}\r\n\r\n",
-                json.len()
+                "HTTP/1.1 {status} X\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: {}\r\nx: {}\r\n\r\n",
+                json.len(),
+                "x".repeat(self.padding)
             );
             stream.write_all(head.as_bytes()).await?;
             stream.write_all(json.as_bytes()).await?;
             stream.flush().await?;
         }
         Ok(())
+    }
+
+    async fn stall_at(&self, stall: Stall) {
+        if self.stall == Some(stall) {
+            std::future::pending::<()>().await;
+        }
     }
 }
 

@@ -1,14 +1,14 @@
 //! The client over the connector, TLS and HTTP, against scripted answers.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::json;
 use strongroom_proto::id::TenantId;
 use strongroom_proto::v1::Role;
 
-use super::stack::{HOST, Stack, encode};
+use super::stack::{HOST, Stack, Stall, encode};
 use super::*;
-use crate::kms::connector::RESPONSE_BODY_BYTES_MAX;
+use crate::kms::connector::{CONNECT_TIME_MAX, RESPONSE_BODY_BYTES_MAX, RESPONSE_HEAD_BYTES_MAX};
 use crate::kms::envelope::tests::answer_to;
 use crate::testing::FakeNsm;
 
@@ -156,4 +156,50 @@ async fn an_answer_over_the_limit_is_not_read_to_its_end() {
     };
     check(at(RESPONSE_BODY_BYTES_MAX), KmsError::Denied("AccessDeniedException")).await;
     check(at(RESPONSE_BODY_BYTES_MAX + 1), KmsError::Unavailable("connection")).await;
+}
+
+#[tokio::test]
+async fn a_head_over_the_limit_is_not_read_to_its_end() {
+    let padded = |padding: usize| {
+        let mut stack = stack(|_, _| ());
+        stack.relay.padding = padding;
+        stack
+    };
+    let (client, _) = padded(RESPONSE_HEAD_BYTES_MAX - 512).client();
+    client.call(&unwrap_call()).await.unwrap();
+    check(padded(RESPONSE_HEAD_BYTES_MAX), KmsError::Unavailable("connection")).await;
+}
+
+#[tokio::test]
+async fn a_failing_kms_is_asked_a_few_times_and_no_more() {
+    let asked = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&asked);
+    let failing = Stack::new(HOST, move |_, _| {
+        count.fetch_add(1, Ordering::SeqCst);
+        (500, json!({ "__type": "KMSInternalException" }).to_string())
+    });
+    check(failing, KmsError::Unavailable("KMS failed")).await;
+    assert_eq!(asked.load(Ordering::SeqCst), ATTEMPTS_MAX);
+}
+
+#[tokio::test]
+async fn a_relay_or_kms_that_falls_silent_is_given_up_in_time() {
+    for (stall, first) in
+        [(Stall::Preface, CONNECT_TIME_MAX), (Stall::Handshake, CONNECT_TIME_MAX), (Stall::Answer, ATTEMPT_TIME_MAX)]
+    {
+        let mut silent = stack(|_, _| ());
+        silent.relay.stall = Some(stall);
+        let (client, relay) = silent.client();
+        // A thread makes the key in real time, so it must be there before time is the test's.
+        client.recipients.newest().await.unwrap();
+        tokio::time::pause();
+        let start = tokio::time::Instant::now();
+        assert_eq!(client.call(&unwrap_call()).await.unwrap_err(), KmsError::Unavailable("time-out"), "{stall:?}");
+        let took = start.elapsed();
+        tokio::time::resume();
+        assert!(took <= CALL_TIME_MAX + Duration::from_millis(10), "{stall:?}: {took:?}");
+        let dialled = relay.dialled.lock().unwrap().clone();
+        let pause = dialled[1] - dialled[0];
+        assert!((first..first + BACKOFF_MIN * 2).contains(&pause), "{stall:?}: {pause:?}");
+    }
 }
