@@ -37,7 +37,7 @@ impl<'a> Attack<'a> {
         let (act, _) = self.victim.recovery(&self.victim.prepare().await?)?;
         let own = RecipientKey::generate()?;
         let request = request::Body::Recover(self.loot.recover(act, own.public_key()));
-        expect(refused(&mut self.frames, request)?, Reason::RecipientNotAllowed)
+        expect(&refused(&mut self.frames, request)?, Reason::RecipientNotAllowed)
     }
 
     /// The user's sealed message, in a creation that the host signs with a passkey of its own.
@@ -46,7 +46,7 @@ impl<'a> Attack<'a> {
         let seen = self.victim.creation(&prepared, &self.victim.creation_of("second"), [b"the user's", b"shares"])?;
         let host = User::returning(self.stack, &self.victim.wallet, Passkey::create(RP_ID)?).await?;
         let own = host.creation_around(&prepared, &host.creation_of("host-1"), seen.client_message)?;
-        expect(refused(&mut self.frames, request::Body::CreateRecord(self.loot.create(&own)))?, Reason::DecryptFailed)
+        expect(&refused(&mut self.frames, request::Body::CreateRecord(self.loot.create(&own)))?, Reason::DecryptFailed)
     }
 
     /// One bit of the sealed record turned.
@@ -56,7 +56,7 @@ impl<'a> Attack<'a> {
         let sealed = &mut request.record.as_mut().context("no record")?.sealed;
         let middle = sealed.len() / 2;
         sealed[middle] ^= 1;
-        expect(refused(&mut self.frames, request::Body::Recover(request))?, Reason::DecryptFailed)
+        expect(&refused(&mut self.frames, request::Body::Recover(request))?, Reason::DecryptFailed)
     }
 
     /// The genuine image, booted with a manifest that names a KMS key of the host's own. That key's policy admits it, so it makes a KEK
@@ -82,16 +82,16 @@ impl<'a> Attack<'a> {
     }
 
     /// The executable with one byte more, under the genuine manifest: KMS sees another PCR0.
-    pub async fn another_image(&mut self) -> Result<String> {
+    pub fn another_image(&mut self) -> Result<String> {
         let rogue = Rogue::with_other_image(self.stack)?;
         let mut frames = rogue.boot(ENCLAVE_ACCESS_KEY)?;
         let nonce = [7; 32];
         let view = self.loot.view(&self.victim.wallet, &nonce);
-        expect(refused(&mut frames, request::Body::GetView(view))?, Reason::KmsUnavailable)
+        expect(&refused(&mut frames, request::Body::GetView(view))?, Reason::KmsUnavailable)
     }
 }
 
-fn expect(refused: Refused, reason: Reason) -> Result<String> {
+fn expect(refused: &Refused, reason: Reason) -> Result<String> {
     ensure!(refused.reason == reason, "refused for another reason: {refused:?}");
     Ok(format!("the enclave: {} ({})", refused.detail, reason.as_str_name().trim_start_matches("REASON_")))
 }

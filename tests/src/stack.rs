@@ -25,7 +25,7 @@ use kms_admin::{ACCOUNT, KmsAdmin, REGION};
 use process::{Process, binary};
 
 /// Longest time until the enclave has a manifest, credentials, KMS and the time.
-const SERVING_TIME_MAX: Duration = Duration::from_secs(60);
+const SERVING_TIME_MAX: Duration = Duration::from_mins(1);
 
 /// Passphrase of the tenant's root and standby keys in the stack.
 pub const PASSPHRASE: &str = "a passphrase for this stack alone";

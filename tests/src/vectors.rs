@@ -55,7 +55,9 @@ fn decide_file(file: &Path, bytes: &[u8]) -> Result<Vec<Decision>> {
     };
     vectors
         .iter()
-        .map(|vector| if vector.get("assertion").is_some() { webauthn::decide(vector) } else { kms::decide(vector) })
+        .map(
+            |vector| if vector.get("assertion").is_some() { Ok(webauthn::decide(vector)) } else { kms::decide(vector) },
+        )
         .collect()
 }
 

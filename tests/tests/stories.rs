@@ -1,12 +1,12 @@
 //! Stories over real processes: development KMS, simulated enclave, host, and devices that check everything.
 
 mod stories {
-    pub mod durability;
-    pub mod hostile;
-    pub mod recovery;
-    pub mod resources;
-    pub mod secrets;
-    pub mod surface;
+    mod durability;
+    mod hostile;
+    mod recovery;
+    mod resources;
+    mod secrets;
+    mod surface;
 }
 
 use strongroom_tests::stack::Stack;

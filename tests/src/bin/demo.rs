@@ -106,7 +106,7 @@ async fn attack(stack: &Stack) -> Result<u32> {
     show("the user's ciphertext, put into a record of the host's own", attack.ciphertext_in_own_record().await?);
     show("one bit of the stored record turned", attack.altered_record().await?);
     show("the genuine image, on a KMS key of the host's own", attack.genuine_image_on_another_key().await?);
-    show("an image with one byte more, with the genuine manifest and credentials", attack.another_image().await?);
+    show("an image with one byte more, with the genuine manifest and credentials", attack.another_image()?);
     let recovered = victim.recover().await?;
     ensure!(recovered[0] == b"a victim's secp256k1 share", "the victim's share has other bytes");
     detail("after all that, the user still recovers");

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 
 /// Longest time until a process says that it is ready.
-const READY_TIME_MAX: Duration = Duration::from_secs(60);
+const READY_TIME_MAX: Duration = Duration::from_mins(1);
 
 /// A running process of the stack.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use strongroom_proto::enclave::v1::{Boot, SetCredentials, request, response};
 use strongroom_simulated::{Authority, Measurements};
 use tempfile::TempDir;
@@ -49,7 +49,7 @@ impl Rogue {
         executable.push(0);
         fs::write(&image, executable)?;
         fs::set_permissions(&image, fs::Permissions::from_mode(0o700))?;
-        assert_ne!(Measurements::of_file(&image)?, stack.measurements()?);
+        ensure!(Measurements::of_file(&image)? != stack.measurements()?, "the patched image measures the same");
         let manifest = fs::read(stack.folder().join("client.manifest"))?;
         Self::start(stack, folder, manifest, &image)
     }

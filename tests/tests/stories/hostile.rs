@@ -47,7 +47,7 @@ async fn a_device_refuses_the_genuine_image_on_another_kms_key() {
 #[tokio::test]
 async fn kms_refuses_another_image() {
     let (_folder, stack, user) = victim().await;
-    Attack::on(&stack, &user).await.unwrap().another_image().await.unwrap();
+    Attack::on(&stack, &user).await.unwrap().another_image().unwrap();
 }
 
 #[tokio::test]

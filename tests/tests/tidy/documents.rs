@@ -6,12 +6,8 @@ use super::repository::{root, text};
 #[test]
 fn every_promise_points_to_a_test() {
     let security = text("SECURITY.md");
-    let references: Vec<(&str, &str)> = security
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .filter_map(|code| code.rsplit_once(".rs::").map(|(path, test)| (path, test)))
-        .collect();
+    let references: Vec<(&str, &str)> =
+        security.split('`').skip(1).step_by(2).filter_map(|code| code.rsplit_once(".rs::")).collect();
     assert!(references.len() >= 20, "only {} references to tests", references.len());
     for (path, test) in references {
         let path = format!("{path}.rs");

@@ -78,10 +78,13 @@ pub fn client_config(clock: &Clock, development_root: Option<&[u8]>) -> Result<C
     Ok(config)
 }
 
+/// Suites of version 1.3 only, whatever another crate of the build has switched on in rustls.
 fn crypto_provider() -> CryptoProvider {
+    let default = provider::default_provider();
     CryptoProvider {
+        cipher_suites: default.cipher_suites.iter().copied().filter(|suite| suite.tls13().is_some()).collect(),
         kx_groups: vec![provider::kx_group::X25519MLKEM768, provider::kx_group::X25519, provider::kx_group::SECP256R1],
-        ..provider::default_provider()
+        ..default
     }
 }
 
