@@ -1,4 +1,4 @@
-.PHONY: demo up test build vectors lines
+.PHONY: demo up test soak vectors lines
 
 demo:
 	cargo build --release --bins
@@ -16,7 +16,8 @@ test:
 
 soak:
 	cargo build --workspace --bins
-	STRONGROOM_SOAK=1 cargo test -p strongroom-tests -- --nocapture
+	STRONGROOM_MUTATIONS=200000 cargo test -p strongroom-core mutat -- --nocapture
+	STRONGROOM_SOAK=1 cargo test -p strongroom-tests --test stories -- --nocapture
 
 vectors:
 	cargo run -q -p strongroom-tests --bin vectors -- ../shared/vectors

@@ -3,7 +3,7 @@
 use prost::Message;
 use strongroom_proto::enclave::v1::{CreateKek, request, response};
 use strongroom_proto::id::TenantId;
-use strongroom_proto::limits::{EPOCHS_MAX, WRAPPED_KEK_BYTES_MAX};
+use strongroom_proto::limits::WRAPPED_KEK_BYTES_MAX;
 use strongroom_proto::v1::admin_service_server::AdminService;
 use strongroom_proto::v1::{
     CreateApiKeyRequest, CreateApiKeyResponse, CreateKekRequest, CreateKekResponse, CreateTenantRequest,
@@ -21,6 +21,8 @@ use crate::keys::{self, Kind};
 use crate::rows::{ApiKeyRow, KekRow, TenantRow, decode};
 use crate::store::{Expect, SCAN_ROWS_MAX, Write};
 
+/// Epochs are counted from here.
+const FIRST_EPOCH: u64 = 1;
 /// Most tenants in one list.
 const TENANTS_LISTED_MAX: usize = 10_000;
 
@@ -133,10 +135,11 @@ async fn create_kek(app: &App, message: CreateKekRequest) -> Result<CreateKekRes
     let tenant = known_tenant(app, &message.tenant).await?;
     let role = check::role("role", message.role)?;
     let enclave = app.enclave(role)?;
-    let epoch = newest_epoch(app, &tenant, role).await?.unwrap_or(0).saturating_add(1);
-    if epoch > EPOCHS_MAX as u64 {
-        return Err(Error::State("the role has 64 epochs"));
+    // Records stay under the epoch of their creation until there is rotation, and a view holds those of one epoch.
+    if newest_epoch(app, &tenant, role).await?.is_some() {
+        return Err(Error::State("the tenant has its KEK in this role; this release has no rotation"));
     }
+    let epoch = FIRST_EPOCH;
     let body = request::Body::CreateKek(CreateKek { tenant: tenant.0.to_vec(), epoch });
     let response::Body::KekCreated(created) = enclave.ask(body, &Known::default()).await? else {
         return Err(Error::Internal("an enclave's answer to CreateKek"));

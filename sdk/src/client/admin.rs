@@ -50,7 +50,7 @@ pub async fn revoke_api_key(socket: Connection, request: RevokeApiKeyRequest) ->
     body(AdminServiceClient::new(socket).revoke_api_key(request).await).map(|_| ())
 }
 
-/// Makes the KEK of the next epoch; gives its number.
+/// Makes a tenant's KEK in a role; gives its epoch.
 ///
 /// # Errors
 /// [`Error::Refused`].

@@ -77,14 +77,14 @@ impl Process {
         Ok(kib * 1024)
     }
 
-    /// CPU time used so far, user and system.
+    /// CPU time that its threads have used so far.
     pub fn cpu_time(&self) -> Result<Duration> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
-        let fields: Vec<&str> = stat.rsplit_once(')').context("no name in stat")?.1.split_whitespace().collect();
-        let ticks: u64 =
-            fields.get(11).context("utime")?.parse::<u64>()? + fields.get(12).context("stime")?.parse::<u64>()?;
-        // USER_HZ, 100 on every Linux that this runs on.
-        Ok(Duration::from_millis(ticks * 10))
+        let mut nanoseconds = 0;
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.id()))? {
+            let schedstat = std::fs::read_to_string(thread?.path().join("schedstat"))?;
+            nanoseconds += schedstat.split(' ').next().context("an empty schedstat")?.parse::<u64>()?;
+        }
+        Ok(Duration::from_nanos(nanoseconds))
     }
 
     fn log_tail(&self) -> String {

@@ -26,7 +26,7 @@ pub(crate) enum Operator {
     CreateApiKey(CreateApiKey),
     /// Revoke an API key.
     RevokeApiKey(RevokeApiKey),
-    /// Make the KEK of a tenant's next epoch in a role.
+    /// Make a tenant's KEK in a role.
     CreateKek(CreateKek),
     /// List the tenants.
     ListTenants(Socket),
