@@ -113,7 +113,7 @@ fn check_assertion(
         top_origins: &asked.statement.body.top_origins,
     };
     let verified = webauthn::verify(assertion, &key, &expected)?;
-    // WebAuthn level 3, section 7.2, step 19.
+    // WebAuthn level 3, section 7.2: backup eligibility never changes in the life of a credential.
     if credential.backup_eligible.is_some_and(|known| known != verified.backup_eligible) {
         return Err(refuse(
             Reason::ProofRejected,

@@ -1,8 +1,8 @@
 //! The production enclave: the runtime over `/dev/nsm` and vsock.
 //!
 //! Nothing here is simulated, and nothing here decides: it opens the device, listens on a port, and
-//! hands both to the runtime. The duties of PID 1 and the image that holds this binary come in a later
-//! issue; until then it expects `/dev/nsm` and `/dev/urandom` to be there.
+//! hands both to the runtime. It does none of the duties of PID 1: it expects `/dev/nsm` and
+//! `/dev/urandom` to be there.
 
 mod arguments;
 mod device;
