@@ -3,6 +3,7 @@
 use std::error::Error;
 
 const FILES: &[&str] = &[
+    "strongroom/v1/act.proto",
     "strongroom/v1/admin_service.proto",
     "strongroom/v1/attestation.proto",
     "strongroom/v1/backup_service.proto",

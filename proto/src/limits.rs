@@ -68,3 +68,13 @@ pub const CHANNEL_KEY_BYTES: usize = 1216;
 pub const ENCAPSULATED_KEY_BYTES: usize = 1120;
 /// RFC 9180 id of the KEM X-Wing.
 pub const KEM_XWING: u16 = 0x647a;
+/// Most generations that a record names at once: the active one, and former ones within their grace.
+pub const GENERATIONS_MAX: usize = 8;
+/// How long a deletion waits, and how long a former generation stays openable in a record of one role: 7 days.
+pub const GRACE_MS: u64 = 7 * 24 * 3600 * 1000;
+/// How long what is due can be carried out: 72 hours; a deletion has longer.
+pub const DUE_MS_MAX: u64 = 72 * 3600 * 1000;
+/// How long a deletion that is due can be carried out: 30 days.
+pub const DELETE_DUE_MS_MAX: u64 = 30 * 24 * 3600 * 1000;
+/// Farthest that a put's generation may lie above the highest that the record has seen.
+pub const GENERATION_STEP_MAX: u64 = 1024;

@@ -18,6 +18,9 @@ use crate::statement::VerifiedStatement;
 use crate::step::{KekContext, KekKey, KekReply, KmsCall, KmsFailure, Pending, Step, Work};
 use crate::work::{self, Needs, Scene};
 
+/// Most KEKs that one request needs, and so most KMS calls that it waits for.
+pub(crate) const KEK_PER_STEP_MAX: usize = 2;
+
 /// What the booted enclave is, as its identities say.
 #[derive(Clone, Debug)]
 pub struct Deployment {
@@ -41,8 +44,17 @@ enum Found<T> {
     /// The host did not send the bytes.
     Lacking,
     /// KMS must unwrap it.
-    Wrapped(KmsCall),
+    Wrapped(KekKey, KmsCall),
 }
+
+impl<T> Found<T> {
+    fn is_lacking(&self) -> bool {
+        matches!(self, Self::Lacking)
+    }
+}
+
+/// A KEK that a KMS call just brought, by its name: the cache may have lost it again.
+type Fresh<K> = (KekKey, Arc<Kek<K>>);
 
 impl<P: Platform, R: RoleKind> Core<P, R> {
     /// A core with nothing cached but what the platform's caches hold.
@@ -54,7 +66,7 @@ impl<P: Platform, R: RoleKind> Core<P, R> {
     /// Answers a request, or says which KMS call it waits for.
     #[must_use]
     pub fn begin(&self, work: Work) -> Step {
-        self.step(work, None).unwrap_or_else(|refusal| Step::Reply(refusal.encode()))
+        self.step(work, None, 0).unwrap_or_else(|refusal| Step::Reply(refusal.encode()))
     }
 
     /// Goes on with a request whose KMS call was answered.
@@ -63,39 +75,58 @@ impl<P: Platform, R: RoleKind> Core<P, R> {
         self.resume_checked(pending, reply).unwrap_or_else(|refusal| Step::Reply(refusal.encode()))
     }
 
-    fn step(&self, work: Work, fresh: Option<Arc<Kek<P::Kem>>>) -> Result<Step, Refusal> {
+    /// Runs the request once all that it needs is at hand. `calls` is how many KMS calls were made for it.
+    fn step(&self, work: Work, fresh: Option<&Fresh<P::Kem>>, calls: usize) -> Result<Step, Refusal> {
         let now = self.platform.now()?;
-        let (tenant, statement, kek) = match work.needs()? {
+        let (tenant, statement, kek, other) = match work.needs()? {
             Needs::NewKek(request) => {
                 let call = self.generate(request, now)?;
-                return Ok(Step::Kms(call.clone(), Pending { work, call }));
+                return Ok(Step::Kms(call.clone(), Pending { work, call, calls }));
             }
-            Needs::Kek { tenant, statement, kek } => (tenant, statement, kek),
+            Needs::Keks { tenant, statement, kek, other } => (tenant, statement, kek, other),
         };
+        if other.is_some_and(|other| other.epoch == kek.epoch) {
+            return Err(bad("other_kek.epoch: the epoch of kek"));
+        }
         let statement = statement.map(|reference| self.statement(reference)).transpose()?;
-        let found = match fresh {
-            Some(kek) => Found::Here(kek),
-            None => self.kek(tenant, kek, now)?,
+        let own = self.kek(tenant, kek, fresh)?;
+        let other = other.map(|other| self.kek(tenant, other, fresh)).transpose()?;
+        let need = Need {
+            statement: statement.as_ref().is_some_and(Found::is_lacking),
+            kek: own.is_lacking(),
+            other_kek: other.as_ref().is_some_and(Found::is_lacking),
         };
-        let lacks_statement = matches!(statement, Some(Found::Lacking));
-        let kek = match found {
-            Found::Here(kek) if !lacks_statement => kek,
-            Found::Wrapped(call) if !lacks_statement => return Ok(Step::Kms(call.clone(), Pending { work, call })),
-            found => {
-                let need = Need { statement: lacks_statement, kek: matches!(found, Found::Lacking) };
-                return Ok(reply(Body::Need(need)));
+        if need != Need::default() {
+            return Ok(reply(Body::Need(need)));
+        }
+        let (own, other) = match (own, other) {
+            (Found::Wrapped(key, call), _) | (_, Some(Found::Wrapped(key, call))) => {
+                return self.unwrap(work, &key, call, calls, now);
             }
+            (Found::Here(own), Some(Found::Here(other))) => (own, Some(other)),
+            (Found::Here(own), _) => (own, None),
+            (Found::Lacking, _) => return Err(bad("kek: missing")),
         };
         let statement = match statement {
             Some(Found::Here(statement)) => Some(statement),
             _ => None,
         };
-        let scene = Scene { platform: &self.platform, kek: &kek, statement: statement.as_deref(), tenant, now };
+        let statement = statement.as_deref();
+        let scene = Scene { platform: &self.platform, kek: &own, other: other.as_deref(), statement, tenant, now };
         work::run::<P, R>(&scene, &work).map(reply)
     }
 
+    fn unwrap(&self, work: Work, key: &KekKey, call: KmsCall, calls: usize, now: EnclaveTime) -> Result<Step, Refusal> {
+        if calls >= KEK_PER_STEP_MAX {
+            // Others pushed out of the cache what this request had unwrapped.
+            return Err(KmsFailure::Overloaded.into());
+        }
+        self.platform.with_caches(|caches| caches.meter.count_unwrap(key, now))?;
+        Ok(Step::Kms(call.clone(), Pending { work, call, calls }))
+    }
+
     fn resume_checked(&self, pending: Pending, reply_of_kms: Result<KekReply, KmsFailure>) -> Result<Step, Refusal> {
-        let Pending { work, call } = pending;
+        let Pending { work, call, calls } = pending;
         if let KmsCall::Unwrap { context, wrapped } = &call {
             let key = KekKey { context: *context, wrapped: ContentHash::of(wrapped) };
             self.platform.with_caches(|caches| caches.meter.unwrap_answered(&key));
@@ -114,7 +145,7 @@ impl<P: Platform, R: RoleKind> Core<P, R> {
                 let kek = Arc::new(derived.map_err(|_| Refusal::from(KmsFailure::BadReply("not a KEK")))?);
                 let key = KekKey { context, wrapped: ContentHash::of(&wrapped) };
                 self.platform.with_caches(|caches| caches.keks.put(key, Arc::clone(&kek)));
-                self.step(work, Some(kek))
+                self.step(work, Some(&(key, kek)), calls.saturating_add(1))
             }
         }
     }
@@ -125,10 +156,18 @@ impl<P: Platform, R: RoleKind> Core<P, R> {
         Ok(KmsCall::Generate(context))
     }
 
-    fn kek(&self, tenant: TenantId, reference: &KekRef, now: EnclaveTime) -> Result<Found<Arc<Kek<P::Kem>>>, Refusal> {
+    fn kek(
+        &self,
+        tenant: TenantId,
+        reference: &KekRef,
+        fresh: Option<&Fresh<P::Kem>>,
+    ) -> Result<Found<Arc<Kek<P::Kem>>>, Refusal> {
         let context = context::<R>(tenant, reference.epoch)?;
         let wrapped = ContentHash::from_slice(&reference.sha256).ok_or_else(|| bad("kek.sha256: not 32 bytes"))?;
         let key = KekKey { context, wrapped };
+        if let Some((_, kek)) = fresh.filter(|(fresh, _)| *fresh == key) {
+            return Ok(Found::Here(Arc::clone(kek)));
+        }
         if let Some(kek) = self.platform.with_caches(|caches| caches.keks.get(&key)) {
             return Ok(Found::Here(kek));
         }
@@ -141,8 +180,7 @@ impl<P: Platform, R: RoleKind> Core<P, R> {
         if ContentHash::of(&reference.wrapped) != wrapped {
             return Err(bad("kek.sha256: not the hash of the bytes beside it"));
         }
-        self.platform.with_caches(|caches| caches.meter.count_unwrap(&key, now))?;
-        Ok(Found::Wrapped(KmsCall::Unwrap { context, wrapped: reference.wrapped.clone() }))
+        Ok(Found::Wrapped(key, KmsCall::Unwrap { context, wrapped: reference.wrapped.clone() }))
     }
 
     fn statement(&self, reference: &StatementRef) -> Result<Found<Arc<VerifiedStatement>>, Refusal> {

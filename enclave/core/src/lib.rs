@@ -33,6 +33,7 @@ mod consent;
 mod enclave;
 mod intent;
 mod kek;
+mod keks;
 mod meter;
 mod platform;
 mod policy;

@@ -7,7 +7,7 @@ use strongroom_proto::v1::{Policy, Reason};
 
 use crate::refusal::{Refusal, refuse};
 
-/// Refuses policies that nobody could satisfy, or that this release cannot enforce.
+/// Refuses policies that nobody could satisfy, or that protect nothing.
 pub(crate) fn check(policy: Policy, field: &str) -> Result<(), Refusal> {
     let refused = |why| Err(refuse(Reason::PolicyDenied, why));
     if !policy.passkey && !policy.tenant_signature {
@@ -18,12 +18,6 @@ pub(crate) fn check(policy: Policy, field: &str) -> Result<(), Refusal> {
     }
     if policy.delay_seconds > DELAY_SECONDS_MAX {
         return refused(format!("{field}.delay_seconds: {}, at most {DELAY_SECONDS_MAX}", policy.delay_seconds));
-    }
-    if policy.delay_seconds > 0 {
-        return refused(format!(
-            "{field}.delay_seconds: {}, and this release carries out no delays",
-            policy.delay_seconds
-        ));
     }
     Ok(())
 }
@@ -46,8 +40,8 @@ mod tests {
             (policy(true, true, true, 0), true),
             (policy(false, false, false, 0), false),
             (policy(true, false, true, 0), false),
-            (policy(true, false, false, 1), false),
-            (policy(true, false, false, DELAY_SECONDS_MAX), false),
+            (policy(true, false, false, DELAY_SECONDS_MAX), true),
+            (policy(false, false, false, 1), false),
             (policy(true, false, false, DELAY_SECONDS_MAX + 1), false),
         ] {
             assert_eq!(check(policy, "policy").is_ok(), expect, "{policy:?}");

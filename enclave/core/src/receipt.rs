@@ -14,6 +14,7 @@ use crate::record::Record;
 
 /// What a receipt says beyond the record after the act.
 pub(crate) struct Done<'a> {
+    /// Encoded; empty where the act was in force already.
     pub(crate) event: Vec<u8>,
     pub(crate) intent: &'a IntentHash,
     /// Of each sealed byte string that the act made.
@@ -24,7 +25,6 @@ pub(crate) struct Done<'a> {
 
 /// Signs the receipt of an act that led to `record`.
 pub(crate) fn sign<K: Kem>(kek: &Kek<K>, record: &Record, done: Done<'_>) -> SignedReceipt {
-    let active = record.content.generations.iter().find(|generation| generation.generation == record.content.active);
     let receipt = Receipt {
         tenant: kek.context.tenant.0.to_vec(),
         wallet: record.wallet.clone(),
@@ -33,11 +33,8 @@ pub(crate) fn sign<K: Kem>(kek: &Kek<K>, record: &Record, done: Done<'_>) -> Sig
         version: record.content.version,
         head: record.head.0.to_vec(),
         event: done.event,
-        active: active.map(|generation| GenerationRef {
-            generation: generation.generation,
-            put_intent_hash: generation.put_intent_hash.clone(),
-        }),
-        pending: None,
+        active: reference(record, record.content.active),
+        pending: reference(record, record.content.pending),
         intent_hash: done.intent.0.to_vec(),
         identity_hash: kek.identity_hash.0.to_vec(),
         sealed_hashes: done.sealed.iter().map(|hash| hash.0.to_vec()).collect(),
@@ -48,4 +45,9 @@ pub(crate) fn sign<K: Kem>(kek: &Kek<K>, record: &Record, done: Done<'_>) -> Sig
     .encode_to_vec();
     let signature = kek.sign(prefix::RECEIPT, &receipt);
     SignedReceipt { receipt, signature }
+}
+
+fn reference(record: &Record, number: u64) -> Option<GenerationRef> {
+    let generation = record.content.generations.iter().find(|generation| generation.generation == number)?;
+    Some(GenerationRef { generation: number, put_intent_hash: generation.put_intent_hash.clone() })
 }

@@ -1,7 +1,10 @@
 //! The roles as types: what differs between keeping client shares and keeping custodian shares stands here and nowhere else.
 
 use strongroom_proto::seal::SealKind;
-use strongroom_proto::v1::{CreateBackupAction, Intent, Policy, Role, RolePart, RoleStatement, Statement};
+use strongroom_proto::v1::{
+    ChangePolicyAction, CreateBackupAction, GenerationRef, Intent, Policy, Receipt, Role, RolePart, RoleStatement,
+    Statement,
+};
 
 use crate::refusal::{Refusal, refuse};
 use strongroom_proto::v1::Reason;
@@ -23,6 +26,12 @@ pub trait RoleKind: sealed::Sealed + 'static {
     fn statement(statement: &Statement) -> Option<&RoleStatement>;
     /// The role's policy in a creation.
     fn policy(creation: &CreateBackupAction) -> Option<&Policy>;
+    /// The role's policy in a change of policies.
+    fn changed_policy(change: &ChangePolicyAction) -> Option<&Policy>;
+    /// The other role, and what the statement says of it.
+    fn counterpart(statement: &Statement) -> (Role, Option<&RoleStatement>);
+    /// The generation that the other role's receipt lets this role commit.
+    fn committed(receipt: &Receipt) -> Option<&GenerationRef>;
     /// What the role asks of a policy beyond the rules for all.
     ///
     /// # Errors
@@ -50,6 +59,19 @@ impl RoleKind for Client {
 
     fn policy(creation: &CreateBackupAction) -> Option<&Policy> {
         creation.client_policy.as_ref()
+    }
+
+    fn changed_policy(change: &ChangePolicyAction) -> Option<&Policy> {
+        change.client_policy.as_ref()
+    }
+
+    fn counterpart(statement: &Statement) -> (Role, Option<&RoleStatement>) {
+        (Role::Custodian, statement.custodian.as_ref())
+    }
+
+    /// The custodian commits first: what is active there.
+    fn committed(receipt: &Receipt) -> Option<&GenerationRef> {
+        receipt.active.as_ref()
     }
 
     fn check_policy(policy: Policy) -> Result<(), Refusal> {

@@ -67,11 +67,13 @@ pub enum Step {
     Kms(KmsCall, Pending),
 }
 
-/// A request that waits for its KEK.
+/// A request that waits for a KEK.
 #[derive(Debug)]
 pub struct Pending {
     pub(crate) work: Work,
     pub(crate) call: KmsCall,
+    /// KMS calls answered for this request before this one.
+    pub(crate) calls: usize,
 }
 
 /// Whose KEK it is; also KMS's encryption context.

@@ -9,9 +9,7 @@ use strongroom_proto::id::ContentHash;
 use strongroom_proto::limits::RECORDS_MAX;
 use strongroom_proto::names::is_id;
 use strongroom_proto::prefix;
-use strongroom_proto::v1::{
-    CredentialView, Freshness, GenerationState, GenerationView, RecordView, SignedView, WalletView,
-};
+use strongroom_proto::v1::{CredentialView, Freshness, GenerationView, RecordView, SignedView, WalletView};
 
 use super::Scene;
 use crate::consent;
@@ -35,7 +33,7 @@ pub(super) fn run<P: Platform, R: RoleKind>(scene: &Scene<'_, P>, request: &GetV
         if sealed.wallet != request.wallet {
             return Err(bad("records: one of another wallet"));
         }
-        records.push(view_of(&Record::open(scene.kek, sealed)?));
+        records.push(view_of(Record::open(scene.keks(), sealed)?));
     }
     records.sort_by(|a, b| a.record_id.cmp(&b.record_id));
     if records.windows(2).any(|pair| matches!(pair, [a, b] if a.record_id == b.record_id)) {
@@ -56,34 +54,37 @@ pub(super) fn run<P: Platform, R: RoleKind>(scene: &Scene<'_, P>, request: &GetV
     Ok(View { view: Some(SignedView { view, signature }) })
 }
 
-fn view_of(record: &Record) -> RecordView {
-    let content = &record.content;
-    let credentials = content.credentials.iter().map(|credential| CredentialView {
-        id: credential.id.clone(),
-        key_hash: ContentHash::of(&credential.public_key).0.to_vec(),
-        label: credential.label.clone(),
-        added_ms: credential.added_ms,
-    });
-    let generations = content.generations.iter().map(|generation| GenerationView {
+fn view_of(record: Record) -> RecordView {
+    let generations = record.content.generations.iter().map(|generation| GenerationView {
         generation: generation.generation,
-        state: if generation.generation == content.active { GenerationState::Active } else { GenerationState::Former }
-            .into(),
+        state: record.state_of(generation.generation).into(),
         pairs: generation.parts.iter().filter_map(|part| part.pair.clone()).collect(),
         put_intent_hash: generation.put_intent_hash.clone(),
         added_ms: generation.added_ms,
+    });
+    let generations = generations.collect();
+    let content = record.content;
+    let credentials = content.credentials.into_iter().map(|credential| CredentialView {
+        id: credential.id,
+        key_hash: ContentHash::of(&credential.public_key).0.to_vec(),
+        label: credential.label,
+        added_ms: credential.added_ms,
     });
     RecordView {
         record_id: record.id.0.to_vec(),
         head: record.head.0.to_vec(),
         version: content.version,
-        backup: record.backup.clone(),
-        method: content.method.clone(),
+        backup: record.backup,
+        method: content.method,
         secret: content.secret,
-        rp_id: content.rp_id.clone(),
+        rp_id: content.rp_id,
         credentials: credentials.collect(),
         policy: content.policy,
-        generations: generations.collect(),
-        roles: content.roles.clone(),
+        generations,
+        roles: content.roles,
         statement_serial: content.statement_serial,
+        highest_generation: content.highest_generation,
+        open_acts: content.open_acts,
+        closed: content.closed,
     }
 }
