@@ -133,7 +133,7 @@ pub(crate) fn back_up(world: &World, wallet: &str, passkey: Passkey, change: imp
     let message = sealed_message(world, &intent, &two_shares());
     let request = sign_creation(world, intent, message, &passkey, &honest());
     match world.drive(Ask::CreateRecord(request)) {
-        Answer::RecordCreated(made) => Backup {
+        Answer::Moved(made) => Backup {
             record: made.record.unwrap(),
             shares: made.shares,
             receipt: Receipt::decode(made.receipt.unwrap().receipt.as_slice()).unwrap(),
@@ -166,6 +166,7 @@ pub(crate) fn recover(world: &World, act: Act, backup: &Backup, recipient: &Reci
         recipient_key: recipient.public_key.clone(),
         record: Some(backup.record.clone()),
         shares: backup.shares.clone(),
+        other_kek: None,
     }
 }
 
@@ -177,5 +178,6 @@ pub(crate) fn rehearse(world: &World, act: Act, backup: &Backup) -> Rehearse {
         act: Some(act),
         record: Some(backup.record.clone()),
         shares: backup.shares.clone(),
+        other_kek: None,
     }
 }

@@ -44,7 +44,7 @@ impl Stage {
 
 pub(crate) fn expect(name: &str, answer: Answer, expect: Option<(Reason, &str)>) {
     match (answer, expect) {
-        (Answer::Recovered(_), None) => {}
+        (Answer::Moved(_), None) => {}
         (Answer::Error(error), Some((reason, detail))) => {
             assert_eq!(error.reason(), reason, "{name}: {error:?}");
             assert!(error.detail.contains(detail), "{name}: {error:?} does not name {detail:?}");
@@ -142,7 +142,7 @@ fn freshness_is_claimed_only_where_the_policy_asks_for_the_newest_head() {
         let stage = stage(0x44, Passkey::eddsa(9), policy);
         let mut signed = act(&stage.intent(), &stage.backup.passkey, &honest());
         signed.tenant_signature = Some(stage.world.tenant.consent(&signed.intent));
-        let Answer::Recovered(done) = stage.world.drive(Ask::Recover(stage.request(signed))) else { panic!("refused") };
+        let Answer::Moved(done) = stage.world.drive(Ask::Recover(stage.request(signed))) else { panic!("refused") };
         let receipt = Receipt::decode(done.receipt.unwrap().receipt.as_slice()).unwrap();
         assert_eq!(receipt.stages.unwrap().freshness(), freshness);
         let event = strongroom_proto::v1::Event::decode(receipt.event.as_slice()).unwrap();

@@ -51,7 +51,7 @@ fn the_users_ciphertext_does_not_open_in_a_record_of_the_hosts_own() {
     swapped.message = sealed_message(&world, &theirs, &two_shares());
     world.refused("swapped", Ask::CreateRecord(swapped), Reason::CiphertextHashMismatch, "message");
     let answer = world.drive(Ask::CreateRecord(users));
-    assert!(matches!(answer, Answer::RecordCreated(_)), "{}", told(&answer));
+    assert!(matches!(answer, Answer::Moved(_)), "{}", told(&answer));
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_message_opens_only_for_its_record_epoch_tenant_role_and_direction() {
         let ask = Ask::CreateRecord(sign_creation(&world, intent, message, &passkey, &honest()));
         if *name == "own" {
             let answer = world.drive(ask);
-            assert!(matches!(answer, Answer::RecordCreated(_)), "{}", told(&answer));
+            assert!(matches!(answer, Answer::Moved(_)), "{}", told(&answer));
         } else {
             world.refused(name, ask, Reason::DecryptFailed, NOT_SEALED);
         }
@@ -179,9 +179,10 @@ fn one_tenants_record_is_nothing_to_another() {
         wallet: "wallet-1".into(),
         nonce: vec![1; 32],
         records: vec![victim.record.clone()],
+        other_kek: None,
     });
     world.refused("view", view, Reason::DecryptFailed, "record: does not open");
     world.keep(victims.0);
     let answer = world.drive(Ask::Recover(victims_request));
-    assert!(matches!(answer, Answer::Recovered(_)), "{}", told(&answer));
+    assert!(matches!(answer, Answer::Moved(_)), "{}", told(&answer));
 }

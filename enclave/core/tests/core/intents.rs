@@ -42,7 +42,7 @@ impl Stage {
     /// The honest recovery goes through: what was refused before left nothing behind.
     fn honest_passes(&self) {
         let answer = self.world.drive(Ask::Recover(self.request(&self.intent())));
-        assert!(matches!(answer, Answer::Recovered(_)), "{}", told(&answer));
+        assert!(matches!(answer, Answer::Moved(_)), "{}", told(&answer));
     }
 }
 
@@ -132,7 +132,7 @@ fn a_time_at_its_limit_passes() {
     for not_after_ms in [START + 1, START + MINUTES_15] {
         let intent = Intent { not_after_ms, ..stage.intent() };
         let answer = stage.world.drive(Ask::Recover(stage.request(&intent)));
-        assert!(matches!(answer, Answer::Recovered(_)), "{not_after_ms}: {}", told(&answer));
+        assert!(matches!(answer, Answer::Moved(_)), "{not_after_ms}: {}", told(&answer));
     }
 }
 
@@ -215,9 +215,13 @@ fn an_intent_for_one_act_is_not_used_for_another() {
     let creation = creation(&world, "wallet-1", &backup.passkey);
     for (name, ask, detail) in [
         ("rehearsal", Ask::Recover(recover(&world, signed(&rehearsal_intent), &backup, &recipient)), "intent.action"),
-        ("creation", Ask::Recover(recover(&world, signed(&creation), &backup, &recipient)), "intent.action"),
+        (
+            "creation",
+            Ask::Recover(recover(&world, signed(&creation), &backup, &recipient)),
+            "intent.record_id: missing",
+        ),
         ("recovery", Ask::Rehearse(rehearse(&world, signed(&recovery), &backup)), "intent.action: not rehearse"),
-        ("creation", Ask::Rehearse(rehearse(&world, signed(&creation), &backup)), "intent.action: not rehearse"),
+        ("creation", Ask::Rehearse(rehearse(&world, signed(&creation), &backup)), "intent.record_id: missing"),
         ("recipient", Ask::Rehearse(rehearse(&world, signed(&with_recipient), &backup)), "intent.recipient"),
     ] {
         world.refused(name, ask, Reason::BadRequest, detail);

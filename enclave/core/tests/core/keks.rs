@@ -53,21 +53,25 @@ fn the_enclave_asks_for_what_it_lacks_and_only_for_that() {
         restart(&mut world, 0x61);
         let calls = world.kms.calls.get();
         match world.once(&encode(ask.clone())) {
-            Answer::Need(need) => assert_eq!(need, Need { statement, kek }, "{name}"),
+            Answer::Need(need) => assert_eq!(need, Need { statement, kek, other_kek: false }, "{name}"),
             answer => panic!("{name}: {}", told(&answer)),
         }
         assert_eq!(world.kms.calls.get(), calls, "{name}: no KMS call before everything is there");
     }
     let answer = world.drive(bare.clone());
-    assert!(matches!(answer, Answer::Recovered(_)), "{}", told(&answer));
+    assert!(matches!(answer, Answer::Moved(_)), "{}", told(&answer));
     let calls = world.kms.calls.get();
     let answer = world.once(&encode(bare));
-    assert!(matches!(answer, Answer::Recovered(_)), "both are cached now: {}", told(&answer));
+    assert!(matches!(answer, Answer::Moved(_)), "both are cached now: {}", told(&answer));
     assert_eq!(world.kms.calls.get(), calls);
     // Bytes that the host does not have do not help.
     let lost = KekRef { sha256: vec![9; 32], ..world.epoch.kek() };
     let answer = world.once(&encode(identity(world.tenant_id(), lost)));
-    assert!(matches!(answer, Answer::Need(Need { statement: false, kek: true })), "{}", told(&answer));
+    assert!(
+        matches!(answer, Answer::Need(Need { statement: false, kek: true, other_kek: false })),
+        "{}",
+        told(&answer)
+    );
 }
 
 #[test]
@@ -163,7 +167,11 @@ fn a_kek_is_used_only_in_later_steps_than_the_one_that_made_it() {
     let Answer::KekCreated(made) = world.drive(create_kek(&world)) else { panic!("no KEK") };
     let by_hash = KekRef { epoch: 9, sha256: ContentHash::of(&made.wrapped).0.to_vec(), wrapped: Vec::new() };
     let answer = world.once(&encode(identity(world.tenant_id(), by_hash.clone())));
-    assert!(matches!(answer, Answer::Need(Need { statement: false, kek: true })), "{}", told(&answer));
+    assert!(
+        matches!(answer, Answer::Need(Need { statement: false, kek: true, other_kek: false })),
+        "{}",
+        told(&answer)
+    );
     let stored = KekRef { wrapped: made.wrapped, ..by_hash };
     let calls = world.kms.calls.get();
     assert!(matches!(world.drive(identity(world.tenant_id(), stored)), Answer::IdentityProven(_)));
@@ -204,6 +212,7 @@ fn empty_view(world: &World) -> Ask {
         wallet: "wallet-1".into(),
         nonce: vec![1; 32],
         records: Vec::new(),
+        other_kek: None,
     })
 }
 

@@ -41,6 +41,7 @@ fn stage() -> Stage {
         wallet: "wallet-1".into(),
         nonce: vec![4; 32],
         records: vec![backup.record.clone()],
+        other_kek: None,
     };
     let mut good = vec![
         Ask::Recover(recover(&world, consented, &backup, &recipient)),
@@ -49,7 +50,7 @@ fn stage() -> Stage {
         Ask::Rehearse(rehearse(&world, rehearsal, &backup)),
     ];
     for ask in &mut good {
-        let (statement, kek) = references(ask);
+        let (statement, kek, _) = references(ask);
         if let Some(statement) = statement {
             statement.signed = Some(world.statement.clone());
         }
@@ -89,7 +90,7 @@ impl Stage {
         }
         let asked = Request::decode(frame).unwrap().body.unwrap();
         match (original, asked, answer) {
-            (Ask::Recover(original), Ask::Recover(asked), Answer::Recovered(done)) => {
+            (Ask::Recover(original), Ask::Recover(asked), Answer::Moved(done)) => {
                 let (act, signed) = (asked.act.unwrap(), original.act.clone().unwrap());
                 assert_eq!((act.intent, act.assertions), (signed.intent, signed.assertions));
                 assert_eq!(
@@ -104,7 +105,7 @@ impl Stage {
                 let expect: Vec<_> = shares.iter().map(|share| (&share.pair, share.bytes.expose())).collect();
                 assert_eq!(got, expect);
             }
-            (Ask::CreateRecord(original), Ask::CreateRecord(asked), Answer::RecordCreated(_)) => {
+            (Ask::CreateRecord(original), Ask::CreateRecord(asked), Answer::Moved(_)) => {
                 assert_eq!(asked.act.unwrap().intent, original.act.clone().unwrap().intent);
                 assert_eq!((asked.message, asked.credential), (original.message.clone(), original.credential.clone()));
             }

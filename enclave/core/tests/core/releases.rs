@@ -42,7 +42,7 @@ impl Stage {
 
     fn honest_passes(&self, name: &str) {
         let answer = self.world.drive(Ask::Recover(self.request(|_| {})));
-        assert!(matches!(answer, Answer::Recovered(_)), "{name}: {}", told(&answer));
+        assert!(matches!(answer, Answer::Moved(_)), "{name}: {}", told(&answer));
     }
 }
 
@@ -159,7 +159,7 @@ fn a_share_that_the_record_names_must_still_open_at_its_place() {
     let hash = ContentHash::of(&sealed).0.to_vec();
     request.shares[0].sealed = sealed;
     edit(&stage.world, record(&mut request), |content| content.generations[0].parts[0].sealed_hash = hash);
-    assert!(matches!(stage.world.drive(Ask::Recover(request)), Answer::Recovered(_)));
+    assert!(matches!(stage.world.drive(Ask::Recover(request)), Answer::Moved(_)));
 }
 
 #[test]
@@ -194,12 +194,7 @@ fn a_record_that_this_release_cannot_read_whole_stays_closed() {
         ("no head", |r| r.head.clear(), Reason::DecryptFailed, closed),
         ("no policy", |r| r.policy = None, Reason::DecryptFailed, "record: has no policy"),
         ("empty policy", |r| r.policy = Some(Policy::default()), Reason::PolicyDenied, "record.policy"),
-        (
-            "delay",
-            |r| r.policy.as_mut().unwrap().delay_seconds = 60,
-            Reason::PolicyDenied,
-            "record.policy.delay_seconds",
-        ),
+        ("delay", |r| r.policy.as_mut().unwrap().delay_seconds = 60, Reason::RecoveryDelayed, "the policy has a delay"),
         ("moved head", |r| r.head[0] ^= 1, Reason::RecordStale, "intent.head"),
         ("newer statement", |r| r.statement_serial = 6, Reason::StatementStale, "seen statement 6"),
         ("other relying party", |r| r.rp_id = "other.example".into(), Reason::ProofRejected, "rpIdHash"),
@@ -244,13 +239,13 @@ fn a_generation_opens_only_with_its_own_shares() {
 fn a_recovery_does_not_start_twice_from_one_head() {
     let mut stage = stage(0x36);
     let old = stage.request(|_| {});
-    let Answer::Recovered(done) = stage.world.drive(Ask::Recover(old.clone())) else { panic!("not recovered") };
+    let Answer::Moved(done) = stage.world.drive(Ask::Recover(old.clone())) else { panic!("not recovered") };
     let from_new_head = Recover { record: done.record.clone(), ..old.clone() };
     let refused = stage.world.refused("replay", Ask::Recover(from_new_head), Reason::RecordStale, "intent.head");
     assert!(refused.detail.contains("version 2"), "{refused:?}");
 
     // On the restored record the replay gives the same recipient the same shares again, and moves no further.
-    let Answer::Recovered(again) = stage.world.drive(Ask::Recover(old)) else { panic!("not recovered") };
+    let Answer::Moved(again) = stage.world.drive(Ask::Recover(old)) else { panic!("not recovered") };
     let read = |receipt: &[u8]| strongroom_proto::v1::Receipt::decode(receipt).unwrap();
     let (first, second) = (read(&done.receipt.unwrap().receipt), read(&again.receipt.unwrap().receipt));
     assert_eq!((first.version, first.head.clone()), (second.version, second.head));

@@ -1,7 +1,9 @@
 //! Which statements the enclave believes, and what they allow to be sealed.
 
 use prost::Message;
-use strongroom_proto::enclave::v1::{CreateRecord, StatementRef, request::Body as Ask, response::Body as Answer};
+use strongroom_proto::enclave::v1::{
+    CreateRecord, Recover, StatementRef, request::Body as Ask, response::Body as Answer,
+};
 use strongroom_proto::v1::{Reason, SignedStatement, Statement};
 
 use crate::acts::{act, action, back_up, creation, recover, recovery, sealed_message, sign_creation, two_shares};
@@ -63,7 +65,7 @@ fn a_statement_that_is_not_the_tenants_is_refused() {
     }
     let standby = sign_statement(&world.tenant.standby, bytes);
     let answer = world.drive(create_under(&world, &standby));
-    assert!(matches!(answer, Answer::RecordCreated(_)), "the standby key signs too: {}", told(&answer));
+    assert!(matches!(answer, Answer::Moved(_)), "the standby key signs too: {}", told(&answer));
 }
 
 #[test]
@@ -86,7 +88,7 @@ fn a_policy_that_asks_for_a_tenant_without_keys_is_refused() {
     let operational = public(&world.tenant.operational);
     world.refused("none in time", under(&|s| s.operational_keys.retain(|key| key.key != operational)), policy, detail);
     let answer = world.drive(under(&|s| s.operational_keys.retain(|key| key.key == operational)));
-    assert!(matches!(answer, Answer::RecordCreated(_)), "{}", told(&answer));
+    assert!(matches!(answer, Answer::Moved(_)), "{}", told(&answer));
 }
 
 #[test]
@@ -105,10 +107,10 @@ fn a_statement_is_known_by_its_hash() {
     let short = StatementRef { sha256: vec![1; 31], signed: None };
     world.refused("short hash", with(short), Reason::BadRequest, "statement.sha256: not 32 bytes");
     let answer = world.drive(create(&world));
-    assert!(matches!(answer, Answer::RecordCreated(_)), "{}", told(&answer));
+    assert!(matches!(answer, Answer::Moved(_)), "{}", told(&answer));
     // Once it is known by its hash, what stands beside the hash is not read.
     let answer = world.drive(with(given));
-    assert!(matches!(answer, Answer::RecordCreated(_)), "{}", told(&answer));
+    assert!(matches!(answer, Answer::Moved(_)), "{}", told(&answer));
 }
 
 #[test]
@@ -132,7 +134,7 @@ fn an_older_statement_than_intent_or_record_is_refused() {
 
     // An act under a newer statement raises what the record has seen.
     world.statement = world.keep(newer);
-    let Answer::Recovered(done) = world.drive(Ask::Recover(ask(&world, 1))) else { panic!("not recovered") };
+    let Answer::Moved(done) = world.drive(Ask::Recover(ask(&world, 1))) else { panic!("not recovered") };
     let record = done.record.unwrap();
     assert_eq!(crate::vault::read(&world, &record).statement_serial, 6);
 }
@@ -172,19 +174,24 @@ fn nothing_is_sealed_under_an_epoch_that_the_statement_does_not_name_so() {
         let signed = world.tenant.sign(&changed);
         world.refused(name, create_under(&world, &signed), Reason::EpochNotInStatement, detail);
     }
-    // What was sealed before still opens when the epoch is below the lowest.
+    // What was sealed before still opens when the epoch is below the lowest, and moves to the epoch in force.
     let backup = back_up(&world, "wallet-1", Passkey::eddsa(9), |_| {});
     let mut raised = both.clone();
     role(&mut raised).lowest_epoch = 2;
     world.statement = world.keep(world.tenant.sign(&raised));
     let recipient = Recipient::new(1);
     let signed = act(&recovery(&world, &backup, &recipient), &backup.passkey, &honest());
-    let answer = world.drive(Ask::Recover(recover(&world, signed, &backup, &recipient)));
-    assert!(matches!(answer, Answer::Recovered(_)), "{}", told(&answer));
+    let request = recover(&world, signed, &backup, &recipient);
+    world.refused("old epoch", Ask::Recover(request.clone()), Reason::EpochNotInStatement, "below");
+    let (kek, other_kek) = (Some(second.kek()), Some(world.epoch.kek()));
+    match world.drive(Ask::Recover(Recover { kek, other_kek, ..request })) {
+        Answer::Moved(moved) => assert_eq!(moved.record.unwrap().epoch, 2),
+        answer => panic!("{}", told(&answer)),
+    }
     // And the second epoch is taken.
     world.epoch = second;
     let answer = world.drive(create(&world));
-    assert!(matches!(answer, Answer::RecordCreated(_)), "{}", told(&answer));
+    assert!(matches!(answer, Answer::Moved(_)), "{}", told(&answer));
     assert_eq!(role(&mut raised).epochs[1], epoch(&world.epoch.identity));
 }
 

@@ -3,7 +3,7 @@
 use prost::Message;
 use strongroom_proto::contents::Release;
 use strongroom_proto::enclave::v1::{
-    GetIdentity, GetView, Recovered, SealedRecord, request::Body as Ask, response::Body as Answer,
+    GetIdentity, GetView, Moved, SealedRecord, request::Body as Ask, response::Body as Answer,
 };
 use strongroom_proto::id::{ContentHash, Head};
 use strongroom_proto::seal::{Direction, SealKind};
@@ -47,6 +47,7 @@ fn view(world: &World, wallet: &str, records: &[SealedRecord]) -> WalletView {
         wallet: wallet.into(),
         nonce: nonce.clone(),
         records: records.to_vec(),
+        other_kek: None,
     };
     let Answer::View(answer) = world.drive(Ask::GetView(ask)) else { panic!("no view") };
     let signed = answer.view.unwrap();
@@ -59,11 +60,11 @@ fn view(world: &World, wallet: &str, records: &[SealedRecord]) -> WalletView {
 }
 
 /// Recovers from the backup's head and leaves the backup at the next one.
-fn recover_once(world: &World, backup: &mut Backup, recipient: &Recipient) -> (Recovered, Receipt, Event) {
+fn recover_once(world: &World, backup: &mut Backup, recipient: &Recipient) -> (Moved, Receipt, Event) {
     let intent = recovery(world, backup, recipient);
     let act = act(&intent, &backup.passkey, &honest());
     let intent_hash = strongroom_proto::intent::hash(&act.intent);
-    let Answer::Recovered(done) = world.drive(Ask::Recover(recover(world, act, backup, recipient))) else {
+    let Answer::Moved(done) = world.drive(Ask::Recover(recover(world, act, backup, recipient))) else {
         panic!("not recovered")
     };
     let (receipt, event) = check_receipt(world, done.receipt.as_ref().unwrap(), &backup.receipt.head);
@@ -135,6 +136,9 @@ fn expected_view(backup: &Backup) -> RecordView {
         generations: vec![generation],
         roles: vec![Role::Client.into()],
         statement_serial: 5,
+        highest_generation: 1,
+        open_acts: vec![],
+        closed: false,
     }
 }
 

@@ -19,6 +19,7 @@ fn view(world: &World, records: Vec<SealedRecord>) -> GetView {
         wallet: "wallet-1".into(),
         nonce: vec![3; 32],
         records,
+        other_kek: None,
     }
 }
 

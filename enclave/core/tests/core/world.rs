@@ -299,12 +299,14 @@ impl World {
 
     fn supply(&self, body: &mut Ask, need: Need) {
         let stored = self.stored.borrow();
-        let (statement, kek) = references(body);
+        let (statement, kek, other) = references(body);
         if let Some(statement) = statement.filter(|_| need.statement) {
             statement.signed = stored.0.get(&statement.sha256).cloned();
         }
-        if let Some(kek) = kek.filter(|_| need.kek) {
-            kek.wrapped = stored.1.get(&kek.sha256).cloned().unwrap_or_default();
+        for (kek, needed) in [(kek, need.kek), (other, need.other_kek)] {
+            if let Some(kek) = kek.filter(|_| needed) {
+                kek.wrapped = stored.1.get(&kek.sha256).cloned().unwrap_or_default();
+            }
         }
     }
 
@@ -330,15 +332,20 @@ pub(crate) fn reference(signed: &SignedStatement) -> StatementRef {
     StatementRef { sha256: ContentHash::of(&signed.encode_to_vec()).0.to_vec(), signed: None }
 }
 
-/// What a request refers to.
-pub(crate) fn references(body: &mut Ask) -> (Option<&mut StatementRef>, Option<&mut KekRef>) {
+/// What a request refers to: the statement, the KEK that signs and seals, and the other one.
+pub(crate) fn references(body: &mut Ask) -> (Option<&mut StatementRef>, Option<&mut KekRef>, Option<&mut KekRef>) {
     match body {
-        Ask::GetIdentity(ask) => (None, ask.kek.as_mut()),
-        Ask::GetView(ask) => (None, ask.kek.as_mut()),
-        Ask::CreateRecord(ask) => (ask.statement.as_mut(), ask.kek.as_mut()),
-        Ask::Recover(ask) => (ask.statement.as_mut(), ask.kek.as_mut()),
-        Ask::Rehearse(ask) => (ask.statement.as_mut(), ask.kek.as_mut()),
-        _ => (None, None),
+        Ask::GetIdentity(ask) => (None, ask.kek.as_mut(), None),
+        Ask::GetView(ask) => (None, ask.kek.as_mut(), ask.other_kek.as_mut()),
+        Ask::CreateRecord(ask) => (ask.statement.as_mut(), ask.kek.as_mut(), None),
+        Ask::Recover(ask) => (ask.statement.as_mut(), ask.kek.as_mut(), ask.other_kek.as_mut()),
+        Ask::Rehearse(ask) => (ask.statement.as_mut(), ask.kek.as_mut(), ask.other_kek.as_mut()),
+        Ask::PutShares(ask) => (ask.statement.as_mut(), ask.kek.as_mut(), ask.other_kek.as_mut()),
+        Ask::Commit(ask) => (ask.statement.as_mut(), ask.kek.as_mut(), ask.other_kek.as_mut()),
+        Ask::Change(ask) => (ask.statement.as_mut(), ask.kek.as_mut(), ask.other_kek.as_mut()),
+        Ask::CarryOut(ask) => (ask.statement.as_mut(), ask.kek.as_mut(), ask.other_kek.as_mut()),
+        Ask::Reseal(ask) => (ask.statement.as_mut(), ask.kek.as_mut(), ask.other_kek.as_mut()),
+        _ => (None, None, None),
     }
 }
 
