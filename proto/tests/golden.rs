@@ -128,9 +128,9 @@ fn infos() {
 fn intents() {
     let mut golden =
         Golden::new("intents.txt", "A canonical intent of each action, its hash, and the record that a creation makes");
-    for (label, sample) in
-        [("create_backup", samples::creation()), ("recover", samples::recovery()), ("rehearse", samples::rehearsal())]
-    {
+    let first =
+        [("create_backup", samples::creation()), ("recover", samples::recovery()), ("rehearse", samples::rehearsal())];
+    for (label, sample) in first.into_iter().chain(samples::changes()) {
         let bytes = sample.encode_to_vec();
         assert_eq!(intent::decode(&bytes).as_ref(), Ok(&sample));
         golden.bytes(label, &bytes);
@@ -198,13 +198,13 @@ fn contents() {
 fn records_and_frames() {
     let mut golden =
         Golden::new("frames.txt", "A record's content, and frames: length (4), id (8), Request or Response");
-    golden.bytes("record", &samples::record().encode_to_vec());
-    for (label, id, body) in samples::requests() {
+    golden.bytes("record", &samples::frames::record().encode_to_vec());
+    for (label, id, body) in samples::frames::requests().into_iter().chain(samples::frames::changes()) {
         let mut out = Vec::new();
         frame::encode(id, &frames::Request { body: Some(body) }.encode_to_vec(), &mut out).unwrap();
         golden.bytes(label, &out);
     }
-    for (label, id, body) in samples::responses() {
+    for (label, id, body) in samples::frames::responses() {
         let mut out = Vec::new();
         frame::encode(id, &frames::Response { body: Some(body) }.encode_to_vec(), &mut out).unwrap();
         golden.bytes(label, &out);
