@@ -66,16 +66,16 @@ fn kek_ref() -> frames::KekRef {
     frames::KekRef { epoch: 1, sha256: vec![0x52; 32], wrapped: b"wrapped".to_vec() }
 }
 
-fn other_kek() -> Option<frames::KekRef> {
-    Some(frames::KekRef { epoch: 2, sha256: vec![0x53; 32], wrapped: b"other wrapped".to_vec() })
+fn other_kek() -> frames::KekRef {
+    frames::KekRef { epoch: 2, sha256: vec![0x53; 32], wrapped: b"other wrapped".to_vec() }
 }
 
-fn new_credential() -> Option<NewCredential> {
-    Some(NewCredential { id: b"credential".to_vec(), public_key: b"COSE_Key".to_vec() })
+fn new_credential() -> NewCredential {
+    NewCredential { id: b"credential".to_vec(), public_key: b"COSE_Key".to_vec() }
 }
 
-fn receipt() -> Option<SignedReceipt> {
-    Some(SignedReceipt { receipt: b"receipt".to_vec(), signature: vec![0xd6; 64] })
+fn receipt() -> SignedReceipt {
+    SignedReceipt { receipt: b"receipt".to_vec(), signature: vec![0xd6; 64] }
 }
 
 fn sealed_record() -> frames::SealedRecord {
@@ -108,7 +108,7 @@ pub(crate) fn requests() -> Vec<(&'static str, u64, Ask)> {
         statement: statement(),
         kek: kek(),
         act: act(),
-        credential: new_credential(),
+        credential: Some(new_credential()),
         message: b"message".to_vec(),
     };
     let recover = frames::Recover {
@@ -119,7 +119,7 @@ pub(crate) fn requests() -> Vec<(&'static str, u64, Ask)> {
         recipient_key: b"recipient key".to_vec(),
         record: record(),
         shares: vec![sealed_share()],
-        other_kek: other_kek(),
+        other_kek: Some(other_kek()),
     };
     let rehearse = frames::Rehearse {
         tenant: tenant(),
@@ -128,7 +128,7 @@ pub(crate) fn requests() -> Vec<(&'static str, u64, Ask)> {
         act: act(),
         record: record(),
         shares: vec![sealed_share()],
-        other_kek: other_kek(),
+        other_kek: Some(other_kek()),
     };
     let get_view = frames::GetView {
         tenant: tenant(),
@@ -136,7 +136,7 @@ pub(crate) fn requests() -> Vec<(&'static str, u64, Ask)> {
         wallet: "wallet-1".into(),
         nonce: vec![0x98; 32],
         records: vec![sealed_record()],
-        other_kek: other_kek(),
+        other_kek: Some(other_kek()),
     };
     vec![
         ("request: boot", 1, Ask::Boot(frames::Boot { manifest: b"manifest".to_vec() })),
@@ -167,15 +167,15 @@ pub(crate) fn changes() -> Vec<(&'static str, u64, Ask)> {
         act: act(),
         record: record(),
         message: b"message".to_vec(),
-        other_kek: other_kek(),
+        other_kek: Some(other_kek()),
     };
     let commit = frames::Commit {
         tenant: tenant(),
         statement: statement(),
         kek: kek(),
-        receipt: receipt(),
+        receipt: Some(receipt()),
         record: record(),
-        other_kek: other_kek(),
+        other_kek: Some(other_kek()),
     };
     let change = frames::Change {
         tenant: tenant(),
@@ -183,8 +183,8 @@ pub(crate) fn changes() -> Vec<(&'static str, u64, Ask)> {
         kek: kek(),
         act: act(),
         record: record(),
-        credential: new_credential(),
-        other_kek: other_kek(),
+        credential: Some(new_credential()),
+        other_kek: Some(other_kek()),
     };
     let carry_out = frames::CarryOut {
         tenant: tenant(),
@@ -195,7 +195,7 @@ pub(crate) fn changes() -> Vec<(&'static str, u64, Ask)> {
         kind: OpenActKind::Recovery.into(),
         recipient_key: b"recipient key".to_vec(),
         shares: vec![sealed_share()],
-        other_kek: other_kek(),
+        other_kek: Some(other_kek()),
     };
     let reseal = frames::Reseal {
         tenant: tenant(),
@@ -203,7 +203,7 @@ pub(crate) fn changes() -> Vec<(&'static str, u64, Ask)> {
         kek: kek(),
         record: record(),
         shares: vec![sealed_share()],
-        other_kek: other_kek(),
+        other_kek: Some(other_kek()),
     };
     vec![
         ("request: put_shares", 9, Ask::PutShares(put_shares)),
@@ -229,7 +229,7 @@ pub(crate) fn responses() -> Vec<(&'static str, u64, Answer)> {
     let moved = frames::Moved {
         record: Some(sealed_record()),
         shares: vec![sealed_share()],
-        receipt: receipt(),
+        receipt: Some(receipt()),
         generations: vec![1, 2],
         release: b"release".to_vec(),
     };
