@@ -5,6 +5,7 @@
 
 mod acts;
 mod assertions;
+mod changes;
 mod consents;
 mod creations;
 mod device;
@@ -14,6 +15,7 @@ mod keks;
 mod mutations;
 mod releases;
 mod statements;
+mod steps;
 mod story;
 mod tenant;
 mod vault;
