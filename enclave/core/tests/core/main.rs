@@ -6,6 +6,7 @@
 mod acts;
 mod assertions;
 mod changes;
+mod commits;
 mod consents;
 mod creations;
 mod device;
@@ -14,6 +15,7 @@ mod intents;
 mod keks;
 mod mutations;
 mod releases;
+mod reseals;
 mod statements;
 mod steps;
 mod story;
