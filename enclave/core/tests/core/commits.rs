@@ -14,7 +14,7 @@ use crate::acts::{Backup, action, back_up, share};
 use crate::device::Passkey;
 use crate::steps::{consents, moves, put, put_shares, view_of};
 use crate::tenant::{key, public};
-use crate::world::{World, told};
+use crate::world::{Case, World, told};
 
 /// Seeds of the custodian's receipt keys in epoch 1 and 2, and of one that no statement names.
 const CUSTODIAN: [u8; 2] = [201, 202];
@@ -127,8 +127,7 @@ fn a_commit_takes_only_the_other_roles_receipt_of_the_same_put() {
     let (backup, hash) = waiting(&world, "wallet-1");
     let (other, others_hash) = waiting(&world, "wallet-2");
     let good = custodians(&backup, 2, &hash);
-    type Change = fn(&mut Receipt);
-    let cases: &[(&str, Change, Reason, &str)] = &[
+    let cases: &[Case<Receipt>] = &[
         ("another tenant", |r| r.tenant[0] ^= 1, Reason::ProofRejected, "of another tenant"),
         ("another wallet", |r| r.wallet = "wallet-2".into(), Reason::ProofRejected, "of another tenant"),
         ("another record", |r| r.record_id[0] ^= 1, Reason::ProofRejected, "of another tenant"),

@@ -13,6 +13,9 @@ use crate::device::{Passkey, Recipient};
 use crate::steps::{about, consents, moves, put, put_shares, view_of};
 use crate::world::{Epoch, World, reference, told};
 
+/// What is changed of a re-seal that would pass.
+type Change<'a> = &'a dyn Fn(&mut Reseal);
+
 /// A world with three epochs; the statement in force names the first two.
 struct Stage {
     world: World,
@@ -121,7 +124,6 @@ fn a_reseal_that_breaks_a_rule_is_refused() {
     let up = stage.resealed(stage.reseal());
     let only_first = stage.statement(&[&stage.world.epoch], 1);
     let (first, third) = (stage.world.epoch.kek(), stage.third.kek());
-    type Change<'a> = &'a dyn Fn(&mut Reseal);
     let cases: &[(&str, Change<'_>, Reason, &str)] = &[
         (
             "downwards",
