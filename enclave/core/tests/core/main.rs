@@ -13,6 +13,7 @@ mod device;
 mod foreign;
 mod intents;
 mod keks;
+mod matrix;
 mod mutations;
 mod passkeys;
 mod puts;

@@ -2,16 +2,19 @@
 
 use prost::Message;
 use strongroom_proto::contents::Release;
-use strongroom_proto::enclave::v1::{GetView, Request, request::Body as Ask, response::Body as Answer};
+use strongroom_proto::enclave::v1::{
+    CarryOut, Change, GetView, Request, Reseal, request::Body as Ask, response::Body as Answer,
+};
 use strongroom_proto::seal::Direction;
-use strongroom_proto::v1::WalletView;
+use strongroom_proto::v1::{AddPasskeyAction, OpenActKind, Policy, StartRecoveryAction, WalletView, intent::Action};
 
 use crate::acts::{
-    Backup, act, back_up, creation, info, recover, recovery, rehearsal, rehearse, sealed_message, sign_creation,
-    two_shares,
+    Backup, PASSKEY_ONLY, act, action, back_up, creation, info, part, recover, recovery, rehearsal, rehearse,
+    sealed_message, sign_creation, two_shares,
 };
 use crate::device::{Passkey, Recipient, honest};
-use crate::world::{Random, World, encode, references, told};
+use crate::steps::{about, carry_out, change, consents, moves, named, put, put_shares, registration};
+use crate::world::{Random, START, World, encode, references, told};
 
 const MUTATIONS: usize = 3_000;
 /// Bytes that lie at the edges of protobuf, CBOR and ASCII.
@@ -20,15 +23,20 @@ const EDGES: [u8; 8] = [0, 1, 0x0a, 0x22, 0x7f, 0x80, 0xa0, 0xff];
 struct Stage {
     world: World,
     backup: Backup,
+    waiting: Backup,
     recipient: Recipient,
     /// Requests that pass, with all bytes in them.
     good: Vec<Ask>,
 }
 
 fn stage() -> Stage {
-    let world = World::new(0x90);
+    let mut world = World::new(0x90);
+    let second = world.make_epoch(&world.tenant, 2);
+    let statement = world.tenant.statement(&[&world.epoch.identity, &second.identity]);
+    world.statement = world.keep(world.tenant.sign(&statement));
     let backup = back_up(&world, "wallet-1", Passkey::eddsa(9), |_| {});
     let recipient = Recipient::new(1);
+    let waiting = waiting(&world, &recipient);
     let passkey = &backup.passkey;
     let mut consented = act(&recovery(&world, &backup, &recipient), passkey, &honest());
     consented.tenant_signature = Some(world.tenant.consent(&consented.intent));
@@ -43,20 +51,54 @@ fn stage() -> Stage {
         records: vec![backup.record.clone()],
         other_kek: None,
     };
+    let (put_intent, put_message) = put(&world, &backup, 2, &two_shares());
+    let newcomer = Passkey::eddsa(10);
+    let add = Action::AddPasskey(AddPasskeyAction { credential: Some(named(&newcomer)) });
+    let add = consents(&about(&world, &backup, add), &[passkey, &newcomer]);
+    let reseal = Reseal {
+        tenant: world.tenant_id(),
+        statement: Some(world.statement_ref()),
+        kek: Some(second.kek()),
+        record: Some(backup.record.clone()),
+        shares: backup.shares.clone(),
+        other_kek: Some(world.epoch.kek()),
+    };
+    let due =
+        CarryOut { recipient_key: recipient.public_key.clone(), ..carry_out(&world, OpenActKind::Recovery, &waiting) };
     let mut good = vec![
+        Ask::PutShares(put_shares(&world, consents(&put_intent, &[passkey]), put_message, &backup)),
+        Ask::Change(Change { credential: Some(registration(&newcomer)), ..change(&world, add, &backup) }),
+        Ask::CarryOut(due),
+        Ask::Reseal(reseal),
         Ask::Recover(recover(&world, consented, &backup, &recipient)),
         Ask::CreateRecord(sign_creation(&world, intent, message, passkey, &honest())),
         Ask::GetView(view),
         Ask::Rehearse(rehearse(&world, rehearsal, &backup)),
     ];
     for ask in &mut good {
-        let (statement, kek, _) = references(ask);
+        let (statement, kek, other) = references(ask);
         if let Some(statement) = statement {
             statement.signed = Some(world.statement.clone());
         }
-        kek.unwrap().wrapped.clone_from(&world.epoch.wrapped);
+        for kek in [kek, other].into_iter().flatten() {
+            let epoch = if kek.epoch == 2 { &second } else { &world.epoch };
+            kek.wrapped.clone_from(&epoch.wrapped);
+        }
     }
-    Stage { world, backup, recipient, good }
+    Stage { world, backup, waiting, recipient, good }
+}
+
+/// A backup whose recovery is due.
+fn waiting(world: &World, recipient: &Recipient) -> Backup {
+    let policy = Policy { delay_seconds: 1, ..PASSKEY_ONLY };
+    let mut backup =
+        back_up(world, "wallet-2", Passkey::eddsa(9), |intent| action(intent).client_policy = Some(policy));
+    let mut start = about(world, &backup, Action::StartRecovery(StartRecoveryAction { generation: 1 }));
+    part(&mut start).recipient = recipient.hash();
+    let ask = Ask::Change(change(world, consents(&start, &[&backup.passkey]), &backup));
+    moves(world, "start", ask, &mut backup);
+    world.fake.now.set(START + 1000);
+    backup
 }
 
 /// One to three changes of a frame.
@@ -104,6 +146,23 @@ impl Stage {
                 let shares = two_shares();
                 let expect: Vec<_> = shares.iter().map(|share| (&share.pair, share.bytes.expose())).collect();
                 assert_eq!(got, expect);
+            }
+            (Ask::PutShares(original), Ask::PutShares(asked), Answer::Moved(_)) => {
+                assert_eq!(asked.act.unwrap().intent, original.act.clone().unwrap().intent);
+                assert_eq!((&asked.message, &asked.record), (&original.message, &original.record));
+            }
+            (Ask::Change(original), Ask::Change(asked), Answer::Moved(_)) => {
+                assert_eq!(asked.act.unwrap().intent, original.act.clone().unwrap().intent);
+                assert_eq!((&asked.credential, &asked.record), (&original.credential, &original.record));
+            }
+            (Ask::CarryOut(original), Ask::CarryOut(asked), Answer::Moved(done)) => {
+                assert_eq!((&asked.record, &asked.recipient_key), (&original.record, &original.recipient_key));
+                let info = info(Direction::Release, &self.world.epoch, &self.waiting.receipt.record_id);
+                assert!(self.recipient.open(&info, &done.release).is_some(), "to the recipient that was fixed");
+            }
+            (Ask::Reseal(original), Ask::Reseal(asked), Answer::Resealed(done)) => {
+                assert_eq!(asked.record, original.record);
+                assert!(done.record.unwrap().epoch == 2 || asked.kek.unwrap().epoch == 1);
             }
             (Ask::CreateRecord(original), Ask::CreateRecord(asked), Answer::Moved(_)) => {
                 assert_eq!(asked.act.unwrap().intent, original.act.clone().unwrap().intent);

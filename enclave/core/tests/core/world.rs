@@ -218,13 +218,18 @@ pub(crate) struct World {
 impl World {
     /// A tenant with one epoch and a statement that names it.
     pub(crate) fn new(seed: u64) -> Self {
+        Self::of(Tenant::new(1), seed)
+    }
+
+    /// As [`new`](Self::new), with another tenant.
+    pub(crate) fn of(tenant: Tenant, seed: u64) -> Self {
         let fake = Fake::new(seed);
         let core = Core::new(fake.clone(), Deployment { manifest: b"manifest".to_vec(), release: 7 });
         let mut world = Self {
             fake,
             core,
             kms: Kms::default(),
-            tenant: Tenant::new(1),
+            tenant,
             epoch: Epoch { wrapped: Vec::new(), identity: Identity::default() },
             statement: SignedStatement::default(),
             stored: RefCell::default(),
