@@ -1,0 +1,4 @@
+//! Vectors of others and recordings of real authenticators, through our own code: files, no browser, no network.
+
+mod files;
+mod xwing;
