@@ -22,6 +22,10 @@ soak:
 vectors:
 	cargo run -q -p strongroom-tests --bin vectors -- ../shared/vectors
 
+record-passkeys:
+	npm install --prefix target/record-passkeys --no-save --no-package-lock playwright-core@1.65.1
+	node tests/record-passkeys/record.mjs
+
 record-xwing:
 	npm install --prefix target/record-xwing --no-save --no-package-lock @hpke/core@1.9.0 @hpke/hybridkem-x-wing@0.7.0
 	node tests/record-xwing/record.mjs

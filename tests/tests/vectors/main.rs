@@ -1,4 +1,6 @@
 //! Vectors of others and recordings of real authenticators, through our own code: files, no browser, no network.
 
 mod files;
+mod passkeys;
+mod registrations;
 mod xwing;
