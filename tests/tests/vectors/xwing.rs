@@ -87,17 +87,17 @@ impl Message {
 }
 
 /// Randomness that is given.
-struct Given(Vec<u8>);
+pub(crate) struct Given(pub(crate) Vec<u8>);
 
 impl TryRng for Given {
     type Error = Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        unreachable!("X-Wing draws bytes")
+        unreachable!("KEMs draw bytes")
     }
 
     fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        unreachable!("X-Wing draws bytes")
+        unreachable!("KEMs draw bytes")
     }
 
     fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
