@@ -21,13 +21,15 @@ const text = (change) => ({ assertion }) =>
   ({ ...assertion, client_data_json: Buffer.from(change(assertion.client_data_json.toString())) });
 
 /** Changes a copy of the authenticator data; the flags are byte 32. */
-const data = (change) => ({ assertion }) => ({ ...assertion, authenticator_data: change(Buffer.from(assertion.authenticator_data)) });
+const data = (change) => ({ assertion }) =>
+  ({ ...assertion, authenticator_data: change(Buffer.from(assertion.authenticator_data)) });
 const flags = (set, clear = 0) => data((it) => (it.writeUInt8((it[32] | set) & ~clear, 32), it));
 
 const padded = (base64url) => base64url + "=".repeat(-base64url.length & 3);
 
 export const forgeries = [
-  ["a registration in place of an assertion", ({ assertion, registration }) => ({ ...assertion, ...registration }), rejected("type")],
+  ["a registration in place of an assertion", ({ assertion, registration }) => ({ ...assertion, ...registration }),
+    rejected("type")],
   ["client data of a registration", ({ assertion, registration }) =>
     ({ ...assertion, client_data_json: registration.client_data_json }), rejected("type")],
   ["authenticator data of a registration", ({ assertion, registration }) =>
@@ -50,11 +52,12 @@ export const forgeries = [
   ["cross-origin without a top origin", members(() => ({ crossOrigin: true })),
     refused("ORIGIN_NOT_ALLOWED", "client_data_json.crossOrigin")],
   ["a top origin although not cross-origin", members(({ origin }) => ({ topOrigin: origin })), badTop],
-  ["cross-origin within its own origin, which is not listed on top", members(({ origin }) => ({ crossOrigin: true, topOrigin: origin })),
-    badTop],
+  ["cross-origin within its own origin, which is not listed on top",
+    members(({ origin }) => ({ crossOrigin: true, topOrigin: origin })), badTop],
   ["the origin twice", text((json) => json.replace("{", '{"origin":"http://evil.example",')), badClientData],
   ["the challenge twice", text((json) => json.replace("{", '{"challenge":"AAAA",')), badClientData],
   ["an array around the client data", text((json) => `[${json}]`), badClientData],
+  ["the members in an array", text((json) => JSON.stringify([...Object.values(JSON.parse(json)).slice(0, 4), null])), badClientData],
   ["a byte order mark", text((json) => `\ufeff${json}`), badClientData],
   ["a byte after the client data", text((json) => `${json}x`), badClientData],
   ["no user present", flags(0, 0x01), refused("USER_NOT_VERIFIED", "authenticator_data.flags: UP")],
@@ -67,5 +70,6 @@ export const forgeries = [
     badAuthenticatorData],
   ["authenticator data without its counter", data((it) => it.subarray(0, 33)), badAuthenticatorData],
   ["no authenticator data", data(() => Buffer.alloc(0)), badAuthenticatorData],
-  ["the hash of another relying party", data((it) => it.fill(it[0] ^ 1, 0, 1)), refused("PROOF_REJECTED", "authenticator_data.rpIdHash")],
+  ["the hash of another relying party", data((it) => it.fill(it[0] ^ 1, 0, 1)),
+    refused("PROOF_REJECTED", "authenticator_data.rpIdHash")],
 ];

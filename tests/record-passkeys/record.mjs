@@ -140,7 +140,8 @@ class Recorder {
     const challenge = randomBytes(32);
     const assertion = await this.assert(ceremony, challenge);
     const done = { authenticator, register, failsToVerify, get, bits, properties, at, within };
-    return { name, done, asked: this.asked(ceremony, challenge), registration: again ? undefined : this.registration, assertion, expect };
+    const registration = again ? undefined : this.registration;
+    return { name, done, asked: this.asked(ceremony, challenge), registration, assertion, expect };
   }
 
   /** One honest ceremony, and what its credential's key signs instead. */
@@ -164,7 +165,8 @@ function inHex(value) {
 }
 
 function write(name, description, made_by, vectors) {
-  writeFileSync(join(folder, `${name}.json`), JSON.stringify({ description, made_by, vectors: vectors.map(inHex) }, null, 1) + "\n");
+  const file = { description, made_by, vectors: vectors.map(inHex) };
+  writeFileSync(join(folder, `${name}.json`), JSON.stringify(file, null, 1) + "\n");
   console.log(`tests/vectors/passkeys/${name}.json: ${vectors.length} vectors`);
 }
 
