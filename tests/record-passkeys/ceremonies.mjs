@@ -1,6 +1,6 @@
 // The ceremonies to record, by file: what the authenticator is, what the page asks for, and what a verifier must make of it.
 //
-// `expect` is written here by hand, from WebAuthn level 3 (section 7.2) and DESIGN: user verification required, origins compared
+// `expect` is written here by hand, from WebAuthn level 3 (section 7.2) and what we promise: user verified, origins compared
 // whole, no PRF results. `detail` is how the refusal's sentence begins.
 
 const ES256 = -7;
