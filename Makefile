@@ -1,4 +1,4 @@
-.PHONY: demo up test soak vectors lines
+.PHONY: demo up test soak vectors record-passkeys record-xwing lines
 
 demo:
 	cargo build --release --bins
@@ -21,6 +21,14 @@ soak:
 
 vectors:
 	cargo run -q -p strongroom-tests --bin vectors -- ../shared/vectors
+
+record-passkeys:
+	npm install --prefix target/record-passkeys --no-save --no-package-lock playwright-core@1.65.1
+	node tests/record-passkeys/record.mjs
+
+record-xwing:
+	npm install --prefix target/record-xwing --no-save --no-package-lock @hpke/core@1.9.0 @hpke/hybridkem-x-wing@0.7.0
+	node tests/record-xwing/record.mjs
 
 lines:
 	cargo run -q -p strongroom-tests --bin lines

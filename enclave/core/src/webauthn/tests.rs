@@ -11,6 +11,8 @@ use serde_json::Value;
 use super::*;
 use strongroom_proto::limits::CREDENTIAL_KEY_BYTES_MAX;
 
+mod signatures;
+
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/vectors/webauthn-l3/vectors.json");
 
 /// Order of P-256.
