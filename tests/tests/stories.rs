@@ -1,6 +1,7 @@
 //! Stories over real processes: development KMS, simulated enclave, host, and devices that check everything.
 
 mod stories {
+    mod boot_guards;
     mod durability;
     mod hostile;
     mod recovery;

@@ -93,7 +93,7 @@ impl<D: Dial> Enclave<D> {
                 self.was_asked.store(true, Ordering::Release);
                 let manifest = self.serving.get().map(|serving| &serving.manifest);
                 let manifest = manifest.map(|manifest| (manifest.release, manifest.development_root.is_some()));
-                Ok(Body::Health(health(self.facts(), manifest, self.clock.now_ms())))
+                Ok(Body::Health(health(&self.facts(), manifest, self.clock.now_ms())))
             }
         }
     }
@@ -116,6 +116,7 @@ impl<D: Dial> Enclave<D> {
             manifest: serving.is_some(),
             credentials: self.credentials.is_present(),
             kms: serving.is_some_and(|serving| serving.kms.is_ready()),
+            kms_failure: serving.and_then(|serving| serving.kms.failure()),
             clock: self.clock.is_fresh(),
         }
     }

@@ -2,6 +2,7 @@ use aws_sdk_kms::types::builders::KeyMetadataBuilder;
 
 use super::*;
 
+mod guards;
 mod stack;
 mod wire;
 
