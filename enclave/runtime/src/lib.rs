@@ -28,4 +28,4 @@ mod testing;
 
 pub use budget::{IN_FLIGHT_BYTES_MAX, IN_FLIGHT_MAX};
 pub use error::RuntimeError;
-pub use run::{CONNECTIONS_MAX, Options, WORKERS_MAX, run};
+pub use run::{CONNECTIONS_MAX, Options, run};

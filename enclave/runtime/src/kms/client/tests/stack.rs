@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aws_smithy_types::base64;
 use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
-use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{HandshakeKind, ServerConfig};
 use strongroom_proto::enclave::v1::SetCredentials;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::Instant;
@@ -38,6 +38,12 @@ pub(super) struct Relay {
     pub(super) connections: AtomicUsize,
     pub(super) dialled: Mutex<Vec<Instant>>,
     pub(super) groups: Mutex<Vec<String>>,
+    /// Whether each handshake was whole or resumed an earlier one.
+    pub(super) handshakes: Mutex<Vec<HandshakeKind>>,
+    /// The `Date` of every answer, where it has one.
+    pub(super) date: Option<&'static str>,
+    /// The `X-Amz-Date` of each request.
+    pub(super) signed_at: Mutex<Vec<String>>,
 }
 
 /// A place where nothing more comes.
@@ -85,6 +91,9 @@ impl Stack {
             dialled: Mutex::default(),
             connections: AtomicUsize::new(0),
             groups: Mutex::default(),
+            handshakes: Mutex::default(),
+            date: None,
+            signed_at: Mutex::default(),
         };
         let root = issuer.as_ref().der().to_vec();
         Self { relay, root, time_ms: Some(1_700_000_000_000), nsm: Arc::new(FakeNsm::ready()) }
@@ -143,13 +152,16 @@ impl Relay {
         let mut stream = self.tls.accept(host).await?;
         let group = stream.get_ref().1.negotiated_key_exchange_group().map(|group| format!("{:?}", group.name()));
         self.groups.lock().unwrap().extend(group);
+        self.handshakes.lock().unwrap().extend(stream.get_ref().1.handshake_kind());
         for _ in 0..self.answers_per_connection {
-            let (target, body) = request(&mut stream).await?;
+            let (target, body, signed_at) = request(&mut stream).await?;
+            self.signed_at.lock().unwrap().push(signed_at);
             self.stall_at(Stall::Answer).await;
             let (status, json) = (self.script)(&target, &body);
             let head = format!(
-                "HTTP/1.1 {status} X\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: {}\r\nx: {}\r\n\r\n",
+                "HTTP/1.1 {status} X\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: {}\r\n{}x: {}\r\n\r\n",
                 json.len(),
+                self.date.map(|date| format!("date: {date}\r\n")).unwrap_or_default(),
                 "x".repeat(self.padding)
             );
             stream.write_all(head.as_bytes()).await?;
@@ -166,8 +178,8 @@ impl Relay {
     }
 }
 
-/// The target and the body of one request.
-async fn request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<(String, serde_json::Value)> {
+/// The target, the body and the signing time of one request.
+async fn request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<(String, serde_json::Value, String)> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await?);
@@ -187,7 +199,7 @@ async fn request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<(String, s
     let mut body = vec![0; field("content-length:").parse().unwrap()];
     stream.read_exact(&mut body).await?;
     let target = field("x-amz-target:").trim_start_matches("TrentService.").to_owned();
-    Ok((target, serde_json::from_slice(&body).unwrap()))
+    Ok((target, serde_json::from_slice(&body).unwrap(), field("x-amz-date:")))
 }
 
 pub(super) fn encode(bytes: &[u8]) -> String {

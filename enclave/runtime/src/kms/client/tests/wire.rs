@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use rustls::HandshakeKind;
 use serde_json::json;
 use strongroom_proto::id::TenantId;
 use strongroom_proto::v1::Role;
@@ -96,6 +97,31 @@ async fn a_connection_that_kms_closed_is_dialled_again() {
         client.call(&unwrap_call()).await.unwrap();
     }
     assert_eq!(relay.connections.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn no_connection_resumes_another_so_every_one_checks_the_certificate() {
+    let mut stack = stack(|_, _| ());
+    stack.relay.answers_per_connection = 1;
+    let (client, relay) = stack.client();
+    for _ in 0..3 {
+        client.call(&unwrap_call()).await.unwrap();
+    }
+    // The server hands out tickets and would take them back.
+    assert_eq!(*relay.handshakes.lock().unwrap(), [HandshakeKind::Full; 3]);
+}
+
+#[tokio::test]
+async fn the_time_in_an_answer_does_not_move_the_enclaves() {
+    let mut failing = Stack::new(HOST, |_, _| (400, json!({ "__type": "RequestTimeTooSkewed" }).to_string()));
+    failing.relay.date = Some("Tue, 01 Jan 2030 00:00:00 GMT");
+    let (client, relay) = failing.client();
+    for _ in 0..2 {
+        assert_eq!(client.call(&unwrap_call()).await.unwrap_err(), KmsError::Unavailable("KMS failed"));
+    }
+    let signed_at = relay.signed_at.lock().unwrap();
+    assert!(signed_at.len() >= 2);
+    assert!(signed_at.iter().all(|time| time.starts_with("20231114T")), "{signed_at:?}");
 }
 
 async fn check(stack: Stack, expect: KmsError) {
