@@ -2,6 +2,7 @@
 
 mod stories {
     mod authenticators;
+    mod boot_guards;
     mod durability;
     mod hostile;
     mod recovery;

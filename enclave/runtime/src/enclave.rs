@@ -4,7 +4,6 @@
 //! KMS client. Everything else goes to the core.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use strongroom_core::{Client, Control, Core, Deployment, Refusal, refuse};
@@ -51,8 +50,6 @@ pub(crate) struct Enclave<D> {
     log: Log,
     phase: Mutex<Phase>,
     serving: OnceLock<Serving>,
-    /// Whether a health answer was given, after which the recipient key may take the CPU.
-    was_asked: AtomicBool,
 }
 
 impl<D: Dial> Enclave<D> {
@@ -63,7 +60,6 @@ impl<D: Dial> Enclave<D> {
             recipients: Recipients::spawn(log.clone()).map_err(|error| RuntimeError::Thread("recipient", error))?,
             phase: Mutex::new(Phase::Entropy),
             serving: OnceLock::new(),
-            was_asked: AtomicBool::new(false),
             nsm,
             dial,
             clock,
@@ -90,18 +86,10 @@ impl<D: Dial> Enclave<D> {
             Control::Boot(boot) => self.boot(&boot).map(Body::Booted),
             Control::SetCredentials(credentials) => self.set_credentials(credentials),
             Control::GetHealth => {
-                self.was_asked.store(true, Ordering::Release);
                 let manifest = self.serving.get().map(|serving| &serving.manifest);
                 let manifest = manifest.map(|manifest| (manifest.release, manifest.development_root.is_some()));
-                Ok(Body::Health(health(self.facts(), manifest, self.clock.now_ms())))
+                Ok(Body::Health(health(&self.facts(), manifest, self.clock.now_ms())))
             }
-        }
-    }
-
-    /// To be called when answers were sent. Starts the recipient key once health was told and PCR16 is locked.
-    pub(crate) fn after_answers(&self) {
-        if self.was_asked.load(Ordering::Acquire) && self.serving.get().is_some() {
-            self.recipients.begin();
         }
     }
 
@@ -116,6 +104,7 @@ impl<D: Dial> Enclave<D> {
             manifest: serving.is_some(),
             credentials: self.credentials.is_present(),
             kms: serving.is_some_and(|serving| serving.kms.is_ready()),
+            kms_failure: serving.and_then(|serving| serving.kms.failure()),
             clock: self.clock.is_fresh(),
         }
     }
@@ -158,6 +147,8 @@ impl<D: Dial> Enclave<D> {
                 // The phase lock is held, so nobody has set it in between.
                 let _ = self.serving.set(serving);
                 self.move_to(&mut phase, Phase::Serving);
+                // The module's entropy is mixed in and PCR16 is locked: the first key may be made.
+                self.recipients.begin();
                 Ok(Booted { pcr16 })
             }
             Err(error) => {

@@ -3,25 +3,30 @@
 use strongroom_proto::enclave::v1::Health;
 use strongroom_proto::v1::Role;
 
+use crate::kms::KmsError;
+
 /// What the runtime knows of itself at one moment.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one line of the health answer")]
 pub(crate) struct Facts {
     pub(crate) entropy: bool,
     pub(crate) manifest: bool,
     pub(crate) credentials: bool,
     pub(crate) kms: bool,
+    /// Why the key is not usable, where KMS said something.
+    pub(crate) kms_failure: Option<KmsError>,
     pub(crate) clock: bool,
 }
 
 impl Facts {
-    /// The names of what is missing, in the order of boot. Empty: ready.
-    pub(crate) fn missing(self) -> Vec<String> {
+    /// The names of what is missing, in the order of boot, the KMS with the reason after a colon. Empty: ready.
+    pub(crate) fn missing(&self) -> Vec<String> {
+        let kms = self.kms_failure.as_ref().map_or_else(|| "kms".to_owned(), |failure| format!("kms: {failure}"));
         let facts = [
             (self.entropy, "entropy"),
             (self.manifest, "manifest"),
             (self.credentials, "credentials"),
-            (self.kms, "kms"),
+            (self.kms, kms.as_str()),
             (self.clock, "clock"),
         ];
         facts.into_iter().filter(|(holds, _)| !holds).map(|(_, name)| name.to_owned()).collect()
@@ -29,7 +34,7 @@ impl Facts {
 }
 
 /// The health answer. `manifest` is the release and whether the development section is present, once there is one.
-pub(crate) fn health(facts: Facts, manifest: Option<(u64, bool)>, time_ms: Option<u64>) -> Health {
+pub(crate) fn health(facts: &Facts, manifest: Option<(u64, bool)>, time_ms: Option<u64>) -> Health {
     let (release, development) = manifest.unwrap_or_default();
     Health {
         missing: facts.missing(),
@@ -47,9 +52,12 @@ mod tests {
     #[test]
     fn each_missing_thing_has_its_name() {
         assert_eq!(Facts::default().missing(), ["entropy", "manifest", "credentials", "kms", "clock"]);
-        let ready = Facts { entropy: true, manifest: true, credentials: true, kms: true, clock: true };
-        assert!(ready.missing().is_empty());
-        assert_eq!(Facts { kms: false, ..ready }.missing(), ["kms"]);
-        assert_eq!(Facts { clock: false, ..ready }.missing(), ["clock"]);
+        let ready =
+            || Facts { entropy: true, manifest: true, credentials: true, kms: true, clock: true, kms_failure: None };
+        assert!(ready().missing().is_empty());
+        assert_eq!(Facts { kms: false, ..ready() }.missing(), ["kms"]);
+        assert_eq!(Facts { clock: false, ..ready() }.missing(), ["clock"]);
+        let unguarded = Facts { kms: false, kms_failure: Some(KmsError::Unguarded("Decrypt")), ..ready() };
+        assert_eq!(unguarded.missing(), ["kms: the key policy allows Decrypt without attestation"]);
     }
 }

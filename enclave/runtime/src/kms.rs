@@ -39,6 +39,17 @@ pub enum KmsError {
     /// An answer that fails the named check. Nothing of it was used.
     #[error("KMS answer refused: {0}")]
     BadReply(&'static str),
+    /// The key's policy allows the named call to whoever has no attestation document.
+    #[error("the key policy allows {0} without attestation")]
+    Unguarded(&'static str),
+    /// KMS does not say that the named call is denied to whoever has no attestation document.
+    #[error("{operation} without attestation is not known to be denied: {why}")]
+    Unproven {
+        /// The call.
+        operation: &'static str,
+        /// What KMS says instead: its own code, or a check that its answer fails.
+        why: &'static str,
+    },
     /// Too many calls wait already.
     #[error("too many KMS calls wait")]
     Overloaded,
@@ -54,6 +65,8 @@ impl From<KmsError> for KmsFailure {
             }
             KmsError::Unavailable(reason) => Self::Unavailable(reason),
             KmsError::BadReply(check) => Self::BadReply(check),
+            // Only boot asks for these, and no request goes to KMS before it.
+            KmsError::Unguarded(_) | KmsError::Unproven { .. } => Self::Unavailable("the key's policy is not usable"),
             KmsError::Overloaded => Self::Overloaded,
         }
     }

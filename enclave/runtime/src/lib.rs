@@ -21,10 +21,11 @@ pub mod platform;
 mod run;
 mod serve;
 pub mod transport;
+pub mod xwing;
 
 #[cfg(test)]
 mod testing;
 
 pub use budget::{IN_FLIGHT_BYTES_MAX, IN_FLIGHT_MAX};
 pub use error::RuntimeError;
-pub use run::{CONNECTIONS_MAX, Options, WORKERS_MAX, run};
+pub use run::{CONNECTIONS_MAX, Options, run};

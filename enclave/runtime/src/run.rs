@@ -24,11 +24,9 @@ use crate::nsm::Nsm;
 use crate::serve::connection;
 use crate::transport::Transport;
 
-/// Most connections at one time. One more is closed at once. Each holds one unfinished frame at most.
+/// Most connections at one time, and so most workers: a connection stays with its worker. One more is closed at once. Each holds one
+/// unfinished frame at most.
 pub const CONNECTIONS_MAX: usize = 16;
-
-/// Most workers.
-pub const WORKERS_MAX: usize = 64;
 
 /// Pause between two tries to read the first time.
 const FIRST_ANCHOR_INTERVAL: Duration = Duration::from_secs(1);
@@ -36,7 +34,7 @@ const FIRST_ANCHOR_INTERVAL: Duration = Duration::from_secs(1);
 /// What a binary may choose.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Threads that serve connections; at most [`WORKERS_MAX`] are started.
+    /// Threads that serve connections; at most [`CONNECTIONS_MAX`] are started, since more would serve none.
     pub workers: NonZeroUsize,
     /// The kernel's entropy pool.
     pub kernel_pool: PathBuf,
@@ -68,7 +66,7 @@ pub fn run<T: Transport>(nsm: Arc<dyn Nsm>, transport: &Arc<T>, options: &Option
     enclave.gather_entropy(&options.kernel_pool);
     keep_time(nsm, clock, options.log.clone())?;
     let budget = Budget::default();
-    let workers = options.workers.get().min(WORKERS_MAX);
+    let workers = options.workers.get().min(CONNECTIONS_MAX);
     let workers: Vec<_> =
         (0..workers).map(|_| spawn_worker::<T>(Arc::clone(&enclave), budget.clone())).collect::<Result<_, _>>()?;
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));

@@ -110,7 +110,6 @@ where
         }
         if !batch.bytes.is_empty() {
             write(&mut writer, &batch.bytes).await?;
-            enclave.after_answers();
         }
     }
 }

@@ -66,18 +66,23 @@ impl KmsAdmin {
 
     /// Makes a symmetric key that only the administrator can use so far; gives its ARN.
     pub async fn create_key(&self) -> Result<String> {
-        let created = self.0.create_key().policy(policy(&[])).send().await?;
+        let created = self.0.create_key().policy(policy(&[], &[])).send().await?;
         created.key_metadata.and_then(|metadata| metadata.arn).context("CreateKey gave no ARN")
     }
 
     /// Lets enclaves use the key: one statement for each (PCR0, PCR16).
     pub async fn admit(&self, key_arn: &str, images: &[(String, String)]) -> Result<()> {
-        self.0.put_key_policy().key_id(key_arn).policy(policy(images)).send().await?;
+        self.admit_carelessly(key_arn, images, &[]).await
+    }
+
+    /// The same, and lets the enclaves' caller do the named actions without any attestation.
+    pub async fn admit_carelessly(&self, key_arn: &str, images: &[(String, String)], actions: &[&str]) -> Result<()> {
+        self.0.put_key_policy().key_id(key_arn).policy(policy(images, actions)).send().await?;
         Ok(())
     }
 }
 
-fn policy(images: &[(String, String)]) -> String {
+fn policy(images: &[(String, String)], unattested: &[&str]) -> String {
     let user = |id: &str| format!("arn:aws:iam::{ACCOUNT}:user/{id}");
     let mut statements = vec![
         serde_json::json!({
@@ -107,6 +112,15 @@ fn policy(images: &[(String, String)]) -> String {
                 "kms:RecipientAttestation:PCR16": pcr16,
                 "kms:EncryptionContext:role": "client",
             }},
+        }));
+    }
+    if !unattested.is_empty() {
+        statements.push(serde_json::json!({
+            "Sid": "Careless",
+            "Effect": "Allow",
+            "Principal": { "AWS": user(ENCLAVE_ACCESS_KEY) },
+            "Action": unattested,
+            "Resource": "*",
         }));
     }
     serde_json::json!({ "Version": "2012-10-17", "Statement": statements }).to_string()

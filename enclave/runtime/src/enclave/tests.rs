@@ -1,3 +1,5 @@
+use std::sync::atomic::Ordering;
+
 use aws_lc_rs::digest::{SHA384, digest};
 use prost::Message;
 use strongroom_proto::enclave::v1::Health;
@@ -81,7 +83,10 @@ fn a_refused_manifest_measures_nothing_and_another_may_follow() {
         check_refusal(boot(&enclave, &manifest), Reason::BadRequest, detail);
     }
     assert!(nsm.pcr_calls.lock().unwrap().is_empty());
+    assert!(ask_health(&enclave).missing.contains(&"manifest".to_owned()));
+    assert!(!enclave.recipients.has_begun(), "no key exists before PCR16 is locked");
     assert!(boot(&enclave, &good().encode_to_vec()).is_ok());
+    assert!(enclave.recipients.has_begun(), "nobody waits for the first key");
 }
 
 #[test]
@@ -92,6 +97,7 @@ fn an_enclave_whose_pcrs_are_spent_takes_no_manifest() {
         check_refusal(boot(&enclave, &manifest), Reason::EnclaveUnavailable, "NSM: the PCR is locked");
         check_refusal(boot(&enclave, &manifest), Reason::EnclaveUnavailable, "PCR16 is spent: start another enclave");
         assert!(enclave.serving().is_err());
+        assert!(!enclave.recipients.has_begun());
     }
     let (_, enclave) = enclave(FakeNsm { pcr16: vec![1; 48], ..FakeNsm::ready() });
     check_refusal(boot(&enclave, &manifest), Reason::EnclaveUnavailable, "manifest: PCR16 was not zero");

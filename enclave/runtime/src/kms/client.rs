@@ -3,6 +3,8 @@
 //! Nothing of an answer is used before all of its checks have passed. No answer in plain is taken,
 //! no alias is followed, and errors say which check failed, never a byte of the answer.
 
+mod guards;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,9 +4,10 @@
 //! background; a call that has begun keeps the key that its document names. The private half never
 //! leaves this module.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_lc_rs::digest;
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
@@ -96,6 +97,7 @@ impl std::fmt::Debug for RecipientKey {
 #[derive(Clone, Debug)]
 pub struct Recipients {
     start: mpsc::Sender<()>,
+    begun: Arc<AtomicBool>,
     newest: watch::Receiver<Option<Arc<RecipientKey>>>,
 }
 
@@ -105,15 +107,21 @@ impl Recipients {
     /// # Errors
     /// Where no thread can be started.
     pub fn spawn(log: Log) -> std::io::Result<Self> {
+        Self::replaced_after(RECIPIENT_KEY_AGE_MAX, log)
+    }
+
+    fn replaced_after(age_max: Duration, log: Log) -> std::io::Result<Self> {
         let (start, started) = mpsc::channel();
         let (publish, newest) = watch::channel(None);
-        thread::Builder::new().name("recipient".into()).spawn(move || guarded(|| run(&started, &publish, &log)))?;
-        Ok(Self { start, newest })
+        thread::Builder::new()
+            .name("recipient".into())
+            .spawn(move || guarded(|| run(&started, &publish, age_max, &log)))?;
+        Ok(Self { start, begun: Arc::default(), newest })
     }
 
     /// Lets the thread make its first key. Later calls change nothing.
     pub fn begin(&self) {
-        if self.newest.borrow().is_none() {
+        if !self.begun.swap(true, Ordering::AcqRel) {
             // The thread lives as long as a receiver of its keys does, so the send only fails where nobody is left to care.
             let _ = self.start.send(());
         }
@@ -132,8 +140,16 @@ impl Recipients {
     }
 }
 
-/// The thread: waits for the first word, then makes a key each hour until nobody holds a handle.
-fn run(started: &mpsc::Receiver<()>, publish: &watch::Sender<Option<Arc<RecipientKey>>>, log: &Log) {
+#[cfg(test)]
+impl Recipients {
+    /// Whether the thread was told to begin.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
+    }
+}
+
+/// The thread: waits for the word, then makes a key whenever the last one is too old, until nobody holds a handle.
+fn run(started: &mpsc::Receiver<()>, publish: &watch::Sender<Option<Arc<RecipientKey>>>, age_max: Duration, log: &Log) {
     if started.recv().is_err() {
         return;
     }
@@ -141,7 +157,7 @@ fn run(started: &mpsc::Receiver<()>, publish: &watch::Sender<Option<Arc<Recipien
         let pause = match RecipientKey::generate() {
             Ok(key) => {
                 publish.send_replace(Some(Arc::new(key)));
-                RECIPIENT_KEY_AGE_MAX
+                age_max
             }
             Err(error) => {
                 log.note(format_args!("recipient key: {error}"));
@@ -154,16 +170,10 @@ fn run(started: &mpsc::Receiver<()>, publish: &watch::Sender<Option<Arc<Recipien
     }
 }
 
-/// Sleeps for `pause`; true as soon as no handle is left. Further words to begin are passed over.
+/// Sleeps for `pause`; true as soon as no handle is left.
 fn is_abandoned(started: &mpsc::Receiver<()>, pause: Duration) -> bool {
-    let until = Instant::now() + pause;
-    loop {
-        match started.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(()) => {}
-            Err(mpsc::RecvTimeoutError::Timeout) => return false,
-            Err(mpsc::RecvTimeoutError::Disconnected) => return true,
-        }
-    }
+    // The word to begin is said once, so nothing else comes.
+    matches!(started.recv_timeout(pause), Err(mpsc::RecvTimeoutError::Disconnected))
 }
 
 #[cfg(test)]
@@ -194,11 +204,29 @@ mod tests {
         assert!(newest.changed().await.is_err(), "the thread ended");
     }
 
+    #[tokio::test]
+    async fn an_old_key_is_replaced_and_a_call_that_has_begun_keeps_the_one_of_its_document() {
+        let recipients = Recipients::replaced_after(Duration::from_millis(1), Log::to(|_| {})).unwrap();
+        let first = recipients.newest().await.unwrap();
+        let mut newest = recipients.newest.clone();
+        let another = newest.wait_for(|key| key.as_ref().is_some_and(|key| key.id() != first.id()));
+        let came = tokio::time::timeout(Duration::from_mins(1), another).await;
+        assert!(came.is_ok(), "no key replaced the first");
+        drop(came);
+        let public = aws_lc_rs::rsa::PublicEncryptingKey::from_der(first.spki()).unwrap();
+        let public = aws_lc_rs::rsa::OaepPublicEncryptingKey::new(public).unwrap();
+        let mut buffer = [0; 256];
+        let sealed = public.encrypt(&OAEP_SHA256_MGF1SHA256, b"for the first", &mut buffer, None).unwrap();
+        assert_eq!(first.decrypt(sealed).unwrap().expose(), b"for the first");
+        let second = recipients.newest().await.unwrap();
+        assert!(second.decrypt(sealed).is_none());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_key_that_does_not_come_is_not_waited_for_without_end() {
         let (start, _started) = mpsc::channel();
         let (publish, newest) = watch::channel(None);
-        let recipients = Recipients { start, newest };
+        let recipients = Recipients { start, begun: Arc::default(), newest };
         let key = Arc::new(RecipientKey::generate().unwrap());
         for (comes_after, expect) in [(KEY_TIME_MAX + Duration::from_millis(1), false), (KEY_TIME_MAX / 2, true)] {
             let publishing = async {

@@ -1,13 +1,13 @@
 //! The thread that talks to KMS: one client, one tokio runtime, a bounded queue of calls.
 //!
-//! Equal unwraps in flight share one call. No call is made before the key's facts were checked, and
-//! a full queue is told at once.
+//! Equal unwraps in flight share one call. No call is made before the key's facts and its policy were
+//! checked, and a full queue is told at once.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -50,7 +50,15 @@ struct Job {
 #[derive(Clone, Debug)]
 pub struct KmsService {
     jobs: mpsc::Sender<Job>,
-    ready: Arc<AtomicBool>,
+    check: Arc<Check>,
+}
+
+/// How the check of the key stands.
+#[derive(Debug, Default)]
+struct Check {
+    passed: AtomicBool,
+    /// Why the newest one failed.
+    failure: Mutex<Option<KmsError>>,
 }
 
 /// What the thread calls; a trait so that its queue can be tested without KMS.
@@ -61,7 +69,8 @@ trait Calls: 'static {
 
 impl Calls for KmsClient {
     async fn check_key(&self) -> Result<(), KmsError> {
-        self.describe().await
+        self.describe().await?;
+        self.guard().await
     }
 
     async fn call(&self, call: &KmsCall) -> Answer {
@@ -78,10 +87,17 @@ impl KmsService {
         spawn(client, credentials, log)
     }
 
-    /// Whether the key's facts were checked and hold.
+    /// Whether the key's facts and its policy were checked and hold.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire)
+        self.check.passed.load(Ordering::Acquire)
+    }
+
+    /// Why the newest check of the key failed, until one passes.
+    #[must_use]
+    pub fn failure(&self) -> Option<KmsError> {
+        let failure = self.check.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.clone().filter(|_| !self.is_ready())
     }
 
     /// Makes the call, or waits for an equal one in flight.
@@ -104,12 +120,12 @@ impl KmsService {
 
 fn spawn<C: Calls + Send>(calls: C, credentials: CredentialStore, log: Log) -> Result<KmsService, RuntimeError> {
     let (jobs, queue) = mpsc::channel(QUEUE_MAX);
-    let ready = Arc::new(AtomicBool::new(false));
+    let check = Arc::new(Check::default());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| RuntimeError::Thread("kms", error))?;
-    let checked = Arc::clone(&ready);
+    let checked = Arc::clone(&check);
     let run = move || {
         let calls = Rc::new(calls);
         LocalSet::new().block_on(&runtime, async move {
@@ -121,25 +137,26 @@ fn spawn<C: Calls + Send>(calls: C, credentials: CredentialStore, log: Log) -> R
         .name("kms".into())
         .spawn(|| guarded(run))
         .map_err(|error| RuntimeError::Thread("kms", error))?;
-    Ok(KmsService { jobs, ready })
+    Ok(KmsService { jobs, check })
 }
 
-/// Checks the key until its facts hold; new credentials end a pause at once.
-async fn check_key<C: Calls>(calls: Rc<C>, credentials: CredentialStore, ready: Arc<AtomicBool>, log: Log) {
+/// Checks the key until its facts and its policy hold; new credentials end a pause at once.
+async fn check_key<C: Calls>(calls: Rc<C>, credentials: CredentialStore, check: Arc<Check>, log: Log) {
     let mut pause = CHECK_PAUSE_MIN;
-    let mut last = None;
     loop {
         if credentials.is_present() {
             match calls.check_key().await {
                 Ok(()) => {
-                    ready.store(true, Ordering::Release);
+                    check.passed.store(true, Ordering::Release);
                     log.note(format_args!("KMS key checked"));
                     return;
                 }
-                Err(error) if last.as_ref() == Some(&error) => {}
                 Err(error) => {
-                    log.note(format_args!("KMS key not usable: {error}"));
-                    last = Some(error);
+                    let mut last = check.failure.lock().unwrap_or_else(PoisonError::into_inner);
+                    if last.as_ref() != Some(&error) {
+                        log.note(format_args!("KMS key not usable: {error}"));
+                        *last = Some(error);
+                    }
                 }
             }
         }

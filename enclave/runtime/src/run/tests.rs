@@ -1,13 +1,15 @@
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::Command;
 use std::sync::Mutex;
 
 use prost::Message;
 use strongroom_proto::enclave::v1::{GetHealth, Request, Response, request, response};
 use strongroom_proto::frame::{self, Decoder};
+use strongroom_proto::limits::FRAME_BYTES_MAX;
 
 use super::*;
-use crate::testing::{FakeNsm, temporary_file};
+use crate::testing::{FakeNsm, TemporaryFile, temporary_file};
 use crate::transport::Dial;
 
 /// Unix sockets; no relay.
@@ -34,47 +36,64 @@ impl Transport for Unix {
     }
 }
 
-/// The enclave's clock is set, and only the manifest, credentials and KMS are missing.
-fn is_healthy(stream: &mut UnixStream) -> bool {
+/// The answer to one frame, or nothing where the connection is closed.
+fn ask(stream: &mut UnixStream, payload: &[u8]) -> Option<response::Body> {
     let mut bytes = Vec::new();
-    let request = Request { body: Some(request::Body::GetHealth(GetHealth {})) };
-    frame::encode(3, &request.encode_to_vec(), &mut bytes).unwrap();
-    if stream.write_all(&bytes).is_err() {
-        return false;
-    }
+    frame::encode(3, payload, &mut bytes).unwrap();
+    stream.write_all(&bytes).ok()?;
     let mut decoder = Decoder::new();
     let mut buffer = [0; 512];
     loop {
         if let Some(frame) = decoder.next_frame().unwrap() {
-            let body = Response::decode(frame.payload.as_slice()).unwrap().body;
-            let Some(response::Body::Health(health)) = body else { return false };
-            return health.missing == ["manifest", "credentials", "kms"] && health.time_ms > 0;
+            return Response::decode(frame.payload.as_slice()).unwrap().body;
         }
         match stream.read(&mut buffer) {
             Ok(read) if read > 0 => decoder.push(&buffer[..read]),
-            _ => return false,
+            _ => return None,
         }
     }
 }
 
-#[test]
-fn connections_are_served_up_to_their_limit_and_the_next_is_closed() {
+/// The enclave's clock is set, and only the manifest, credentials and KMS are missing.
+fn is_healthy(stream: &mut UnixStream) -> bool {
+    let request = Request { body: Some(request::Body::GetHealth(GetHealth {})) };
+    let Some(response::Body::Health(health)) = ask(stream, &request.encode_to_vec()) else { return false };
+    health.missing == ["manifest", "credentials", "kms"] && health.time_ms > 0
+}
+
+/// A running enclave; gives its socket and its lines.
+fn start(workers: usize) -> (TemporaryFile, Arc<Mutex<Vec<String>>>) {
     let socket = temporary_file("socket");
     std::fs::remove_file(socket.path()).unwrap();
     let listener = UnixListener::bind(socket.path()).unwrap();
     let lines = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&lines);
     let pool = temporary_file("pool");
-    let options = Options {
-        workers: NonZeroUsize::new(3).unwrap(),
-        kernel_pool: pool.path().to_owned(),
-        log: Log::to(move |line| sink.lock().unwrap().push(line.to_string())),
-    };
-    thread::spawn(move || run(Arc::new(FakeNsm::ready()), &Arc::new(Unix(listener)), &options));
+    thread::spawn(move || {
+        let options = Options {
+            workers: NonZeroUsize::new(workers).unwrap(),
+            kernel_pool: pool.path().to_owned(),
+            log: Log::to(move |line| sink.lock().unwrap().push(line.to_string())),
+        };
+        run(Arc::new(FakeNsm::ready()), &Arc::new(Unix(listener)), &options)
+    });
+    (socket, lines)
+}
 
+/// Threads of this process that serve connections.
+fn worker_threads() -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.filter(|name| name == "worker\n").count()
+}
+
+#[test]
+fn connections_are_served_up_to_their_limit_and_the_next_is_closed() {
+    let (socket, lines) = start(CONNECTIONS_MAX + 1);
     let connect = || UnixStream::connect(socket.path()).unwrap();
     let mut open: Vec<_> = (0..CONNECTIONS_MAX).map(|_| connect()).collect();
     assert!(open.iter_mut().all(is_healthy));
+    assert_eq!(worker_threads(), CONNECTIONS_MAX);
     assert!(!is_healthy(&mut connect()));
     assert!(lines.lock().unwrap().contains(&format!("connection refused: {CONNECTIONS_MAX} are open")));
     open.pop();
@@ -83,4 +102,43 @@ fn connections_are_served_up_to_their_limit_and_the_next_is_closed() {
         thread::sleep(Duration::from_millis(5));
     }
     assert!(open.iter_mut().all(is_healthy));
+}
+
+/// What the test does when it is run again in a process of its own, whose memory is its alone.
+const CHILD: &str = "STRONGROOM_IDLE_CHILD";
+
+#[test]
+fn an_idle_connection_keeps_no_buffer_of_its_longest_frame() {
+    if std::env::var_os(CHILD).is_some() {
+        return idle_connections();
+    }
+    let name = "run::tests::an_idle_connection_keeps_no_buffer_of_its_longest_frame";
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    // A fixed threshold: what is larger goes back to the kernel as soon as it is freed.
+    child.args([name, "--exact", "--nocapture"]).env(CHILD, "1").env("MALLOC_MMAP_THRESHOLD_", "131072");
+    let output = child.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// Sends the longest frame on each connection, and looks at what stays.
+fn idle_connections() {
+    let (socket, _) = start(1);
+    let mut open: Vec<_> = (0..CONNECTIONS_MAX).map(|_| UnixStream::connect(socket.path()).unwrap()).collect();
+    assert!(open.iter_mut().all(is_healthy));
+    let longest = vec![0xff; FRAME_BYTES_MAX];
+    let before = resident_bytes();
+    for stream in &mut open {
+        assert!(matches!(ask(stream, &longest), Some(response::Body::Error(_))));
+    }
+    assert!(open.iter_mut().all(is_healthy));
+    let more = resident_bytes().saturating_sub(before);
+    let kept = CONNECTIONS_MAX * FRAME_BYTES_MAX;
+    println!("{more} bytes more after {CONNECTIONS_MAX} frames of {FRAME_BYTES_MAX}");
+    assert!(more < kept / 4, "{more} of {kept} bytes stay");
+}
+
+fn resident_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
 }

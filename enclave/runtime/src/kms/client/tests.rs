@@ -2,6 +2,8 @@ use aws_sdk_kms::types::builders::KeyMetadataBuilder;
 
 use super::*;
 
+mod forged;
+mod guards;
 mod stack;
 mod wire;
 

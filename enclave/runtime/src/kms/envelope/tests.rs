@@ -91,6 +91,15 @@ pub(in crate::kms) fn answer_to(spki: &[u8], plaintext: &[u8]) -> Vec<u8> {
     seal_to(Shape::Chunks(16), spki, plaintext)
 }
 
+/// The same for that recipient and a second one.
+pub(in crate::kms) fn answer_to_both(spki: &[u8], second: &[u8], plaintext: &[u8]) -> Vec<u8> {
+    let of = |spki: &[u8]| {
+        let id = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, spki);
+        recipient(id.as_ref(), &encrypt_key(spki, &[3; 32]))
+    };
+    envelope(Shape::Chunks(16), &[of(spki), of(second)].concat(), &IV, &encrypt_content(&[3; 32], plaintext))
+}
+
 fn check(ber: &[u8], expect: Result<&[u8], &'static str>) {
     let opened = open_envelope(ber, &KEY).map(|secret| secret.expose().to_vec());
     assert_eq!(opened, expect.map(<[u8]>::to_vec).map_err(KmsError::BadReply));

@@ -15,14 +15,18 @@ struct Fake(Arc<State>);
 struct State {
     calls: std::sync::atomic::AtomicUsize,
     checks: std::sync::atomic::AtomicUsize,
+    /// Every check fails as long as this holds.
+    refuses: AtomicBool,
     go: Notify,
 }
 
 impl Calls for Fake {
-    /// Fails once.
+    /// Fails once, and as long as it is told to.
     async fn check_key(&self) -> Result<(), KmsError> {
         match self.0.checks.fetch_add(1, Ordering::SeqCst) {
-            0 => Err(KmsError::Denied("AccessDeniedException")),
+            earlier if earlier == 0 || self.0.refuses.load(Ordering::SeqCst) => {
+                Err(KmsError::Denied("AccessDeniedException"))
+            }
             _ => Ok(()),
         }
     }
@@ -67,6 +71,21 @@ async fn until(count: usize, calls: &std::sync::atomic::AtomicUsize) {
     while calls.load(Ordering::SeqCst) < count {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
+}
+
+#[tokio::test]
+async fn a_failed_check_says_why_until_one_passes() {
+    let fake = Fake::default();
+    fake.0.refuses.store(true, Ordering::SeqCst);
+    let service = spawn(fake.clone(), credentials(), Log::to(|_| {})).unwrap();
+    until(2, &fake.0.checks).await;
+    assert!(!service.is_ready());
+    assert_eq!(service.failure(), Some(KmsError::Denied("AccessDeniedException")));
+    fake.0.refuses.store(false, Ordering::SeqCst);
+    while !service.is_ready() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert_eq!(service.failure(), None);
 }
 
 #[tokio::test]

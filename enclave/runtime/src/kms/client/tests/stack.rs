@@ -2,14 +2,14 @@
 
 use std::io;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use aws_smithy_types::base64;
 use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
-use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{HandshakeKind, ServerConfig};
 use strongroom_proto::enclave::v1::SetCredentials;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
@@ -35,9 +35,23 @@ pub(super) struct Relay {
     pub(super) stall: Option<Stall>,
     /// Bytes by which the answer's head is longer than it must be.
     pub(super) padding: usize,
+    /// What the relay does to the bytes between enclave and KMS.
+    pub(super) line: Line,
+    /// What KMS writes in the place of its answer.
+    pub(super) raw: Option<Raw>,
+    /// Everything that went to the enclave after the relay's own answer.
+    pub(super) to_enclave: Mutex<Vec<u8>>,
+    /// Whether KMS has begun to answer.
+    answering: AtomicBool,
     pub(super) connections: AtomicUsize,
     pub(super) dialled: Mutex<Vec<Instant>>,
     pub(super) groups: Mutex<Vec<String>>,
+    /// Whether each handshake was whole or resumed an earlier one.
+    pub(super) handshakes: Mutex<Vec<HandshakeKind>>,
+    /// The `Date` of every answer, where it has one.
+    pub(super) date: Option<&'static str>,
+    /// The `X-Amz-Date` of each request.
+    pub(super) signed_at: Mutex<Vec<String>>,
 }
 
 /// A place where nothing more comes.
@@ -46,6 +60,26 @@ pub(super) enum Stall {
     Preface,
     Handshake,
     Answer,
+}
+
+/// What a relay can do to bytes that it cannot read. Offsets count from the start of the TLS connection.
+#[derive(Clone)]
+pub(super) enum Line {
+    Honest,
+    FlipToKms(usize),
+    FlipToEnclave(usize),
+    FlipAnswer,
+    CutAnswer,
+    /// KMS is never reached: these bytes come instead.
+    Instead(Vec<u8>),
+}
+
+/// An answer byte by byte: once `first`, then `repeat` after each `pause` without end, or the end of the connection.
+#[derive(Clone)]
+pub(super) struct Raw {
+    pub(super) first: String,
+    pub(super) repeat: String,
+    pub(super) pause: Duration,
 }
 
 /// What a test changes before the client starts.
@@ -82,9 +116,16 @@ impl Stack {
             answers_per_connection: usize::MAX,
             stall: None,
             padding: 0,
+            line: Line::Honest,
+            raw: None,
+            to_enclave: Mutex::default(),
+            answering: AtomicBool::new(false),
             dialled: Mutex::default(),
             connections: AtomicUsize::new(0),
             groups: Mutex::default(),
+            handshakes: Mutex::default(),
+            date: None,
+            signed_at: Mutex::default(),
         };
         let root = issuer.as_ref().der().to_vec();
         Self { relay, root, time_ms: Some(1_700_000_000_000), nsm: Arc::new(FakeNsm::ready()) }
@@ -132,7 +173,7 @@ impl Dial for Dialled {
 }
 
 impl Relay {
-    async fn serve(&self, mut host: DuplexStream) -> io::Result<()> {
+    async fn serve(self: Arc<Self>, mut host: DuplexStream) -> io::Result<()> {
         let mut name = vec![0; usize::from(host.read_u8().await?)];
         host.read_exact(&mut name).await?;
         assert_eq!(name, HOST.as_bytes());
@@ -140,16 +181,34 @@ impl Relay {
         host.write_u8(self.status).await?;
         self.stall_at(Stall::Handshake).await;
         // Whatever the status says, the server goes on: a client that did not look at it would get its answer.
-        let mut stream = self.tls.accept(host).await?;
+        if let Line::Instead(bytes) = &self.line {
+            host.write_all(bytes).await?;
+            // Until the enclave goes.
+            return host.read_to_end(&mut Vec::new()).await.map(|_| ());
+        }
+        let mut stream = self.tls.accept(self.clone().between(host)).await?;
         let group = stream.get_ref().1.negotiated_key_exchange_group().map(|group| format!("{:?}", group.name()));
         self.groups.lock().unwrap().extend(group);
+        self.handshakes.lock().unwrap().extend(stream.get_ref().1.handshake_kind());
         for _ in 0..self.answers_per_connection {
-            let (target, body) = request(&mut stream).await?;
+            let (target, body, signed_at) = request(&mut stream).await?;
+            self.signed_at.lock().unwrap().push(signed_at);
             self.stall_at(Stall::Answer).await;
+            self.answering.store(true, Ordering::SeqCst);
+            if let Some(Raw { first, repeat, pause }) = &self.raw {
+                stream.write_all(first.as_bytes()).await?;
+                while !repeat.is_empty() {
+                    stream.write_all(repeat.as_bytes()).await?;
+                    stream.flush().await?;
+                    tokio::time::sleep(*pause).await;
+                }
+                return stream.flush().await;
+            }
             let (status, json) = (self.script)(&target, &body);
             let head = format!(
-                "HTTP/1.1 {status} X\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: {}\r\nx: {}\r\n\r\n",
+                "HTTP/1.1 {status} X\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: {}\r\n{}x: {}\r\n\r\n",
                 json.len(),
+                self.date.map(|date| format!("date: {date}\r\n")).unwrap_or_default(),
                 "x".repeat(self.padding)
             );
             stream.write_all(head.as_bytes()).await?;
@@ -159,6 +218,32 @@ impl Relay {
         Ok(())
     }
 
+    /// The end that KMS sees, with the relay between it and the enclave's.
+    fn between(self: Arc<Self>, enclave: DuplexStream) -> DuplexStream {
+        let (kms, ours) = tokio::io::duplex(1 << 16);
+        let (from_enclave, to_enclave) = tokio::io::split(enclave);
+        let (from_kms, to_kms) = tokio::io::split(ours);
+        let relay = Arc::clone(&self);
+        tokio::spawn(carry(from_enclave, to_kms, move |at, bytes| {
+            if let Line::FlipToKms(place) = relay.line {
+                flip(bytes, at, place);
+            }
+            bytes.len()
+        }));
+        tokio::spawn(carry(from_kms, to_enclave, move |at, bytes| {
+            self.to_enclave.lock().unwrap().extend_from_slice(bytes);
+            let middle = bytes.len() / 2;
+            match self.line {
+                Line::FlipToEnclave(place) => flip(bytes, at, place),
+                Line::FlipAnswer if self.answering.load(Ordering::SeqCst) => bytes[middle] ^= 1,
+                Line::CutAnswer if self.answering.load(Ordering::SeqCst) => return middle,
+                _ => {}
+            }
+            bytes.len()
+        }));
+        kms
+    }
+
     async fn stall_at(&self, stall: Stall) {
         if self.stall == Some(stall) {
             std::future::pending::<()>().await;
@@ -166,8 +251,32 @@ impl Relay {
     }
 }
 
-/// The target and the body of one request.
-async fn request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<(String, serde_json::Value)> {
+/// Carries bytes one way. `change` gets their place and the bytes, and says how many of them go on; the line ends where some do not.
+async fn carry(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut change: impl FnMut(usize, &mut [u8]) -> usize,
+) {
+    let (mut buffer, mut at) = (vec![0; 1 << 14], 0);
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        let passes = change(at, &mut buffer[..read]);
+        if to.write_all(&buffer[..passes]).await.is_err() || passes < read {
+            break;
+        }
+        at += read;
+    }
+    // The other end may be gone already.
+    let _ = to.shutdown().await;
+}
+
+fn flip(bytes: &mut [u8], at: usize, place: usize) {
+    if let Some(byte) = place.checked_sub(at).and_then(|place| bytes.get_mut(place)) {
+        *byte ^= 1;
+    }
+}
+
+/// The target, the body and the signing time of one request.
+async fn request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<(String, serde_json::Value, String)> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await?);
@@ -187,7 +296,7 @@ async fn request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<(String, s
     let mut body = vec![0; field("content-length:").parse().unwrap()];
     stream.read_exact(&mut body).await?;
     let target = field("x-amz-target:").trim_start_matches("TrentService.").to_owned();
-    Ok((target, serde_json::from_slice(&body).unwrap()))
+    Ok((target, serde_json::from_slice(&body).unwrap(), field("x-amz-date:")))
 }
 
 pub(super) fn encode(bytes: &[u8]) -> String {

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use rustls::HandshakeKind;
 use serde_json::json;
 use strongroom_proto::id::TenantId;
 use strongroom_proto::v1::Role;
@@ -12,15 +13,15 @@ use crate::kms::connector::{CONNECT_TIME_MAX, RESPONSE_BODY_BYTES_MAX, RESPONSE_
 use crate::kms::envelope::tests::answer_to;
 use crate::testing::FakeNsm;
 
-fn context() -> KekContext {
+pub(super) fn context() -> KekContext {
     KekContext { tenant: TenantId([0xab; 32]), role: Role::Client, epoch: 3 }
 }
 
-fn unwrap_call() -> KmsCall {
+pub(super) fn unwrap_call() -> KmsCall {
     KmsCall::Unwrap { context: context(), wrapped: vec![5; 180] }
 }
 
-fn description() -> String {
+pub(super) fn description() -> String {
     let key = json!({
         "KeyId": "1234abcd-12ab-34cd-56ef-1234567890ab", "Arn": ARN, "Origin": "AWS_KMS", "MultiRegion": false,
         "KeySpec": "SYMMETRIC_DEFAULT", "KeyUsage": "ENCRYPT_DECRYPT", "KeyState": "Enabled", "Enabled": true,
@@ -61,7 +62,7 @@ fn genuine(nsm: &FakeNsm, target: &str, body: &serde_json::Value) -> (u16, Strin
 }
 
 /// A stack whose KMS answers genuinely but for what `change` makes of it.
-fn stack(change: impl Fn(&mut serde_json::Value, &FakeNsm) + Send + Sync + 'static) -> Stack {
+pub(super) fn stack(change: impl Fn(&mut serde_json::Value, &FakeNsm) + Send + Sync + 'static) -> Stack {
     let nsm = Arc::new(FakeNsm::ready());
     let signer = Arc::clone(&nsm);
     let script = move |target: &str, body: &serde_json::Value| {
@@ -98,26 +99,34 @@ async fn a_connection_that_kms_closed_is_dialled_again() {
     assert_eq!(relay.connections.load(Ordering::SeqCst), 3);
 }
 
-async fn check(stack: Stack, expect: KmsError) {
-    let (client, _) = stack.client();
-    assert_eq!(client.call(&unwrap_call()).await.unwrap_err(), expect);
+#[tokio::test]
+async fn no_connection_resumes_another_so_every_one_checks_the_certificate() {
+    let mut stack = stack(|_, _| ());
+    stack.relay.answers_per_connection = 1;
+    let (client, relay) = stack.client();
+    for _ in 0..3 {
+        client.call(&unwrap_call()).await.unwrap();
+    }
+    // The server hands out tickets and would take them back.
+    assert_eq!(*relay.handshakes.lock().unwrap(), [HandshakeKind::Full; 3]);
 }
 
 #[tokio::test]
-async fn no_reply_is_used_before_its_checks_pass() {
-    let bad = KmsError::BadReply;
-    check(stack(|a, _| a["KeyId"] = json!("alias/mine")), bad("KeyId is another key's")).await;
-    check(stack(|a, _| a["Plaintext"] = json!(encode(&[7; 32]))), bad("Plaintext is present")).await;
-    check(stack(|a, _| a["CiphertextForRecipient"] = json!(null)), bad("CiphertextForRecipient is absent")).await;
-    check(stack(|a, _| a["CiphertextForRecipient"] = json!(encode(b"0"))), bad("BER: truncated")).await;
-    let other = RecipientKey::generate().unwrap();
-    let of_other = encode(&answer_to(other.spki(), &[7; 32]));
-    check(stack(move |a, _| a["CiphertextForRecipient"] = json!(of_other)), bad("CMS: another recipient")).await;
-    let short = |a: &mut serde_json::Value, nsm: &FakeNsm| {
-        a["CiphertextForRecipient"] = json!(encode(&answer_to(&nsm.public_key.lock().unwrap(), &[7; 31])));
-    };
-    check(stack(short), bad("length of the KEK")).await;
-    check(stack(|a, _| *a = json!("no object")), bad("not of the API's form")).await;
+async fn the_time_in_an_answer_does_not_move_the_enclaves() {
+    let mut failing = Stack::new(HOST, |_, _| (400, json!({ "__type": "RequestTimeTooSkewed" }).to_string()));
+    failing.relay.date = Some("Tue, 01 Jan 2030 00:00:00 GMT");
+    let (client, relay) = failing.client();
+    for _ in 0..2 {
+        assert_eq!(client.call(&unwrap_call()).await.unwrap_err(), KmsError::Unavailable("KMS failed"));
+    }
+    let signed_at = relay.signed_at.lock().unwrap();
+    assert!(signed_at.len() >= 2);
+    assert!(signed_at.iter().all(|time| time.starts_with("20231114T")), "{signed_at:?}");
+}
+
+async fn check(stack: Stack, expect: KmsError) {
+    let (client, _) = stack.client();
+    assert_eq!(client.call(&unwrap_call()).await.unwrap_err(), expect);
 }
 
 #[tokio::test]
@@ -129,23 +138,6 @@ async fn codes_of_kms_are_sorted() {
     check(with(400, "ThrottlingException"), KmsError::Throttled { retry_after: Duration::from_secs(1) }).await;
     check(with(400, "ExpiredTokenException"), KmsError::Unavailable("the credentials are refused")).await;
     check(with(500, "KMSInternalException"), KmsError::Unavailable("KMS failed")).await;
-}
-
-#[tokio::test]
-async fn an_endpoint_that_is_not_kms_is_not_spoken_to() {
-    let connection = || KmsError::Unavailable("connection");
-    for status in [1, 2, 77] {
-        let mut refusing = stack(|_, _| ());
-        refusing.relay.status = status;
-        check(refusing, connection()).await;
-    }
-    let mut other_root = stack(|_, _| ());
-    other_root.root = stack(|_, _| ()).root;
-    check(other_root, connection()).await;
-    check(Stack::new("kms.eu-west-1.amazonaws.com", |_, _| unreachable!()), connection()).await;
-    check(Stack { time_ms: None, ..Stack::new(HOST, |_, _| unreachable!()) }, connection()).await;
-    // The certificates of these tests end in the year 4096.
-    check(Stack { time_ms: Some(70_000_000_000_000), ..Stack::new(HOST, |_, _| unreachable!()) }, connection()).await;
 }
 
 #[tokio::test]
