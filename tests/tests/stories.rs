@@ -1,8 +1,11 @@
 //! Stories over real processes: development KMS, simulated enclave, host, and devices that check everything.
 
 mod stories {
+    mod aws_clients;
     mod durability;
     mod hostile;
+    mod moto;
+    mod python;
     mod recovery;
     mod resources;
     mod secrets;
