@@ -31,7 +31,9 @@ def main(endpoint, ca, context):
     iam.create_user(UserName="enclave")
     key = iam.create_access_key(UserName="enclave")["AccessKey"]
     iam.put_user_policy(UserName="enclave", PolicyName="kms", PolicyDocument=policy)
-    arn = kms.create_key()["KeyMetadata"]["Arn"]
+    # What nobody says of the key, moto does not answer, and the enclave refuses to guess.
+    facts = {"MultiRegion": False, "KeyUsage": "ENCRYPT_DECRYPT", "KeySpec": "SYMMETRIC_DEFAULT", "Origin": "AWS_KMS"}
+    arn = kms.create_key(**facts)["KeyMetadata"]["Arn"]
 
     user = client("kms", endpoint, ca, key["AccessKeyId"], key["SecretAccessKey"])
     made = user.generate_data_key(KeyId=arn, KeySpec="AES_256", EncryptionContext=json.loads(context))

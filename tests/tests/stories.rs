@@ -4,6 +4,7 @@ mod stories {
     mod aws_clients;
     mod durability;
     mod hostile;
+    mod kms_secrets;
     mod moto;
     mod python;
     mod recovery;

@@ -109,7 +109,7 @@ impl Call<'_> {
         self.authorize(&key, "kms:GenerateDataKeyWithoutPlaintext", &input.encryption_context, None)?;
         self.check_usable(&key)?;
         check_dry_run(input.dry_run)?;
-        let blob = wrap(key.id, &key.material, &input.encryption_context, &*random(length)?)?;
+        let blob = wrap(key.id, &key.material, &input.encryption_context, &random(length)?)?;
         Ok(json!({ "CiphertextBlob": STANDARD.encode(blob), "KeyId": self.arn(&key) }))
     }
 

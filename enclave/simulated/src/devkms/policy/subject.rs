@@ -48,7 +48,7 @@ enum Source {
     PrincipalName,
     Region,
     ResourceAccount,
-    SourceIp,
+    PeerAddress,
     CurrentTime,
     EpochTime,
 }
@@ -80,7 +80,7 @@ const KEYS: &[(&str, Type, Source)] = &[
     ("aws:securetransport", Type::Bool, Source::Always("true")),
     ("aws:sourceaccount", Type::Text, Source::Never),
     ("aws:sourcearn", Type::Arn, Source::Never),
-    ("aws:sourceip", Type::Ip, Source::SourceIp),
+    ("aws:sourceip", Type::Ip, Source::PeerAddress),
     ("aws:sourcevpc", Type::Text, Source::Never),
     ("aws:sourcevpce", Type::Text, Source::Never),
     ("aws:username", Type::Text, Source::PrincipalName),
@@ -160,7 +160,7 @@ impl Source {
             Self::PrincipalName => Some(caller.principal.name().to_owned()),
             Self::Region => arn_part(3),
             Self::ResourceAccount => arn_part(4),
-            Self::SourceIp => Some(caller.source_ip.to_string()),
+            Self::PeerAddress => Some(caller.source_ip.to_string()),
             Self::CurrentTime => {
                 let time = i64::try_from(request.now_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
                 time.map(|time| time.to_string())

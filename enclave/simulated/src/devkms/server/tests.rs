@@ -10,6 +10,9 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 const HOST: &str = "kms.eu-central-1.amazonaws.com";
+/// What a test makes of a signed request.
+type Change<'a> = dyn Fn(&mut Request<Vec<u8>>) + 'a;
+
 /// A service on a port of its own, until the runtime of the test ends.
 struct Fixture {
     address: SocketAddr,
@@ -125,7 +128,7 @@ async fn only_what_a_user_signed_is_done() {
         }
         sign_request(request, key, time_ms);
     };
-    let changes: [(&dyn Fn(&mut Request<Vec<u8>>), &str); 6] = [
+    let changes: [(&Change, &str); 6] = [
         (&|request| drop(request.headers_mut().remove("authorization")), "MissingAuthenticationTokenException"),
         (&|request| header(request, "authorization", "Bearer token"), "IncompleteSignatureException"),
         (&|request| request.body_mut().push(b' '), "InvalidSignatureException"),
