@@ -28,10 +28,16 @@ fn a_data_key_is_made_without_showing_it() {
     ] {
         f.refused("U", Operation::GenerateDataKeyWithoutPlaintext, &body, kind);
     }
-    // To be allowed to see a data key is another permission.
-    let guarded = f.attested_key();
-    let body = json!({"KeyId": guarded, "KeySpec": "AES_256", "EncryptionContext": client()});
-    f.refused("ENCLAVE", Operation::GenerateDataKeyWithoutPlaintext, &body, Kind::AccessDenied);
+    // To see a data key and to make one unseen are two permissions.
+    let operations = [Operation::GenerateDataKey, Operation::GenerateDataKeyWithoutPlaintext];
+    for (at, action) in ["kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext"].into_iter().enumerate() {
+        let policy = json!({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Principal": "*", "Action": [action, "kms:PutKeyPolicy"], "Resource": "*"}]});
+        let made = f.call("U", Operation::CreateKey, &json!({"Policy": policy.to_string()})).unwrap();
+        let body = json!({"KeyId": made["KeyMetadata"]["KeyId"], "KeySpec": "AES_256"});
+        f.call("U", operations[at], &body).unwrap();
+        f.refused("U", operations[1 - at], &body, Kind::AccessDenied);
+    }
 }
 
 #[test]
