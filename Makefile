@@ -8,16 +8,22 @@ up:
 	cargo build --release --bins
 	target/release/up
 
-test:
+test: target/venv/made
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo build --workspace --bins
 	cargo test --workspace
 
-soak:
+soak: target/venv/made
 	cargo build --workspace --bins
 	STRONGROOM_MUTATIONS=200000 cargo test -p strongroom-core mutat -- --nocapture
 	STRONGROOM_SOAK=1 cargo test -p strongroom-tests --test stories -- --nocapture
+
+# AWS's own clients and moto, for stories and for the examples in Python.
+target/venv/made: tests/python/requirements.txt
+	python3 -m venv --clear target/venv
+	target/venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/python/requirements.txt
+	touch $@
 
 vectors:
 	cargo run -q -p strongroom-tests --bin vectors -- ../shared/vectors

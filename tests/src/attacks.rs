@@ -12,7 +12,6 @@ use strongroom_sdk::seal::RecipientKey;
 
 use crate::frames::Frames;
 use crate::hostile::{Loot, Refused, loot, refused};
-use crate::stack::kms_admin::ENCLAVE_ACCESS_KEY;
 use crate::stack::{RP_ID, Stack, rogue::Rogue};
 use crate::user::{User, tenant, trust};
 
@@ -63,7 +62,7 @@ impl<'a> Attack<'a> {
     /// and attests it; the device sees the manifest in PCR16.
     pub async fn genuine_image_on_another_key(&mut self) -> Result<String> {
         let rogue = Rogue::on_own_key(self.stack).await?;
-        let mut frames = rogue.boot(ENCLAVE_ACCESS_KEY)?;
+        let mut frames = rogue.boot()?;
         let tenant = self.loot.tenant.0.to_vec();
         let created = frames.ask(request::Body::CreateKek(CreateKek { tenant: tenant.clone(), epoch: 1 }))?;
         let response::Body::KekCreated(created) = created else { anyhow::bail!("no KEK: {created:?}") };
@@ -84,7 +83,7 @@ impl<'a> Attack<'a> {
     /// The executable with one byte more, under the genuine manifest: KMS sees another PCR0.
     pub fn another_image(&mut self) -> Result<String> {
         let rogue = Rogue::with_other_image(self.stack)?;
-        let mut frames = rogue.boot(ENCLAVE_ACCESS_KEY)?;
+        let mut frames = rogue.boot()?;
         let nonce = [7; 32];
         let view = self.loot.view(&self.victim.wallet, &nonce);
         expect(&refused(&mut frames, request::Body::GetView(view))?, Reason::KmsUnavailable)

@@ -21,7 +21,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::frames::Frames;
-use kms_admin::{ACCOUNT, KmsAdmin, REGION};
+use kms_admin::{ACCOUNT, ADMINISTRATOR, ENCLAVE_USER, KmsAdmin, REGION};
 use process::{Process, binary};
 
 /// Longest time until the enclave has a manifest, credentials, KMS and the time.
@@ -72,7 +72,7 @@ impl Stack {
         let authority = Authority::open(&folder.join("attestation-authority"))?;
         fs::write(folder.join("attestation-root.der"), authority.root_der())?;
         let (kms, kms_address) = start_kms(folder)?;
-        let admin = KmsAdmin::new(kms_address, &fs::read(folder.join("kms/tls-root.der"))?, authority)?;
+        let admin = KmsAdmin::new(kms_address, &folder.join("kms"), authority)?;
         let key_arn = admin.create_key().await?;
         let stack =
             Self { folder: folder.to_owned(), image: binary("strongroom-simulated")?, key_arn, processes: None };
@@ -309,10 +309,12 @@ impl Stack {
     }
 }
 
-fn start_kms(folder: &Path) -> Result<(Process, SocketAddr)> {
+/// Starts the development KMS over `kms` and `attestation-root.der` in `folder`; gives its address.
+pub fn start_kms(folder: &Path) -> Result<(Process, SocketAddr)> {
     let mut command = Command::new(binary("strongroom-devkms")?);
     command
-        .args(["--listen", "127.0.0.1:0", "--region", REGION, "--account", ACCOUNT, "--state"])
+        .args(["--listen", "127.0.0.1:0", "--region", REGION, "--account", ACCOUNT])
+        .args(["--user", ADMINISTRATOR, "--user", ENCLAVE_USER, "--state"])
         .arg(folder.join("kms"))
         .arg("--attestation-root")
         .arg(folder.join("attestation-root.der"));

@@ -2,9 +2,13 @@
 
 mod stories {
     mod authenticators;
+    mod aws_clients;
     mod boot_guards;
     mod durability;
     mod hostile;
+    mod kms_secrets;
+    mod moto;
+    mod python;
     mod recovery;
     mod resources;
     mod secrets;

@@ -6,10 +6,12 @@
 //! default) and keeps its keys in a private file. It refuses what it does not implement rather than
 //! ignore it.
 //!
-//! It protects nothing against whoever reads its files. **It does not verify request signatures**
-//! (`SigV4`) yet: the access key id of the `Authorization` header is believed, and names the IAM user
-//! `arn:aws:iam::<account>:user/<access key id>`. IAM policies do not exist: an account principal in a
-//! key policy lets every user of that account in.
+//! Every call must be signed (AWS Signature Version 4) by one of its own users; see [`users`].
+//!
+//! It protects nothing against whoever reads its files. IAM policies do not exist: where a key policy
+//! leaves a decision to IAM, by naming an account, it is as if IAM allowed everything to every user of that
+//! account, which is the worst that a deployment may find. `CreateKey` and `GenerateRandom`, about which
+//! only IAM speaks, are open to every user likewise.
 
 pub mod authorization;
 pub mod blob;
@@ -20,7 +22,9 @@ pub mod operations;
 pub mod policy;
 pub mod request;
 pub mod server;
+pub mod sigv4;
 pub mod tls;
+pub mod users;
 
 use crate::error::SimulatedError;
 use crate::nsm::{Clock, system_time_ms};
@@ -30,6 +34,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use strongroom_attestation::Root;
+use users::Users;
 
 /// Longest region name, in bytes.
 const REGION_BYTES_MAX: usize = 32;
@@ -87,13 +92,14 @@ impl Place {
 pub struct DevKms {
     place: Place,
     keys: KeyStore,
+    users: Users,
     attestation_root: Root,
     clock: Clock,
     primitive_next: AtomicBool,
 }
 
 impl DevKms {
-    /// Opens the keys in the folder `state`, which must exist; documents must be signed under
+    /// Opens the keys and reads the users in the folder `state`, which must exist; documents must be signed under
     /// `attestation_root`.
     ///
     /// # Errors
@@ -101,6 +107,7 @@ impl DevKms {
     pub fn open(state: &Path, place: Place, attestation_root: Root) -> Result<Self, SimulatedError> {
         Ok(Self {
             keys: KeyStore::open(&state.join("keys.json"))?,
+            users: Users::open(state)?,
             place,
             attestation_root,
             clock: Arc::new(system_time_ms),
@@ -123,6 +130,10 @@ impl DevKms {
 
     pub(crate) fn keys(&self) -> &KeyStore {
         &self.keys
+    }
+
+    pub(crate) fn users(&self) -> &Users {
+        &self.users
     }
 
     pub(crate) fn attestation_root(&self) -> &Root {

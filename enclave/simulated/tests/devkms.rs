@@ -16,6 +16,7 @@ use strongroom_runtime::kms::envelope::open_envelope;
 use strongroom_runtime::kms::recipient::RecipientKey;
 use strongroom_runtime::nsm::{AttestRequest, Nsm as _};
 use strongroom_runtime::transport::Dial;
+use strongroom_simulated::devkms::users::AccessKey;
 use strongroom_simulated::{Authority, Measurements, SimulatedNsm};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::net::TcpStream;
@@ -31,7 +32,7 @@ struct Service {
 impl Service {
     fn start(state: &Path, attestation_root: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_strongroom-devkms"))
-            .args(["--listen", "127.0.0.1:0", "--state"])
+            .args(["--listen", "127.0.0.1:0", "--user", "user", "--state"])
             .arg(state)
             .arg("--attestation-root")
             .arg(attestation_root)
@@ -83,10 +84,12 @@ fn client(service: &Service, state: &Path) -> Client {
         .with_root_certificates(roots)
         .with_no_client_auth();
     let connector = Connector::new(Arc::new(Relay(service.address)), tls, ENDPOINT).unwrap();
+    let key = AccessKey::read(state, "user").unwrap();
+    let credentials = Credentials::new(key.access_key_id.clone(), key.secret_access_key.expose(), None, None, "test");
     let config = aws_sdk_kms::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("eu-central-1"))
-        .credentials_provider(Credentials::new("AKIDTEST", "secret", None, None, "test"))
+        .credentials_provider(credentials)
         .http_client(connector)
         .build();
     Client::from_conf(config)
@@ -148,6 +151,7 @@ fn the_process_refuses_what_it_may_not_do() {
         ("--listen", "0.0.0.0:0", "only loopback"),
         ("--listen", "somewhere", "invalid value"),
         ("--region", "EU/central", "lower-case"),
+        ("--user", "../user", "letters, digits"),
         ("--account", "1", "12 digits"),
         ("--attestation-root", "/nonexistent", "cannot read"),
     ] {

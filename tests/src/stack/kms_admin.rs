@@ -1,7 +1,9 @@
 //! The key administrator's part: makes the role's KMS key and sets its policy, through the AWS SDK and real TLS.
 
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -11,6 +13,7 @@ use strongroom_runtime::clock::Clock;
 use strongroom_runtime::kms::connector::Connector;
 use strongroom_runtime::kms::tls;
 use strongroom_runtime::transport::Dial;
+use strongroom_simulated::devkms::users::AccessKey;
 use strongroom_simulated::{Authority, Measurements, SimulatedNsm};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, copy_bidirectional, duplex};
 use tokio::net::TcpStream;
@@ -19,13 +22,13 @@ use tokio::net::TcpStream;
 pub const REGION: &str = "eu-central-1";
 /// Its account.
 pub const ACCOUNT: &str = "111122223333";
-/// Access key id of the key administrator.
-const ADMINISTRATOR: &str = "AKIASTRONGROOMKEYADM";
-/// Access key id that the host hands to the client role's enclave.
-pub const ENCLAVE_ACCESS_KEY: &str = "AKIASTRONGROOMCLIENT";
+/// IAM user of the key administrator.
+pub const ADMINISTRATOR: &str = "key-administrator";
+/// IAM user whose access key the host hands to the client role's enclave.
+pub const ENCLAVE_USER: &str = "client-enclave";
 
 /// Answers the connector's preface and leads to one address.
-struct Direct(SocketAddr);
+pub struct Direct(pub SocketAddr);
 
 impl Dial for Direct {
     type Stream = DuplexStream;
@@ -48,16 +51,17 @@ impl Dial for Direct {
 pub struct KmsAdmin(Client);
 
 impl KmsAdmin {
-    /// A client of the development KMS at `address`, whose TLS certificate chains to `ca` (DER).
-    pub fn new(address: SocketAddr, ca: &[u8], authority: Authority) -> Result<Self> {
+    /// The administrator's client of the development KMS at `address`, whose state is the folder `state`.
+    pub fn new(address: SocketAddr, state: &Path, authority: Authority) -> Result<Self> {
+        let key = AccessKey::read(state, ADMINISTRATOR)?;
         let clock = Clock::default();
         clock.anchor(&SimulatedNsm::new(authority, &Measurements::of_bytes(b"key administrator"))?)?;
-        let tls = tls::client_config(&clock, Some(ca))?;
+        let tls = tls::client_config(&clock, Some(&fs::read(state.join("tls-root.der"))?))?;
         let connector = Connector::new(Arc::new(Direct(address)), tls, &format!("kms.{REGION}.amazonaws.com"))?;
         let config = aws_sdk_kms::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(REGION))
-            .credentials_provider(Credentials::from_keys(ADMINISTRATOR, "not-checked-yet", None))
+            .credentials_provider(Credentials::from_keys(&key.access_key_id, key.secret_access_key.expose(), None))
             .time_source(clock)
             .http_client(connector)
             .build();
@@ -95,7 +99,7 @@ fn policy(images: &[(String, String)], unattested: &[&str]) -> String {
         serde_json::json!({
             "Sid": "Describe",
             "Effect": "Allow",
-            "Principal": { "AWS": user(ENCLAVE_ACCESS_KEY) },
+            "Principal": { "AWS": user(ENCLAVE_USER) },
             "Action": "kms:DescribeKey",
             "Resource": "*",
         }),
@@ -104,7 +108,7 @@ fn policy(images: &[(String, String)], unattested: &[&str]) -> String {
         statements.push(serde_json::json!({
             "Sid": format!("Enclave{number}"),
             "Effect": "Allow",
-            "Principal": { "AWS": user(ENCLAVE_ACCESS_KEY) },
+            "Principal": { "AWS": user(ENCLAVE_USER) },
             "Action": ["kms:GenerateDataKey", "kms:Decrypt"],
             "Resource": "*",
             "Condition": { "StringEqualsIgnoreCase": {

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 use strongroom_proto::enclave::v1::{Boot, SetCredentials, request, response};
+use strongroom_simulated::devkms::users::AccessKey;
 use strongroom_simulated::{Authority, Measurements};
 use tempfile::TempDir;
 
-use super::kms_admin::KmsAdmin;
+use super::kms_admin::{ENCLAVE_USER, KmsAdmin};
 use super::process::Process;
 use super::{Stack, start_enclave};
 use crate::frames::Frames;
@@ -22,6 +23,7 @@ const READY_TIME_MAX: Duration = Duration::from_secs(20);
 pub struct Rogue {
     folder: TempDir,
     manifest: Vec<u8>,
+    credentials: AccessKey,
     /// Killed on drop.
     _process: Process,
 }
@@ -30,8 +32,7 @@ impl Rogue {
     /// The genuine image under a manifest that names another KMS key, whose policy admits it.
     pub async fn on_own_key(stack: &Stack) -> Result<Self> {
         let authority = Authority::open(&stack.folder().join("attestation-authority"))?;
-        let admin =
-            KmsAdmin::new(stack.kms_address()?, &fs::read(stack.folder().join("kms/tls-root.der"))?, authority)?;
+        let admin = KmsAdmin::new(stack.kms_address()?, &stack.folder().join("kms"), authority)?;
         let key_arn = admin.create_key().await?;
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("client.manifest");
@@ -62,20 +63,22 @@ impl Rogue {
         std::os::unix::fs::symlink(stack.folder().join("run/relay.sock"), folder.path().join("run/relay.sock"))?;
         fs::copy(stack.folder().join("attestation-authority"), folder.path().join("attestation-authority"))?;
         fs::set_permissions(folder.path().join("attestation-authority"), fs::Permissions::from_mode(0o600))?;
+        // The host holds the genuine enclave's credentials, and hands them to whom it likes.
+        let credentials = AccessKey::read(&stack.folder().join("kms"), ENCLAVE_USER)?;
         let process = start_enclave(folder.path(), image)?;
-        Ok(Self { folder, manifest, _process: process })
+        Ok(Self { folder, manifest, credentials, _process: process })
     }
 
     /// Hands in manifest and credentials, and waits until the enclave lacks nothing, or nothing but KMS.
-    pub fn boot(&self, access_key_id: &str) -> Result<Frames> {
+    pub fn boot(&self) -> Result<Frames> {
         let mut frames = Frames::connect(&self.socket())?;
         match frames.ask(request::Body::Boot(Boot { manifest: self.manifest.clone() }))? {
             response::Body::Booted(_) => {}
             other => bail!("not booted: {other:?}"),
         }
         frames.ask(request::Body::SetCredentials(SetCredentials {
-            access_key_id: access_key_id.to_owned(),
-            secret_access_key: "not-checked-yet".to_owned(),
+            access_key_id: self.credentials.access_key_id.clone(),
+            secret_access_key: self.credentials.secret_access_key.expose().to_owned(),
             session_token: String::new(),
             expires_at_ms: 0,
         }))?;

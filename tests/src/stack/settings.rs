@@ -6,16 +6,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::Result;
+use strongroom_simulated::devkms::users;
 
-use super::kms_admin::{ENCLAVE_ACCESS_KEY, REGION};
+use super::kms_admin::{ENCLAVE_USER, REGION};
 
 /// Writes `host.toml` and the credentials file.
 pub(super) fn write_host(folder: &Path, kms: SocketAddr) -> Result<()> {
     let credentials = folder.join("credentials.toml");
-    fs::write(
-        &credentials,
-        format!("access_key_id = \"{ENCLAVE_ACCESS_KEY}\"\nsecret_access_key = \"not-checked-yet\"\n"),
-    )?;
+    // The development KMS writes its users' keys in the form that the host reads.
+    fs::copy(users::file_of(&folder.join("kms"), ENCLAVE_USER), &credentials)?;
     fs::set_permissions(&credentials, fs::Permissions::from_mode(0o600))?;
     let folder = folder.display();
     let text = format!(

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use strongroom_attestation::Root;
 use strongroom_simulated::devkms::server::Server;
 use strongroom_simulated::devkms::tls::TlsRoot;
-use strongroom_simulated::devkms::{DevKms, Place};
+use strongroom_simulated::devkms::{DevKms, Place, users};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A key service for development that speaks the protocol of AWS KMS. It protects nothing.
@@ -18,9 +18,12 @@ struct Flags {
     /// Loopback address to listen on; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// Folder of the keys and of the TLS root; made if it is missing.
+    /// Folder of the keys, the users and the TLS root; made if it is missing.
     #[arg(long)]
     state: PathBuf,
+    /// Name of an IAM user, made with an access key in `<state>/users/<name>.toml` if it is missing; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    user: Vec<String>,
     /// Region of the keys' ARNs and of the TLS certificate's name.
     #[arg(long, default_value = "eu-central-1")]
     region: String,
@@ -39,6 +42,9 @@ async fn main() -> anyhow::Result<()> {
     let attestation_root = std::fs::read(&flags.attestation_root)
         .with_context(|| format!("cannot read {}", flags.attestation_root.display()))?;
     let place = Place::new(&flags.region, &flags.account)?;
+    for name in &flags.user {
+        users::make(&flags.state, name)?;
+    }
     let kms = DevKms::open(&flags.state, place, Root::development(&attestation_root))?;
     let tls_root = TlsRoot::open(&flags.state)?;
     let server = Server::bind(kms, &tls_root, flags.listen).await?;

@@ -9,6 +9,7 @@ pub enum Kind {
     AccessDenied,
     Disabled,
     DryRunOperation,
+    ExpiredToken,
     IncompleteSignature,
     IncorrectKey,
     InvalidCiphertext,
@@ -21,6 +22,7 @@ pub enum Kind {
     NotFound,
     Serialization,
     UnknownOperation,
+    UnrecognizedClient,
     UnsupportedOperation,
     Validation,
 }
@@ -33,6 +35,7 @@ impl Kind {
             Self::AccessDenied => "AccessDeniedException",
             Self::Disabled => "DisabledException",
             Self::DryRunOperation => "DryRunOperationException",
+            Self::ExpiredToken => "ExpiredTokenException",
             Self::IncompleteSignature => "IncompleteSignatureException",
             Self::IncorrectKey => "IncorrectKeyException",
             Self::InvalidCiphertext => "InvalidCiphertextException",
@@ -45,6 +48,7 @@ impl Kind {
             Self::NotFound => "NotFoundException",
             Self::Serialization => "SerializationException",
             Self::UnknownOperation => "UnknownOperationException",
+            Self::UnrecognizedClient => "UnrecognizedClientException",
             Self::UnsupportedOperation => "UnsupportedOperationException",
             Self::Validation => "ValidationException",
         }

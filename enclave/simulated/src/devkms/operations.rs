@@ -4,11 +4,11 @@
 //! document, ask the key's policy, look at the key's state, and only then use the key.
 
 use super::DevKms;
-use super::authorization::Principal;
+use super::authorization::Caller;
 use super::blob::EncryptionContext;
 use super::error::{Kind, KmsError};
 use super::keys::{Key, KeyId, KeyState};
-use super::policy::{KeyPolicy, Request};
+use super::policy::{Decision, Fact, KeyPolicy, Request};
 use serde_json::Value;
 use std::sync::Arc;
 use strongroom_attestation::Pcrs;
@@ -29,6 +29,7 @@ pub enum Operation {
     EnableKey,
     Encrypt,
     GenerateDataKey,
+    GenerateDataKeyWithoutPlaintext,
     GenerateRandom,
     GetKeyPolicy,
     PutKeyPolicy,
@@ -37,7 +38,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    const ALL: [(&'static str, Self); 13] = [
+    const ALL: [(&'static str, Self); 14] = [
         ("CancelKeyDeletion", Self::CancelKeyDeletion),
         ("CreateKey", Self::CreateKey),
         ("Decrypt", Self::Decrypt),
@@ -46,6 +47,7 @@ impl Operation {
         ("EnableKey", Self::EnableKey),
         ("Encrypt", Self::Encrypt),
         ("GenerateDataKey", Self::GenerateDataKey),
+        ("GenerateDataKeyWithoutPlaintext", Self::GenerateDataKeyWithoutPlaintext),
         ("GenerateRandom", Self::GenerateRandom),
         ("GetKeyPolicy", Self::GetKeyPolicy),
         ("PutKeyPolicy", Self::PutKeyPolicy),
@@ -71,8 +73,8 @@ impl Operation {
 ///
 /// # Errors
 /// As AWS answers.
-pub fn run(kms: &DevKms, operation: Operation, principal: &Principal, body: &[u8]) -> Result<Value, KmsError> {
-    let call = Call { kms, principal };
+pub fn run(kms: &DevKms, operation: Operation, caller: &Caller, body: &[u8]) -> Result<Value, KmsError> {
+    let call = Call { kms, caller };
     match operation {
         Operation::CreateKey => call.create_key(body),
         Operation::DescribeKey => call.describe_key(body),
@@ -86,6 +88,7 @@ pub fn run(kms: &DevKms, operation: Operation, principal: &Principal, body: &[u8
         Operation::Decrypt => call.decrypt(body),
         Operation::ReEncrypt => call.re_encrypt(body),
         Operation::GenerateDataKey => call.generate_data_key(body),
+        Operation::GenerateDataKeyWithoutPlaintext => call.generate_data_key_without_plaintext(body),
         Operation::GenerateRandom => call.generate_random(body),
     }
 }
@@ -93,7 +96,7 @@ pub fn run(kms: &DevKms, operation: Operation, principal: &Principal, body: &[u8
 /// One call: the service and who calls it.
 struct Call<'a> {
     kms: &'a DevKms,
-    principal: &'a Principal,
+    caller: &'a Caller,
 }
 
 impl Call<'_> {
@@ -117,38 +120,52 @@ impl Call<'_> {
         context: &EncryptionContext,
         pcrs: Option<&Pcrs>,
     ) -> Result<(), KmsError> {
-        if self.allows(&key.policy, key.id, action, context, pcrs) {
-            return Ok(());
-        }
-        let text = format!(
-            "User: {} is not authorized to perform: {action} on resource: {} because no resource-based policy allows the {action} action",
-            self.principal.arn(),
-            self.arn(key)
-        );
+        self.authorize_with(key, action, context, pcrs, &[])
+    }
+
+    /// Asks the key's policy about an action of which there is more to say.
+    fn authorize_with(
+        &self,
+        key: &Key,
+        action: &str,
+        context: &EncryptionContext,
+        pcrs: Option<&Pcrs>,
+        facts: &[(Fact, String)],
+    ) -> Result<(), KmsError> {
+        let because = match self.decide(&key.policy, key.id, action, context, pcrs, facts) {
+            Decision::Allowed => return Ok(()),
+            Decision::NotAllowed => format!("because no resource-based policy allows the {action} action"),
+            Decision::Denied => "with an explicit deny in a resource-based policy".to_owned(),
+        };
+        let (user, arn) = (self.caller.principal.arn(), self.arn(key));
+        let text = format!("User: {user} is not authorized to perform: {action} on resource: {arn} {because}");
         Err(KmsError::new(Kind::AccessDenied, text))
     }
 
-    fn allows(
+    fn decide(
         &self,
         policy: &KeyPolicy,
         id: KeyId,
         action: &str,
         context: &EncryptionContext,
         pcrs: Option<&Pcrs>,
-    ) -> bool {
-        policy.allows(&Request {
+        facts: &[(Fact, String)],
+    ) -> Decision {
+        policy.decide(&Request {
             action,
-            principal: self.principal.arn(),
+            caller: self.caller,
             account: self.kms.place().account(),
             key_arn: &self.kms.place().key_arn(&id.to_string()),
             context,
             pcrs,
+            facts,
+            now_ms: self.kms.now_ms(),
         })
     }
 
     /// Asks the policy about an action that has neither context nor recipient.
-    fn authorize_administration(&self, key: &Key, action: &str) -> Result<(), KmsError> {
-        self.authorize(key, action, &EncryptionContext::new(), None)
+    fn authorize_administration(&self, key: &Key, action: &str, facts: &[(Fact, String)]) -> Result<(), KmsError> {
+        self.authorize_with(key, action, &EncryptionContext::new(), None, facts)
     }
 
     /// Whether the key may be used for cryptography now.

@@ -1,21 +1,26 @@
 //! Key policies: who may do what with a key, under which conditions. Parsed once, strictly: what this
-//! service does not evaluate is refused, never ignored.
+//! service does not evaluate is refused by its name, never ignored. `NotPrincipal`, principals other than
+//! `AWS`, policy variables and `BinaryEquals` are among that.
 //!
 //! The rules are AWS's: a matching Deny wins, else a matching Allow allows, else nothing does. All
-//! conditions of a statement must match, and of one condition's values one must. A condition on a key
-//! that the request lacks does not match, but for negated operators, `Null` and `ForAllValues`. There
-//! is no IAM: an account principal lets every user of that account in.
+//! conditions of a statement must match, and of one condition's values one must. There is no IAM: an
+//! account principal lets every user of that account in.
 
+use super::authorization::Caller;
 use super::blob::EncryptionContext;
 use super::error::{Kind, KmsError};
 use strongroom_attestation::Pcrs;
 
 mod condition;
 mod document;
+mod json;
+mod operator;
 mod pattern;
+mod subject;
 
 use condition::Condition;
 use pattern::{ActionPattern, PrincipalPattern, glob};
+pub use subject::Fact;
 
 /// Longest policy, in bytes, as AWS has it.
 pub const POLICY_BYTES_MAX: usize = 32 * 1024;
@@ -31,9 +36,33 @@ pub struct KeyPolicy {
 struct Statement {
     allow: bool,
     principals: Vec<PrincipalPattern>,
-    actions: Vec<ActionPattern>,
-    resources: Vec<String>,
+    actions: Scope<ActionPattern>,
+    resources: Scope<String>,
     conditions: Vec<Condition>,
+}
+
+/// `Action` or `NotAction`, `Resource` or `NotResource`.
+#[derive(Clone, Debug)]
+struct Scope<T> {
+    negated: bool,
+    patterns: Vec<T>,
+}
+
+impl<T> Scope<T> {
+    fn covers(&self, matches: impl Fn(&T) -> bool) -> bool {
+        self.patterns.iter().any(matches) != self.negated
+    }
+}
+
+/// What a policy says of a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Decision {
+    /// A statement allows it, and none denies it.
+    Allowed,
+    /// No statement speaks of it.
+    NotAllowed,
+    /// A statement denies it.
+    Denied,
 }
 
 /// What a caller wants to do.
@@ -41,8 +70,8 @@ struct Statement {
 pub struct Request<'a> {
     /// The action, `kms:Decrypt` for example.
     pub action: &'a str,
-    /// The caller's ARN.
-    pub principal: &'a str,
+    /// Who wants it.
+    pub caller: &'a Caller,
     /// The caller's account, 12 digits.
     pub account: &'a str,
     /// The key's ARN.
@@ -51,6 +80,10 @@ pub struct Request<'a> {
     pub context: &'a EncryptionContext,
     /// The PCRs of a verified attestation document, where the call has a `Recipient`.
     pub pcrs: Option<&'a Pcrs>,
+    /// What the operation says of itself.
+    pub facts: &'a [(Fact, String)],
+    /// The time, milliseconds since 1970-01-01T00:00:00Z.
+    pub now_ms: u64,
 }
 
 impl KeyPolicy {
@@ -74,8 +107,8 @@ impl KeyPolicy {
         let statement = Statement {
             allow: true,
             principals: vec![PrincipalPattern::Account(account.to_owned())],
-            actions: vec![ActionPattern::all()],
-            resources: vec!["*".to_owned()],
+            actions: Scope { negated: false, patterns: vec![ActionPattern::all()] },
+            resources: Scope { negated: false, patterns: vec!["*".to_owned()] },
             conditions: Vec::new(),
         };
         Self { text, statements: vec![statement] }
@@ -87,25 +120,26 @@ impl KeyPolicy {
         &self.text
     }
 
-    /// Whether the policy allows the request.
+    /// What the policy says of the request.
     #[must_use]
-    pub fn allows(&self, request: &Request<'_>) -> bool {
-        let mut allowed = false;
+    pub fn decide(&self, request: &Request<'_>) -> Decision {
+        let mut decision = Decision::NotAllowed;
         for statement in self.statements.iter().filter(|statement| statement.matches(request)) {
             if !statement.allow {
-                return false;
+                return Decision::Denied;
             }
-            allowed = true;
+            decision = Decision::Allowed;
         }
-        allowed
+        decision
     }
 }
 
 impl Statement {
     fn matches(&self, request: &Request<'_>) -> bool {
-        self.principals.iter().any(|pattern| pattern.matches(request.principal, request.account))
-            && self.actions.iter().any(|pattern| pattern.matches(request.action))
-            && self.resources.iter().any(|pattern| glob(pattern, request.key_arn))
+        let principal = request.caller.principal.arn();
+        self.principals.iter().any(|pattern| pattern.matches(principal, request.account))
+            && self.actions.covers(|pattern| pattern.matches(request.action))
+            && self.resources.covers(|pattern| glob(pattern, request.key_arn))
             && self.conditions.iter().all(|condition| condition.matches(request))
     }
 }

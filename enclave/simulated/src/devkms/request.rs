@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
+use std::collections::BTreeSet;
 
 /// Longest `CiphertextBlob`, in bytes.
 pub const CIPHERTEXT_BYTES_MAX: usize = 6144;
@@ -46,8 +47,13 @@ pub(crate) fn check_length(name: &str, length: usize, min: usize, max: usize) ->
     Ok(())
 }
 
-/// Refuses a context that AWS would refuse.
+/// Refuses a context that AWS would refuse; and one with two keys that differ by case alone, of which
+/// AWS's own documentation warns: a policy's condition could not tell them apart.
 pub(crate) fn check_context(context: &EncryptionContext) -> Result<(), KmsError> {
+    let names: BTreeSet<String> = context.keys().map(|key| key.to_lowercase()).collect();
+    if names.len() != context.len() {
+        return Err(KmsError::validation("EncryptionContext has two keys that differ by case alone"));
+    }
     let length = context.iter().map(|(key, value)| key.len() + value.len()).sum();
     check_length("EncryptionContext", length, 0, CONTEXT_BYTES_MAX)
 }
@@ -125,6 +131,18 @@ pub(crate) struct GenerateDataKey {
     pub(crate) number_of_bytes: Option<usize>,
     pub(crate) key_spec: Option<String>,
     pub(crate) recipient: Option<Recipient>,
+    #[serde(default)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+pub(crate) struct GenerateDataKeyWithoutPlaintext {
+    pub(crate) key_id: String,
+    #[serde(default)]
+    pub(crate) encryption_context: EncryptionContext,
+    pub(crate) number_of_bytes: Option<usize>,
+    pub(crate) key_spec: Option<String>,
     #[serde(default)]
     pub(crate) dry_run: bool,
 }

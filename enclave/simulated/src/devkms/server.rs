@@ -1,10 +1,12 @@
-//! HTTP/1.1 over TLS on a loopback address: reads a request within limits of size and time, hands it to
-//! [`operations`](super::operations), writes the answer. Decides nothing about keys.
+//! HTTP/1.1 over TLS on a loopback address: reads a request within limits of size and time, has its
+//! signature verified, hands it to [`operations`](super::operations), writes the answer. Decides nothing
+//! about keys.
 
 use super::DevKms;
-use super::authorization::Principal;
+use super::authorization::{Authorization, Caller};
 use super::error::{Kind, KmsError};
 use super::operations::{Operation, run};
+use super::sigv4::{SignedRequest, verify};
 use super::tls::TlsRoot;
 use crate::error::SimulatedError;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -17,7 +19,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::Value;
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -87,8 +89,8 @@ impl Server {
                 () = &mut stop => return,
                 Some(_) = connections.join_next() => {}
                 (permit, accepted) = next => match (permit, accepted) {
-                    (Ok(permit), Ok((stream, _))) => {
-                        connections.spawn(serve(Arc::clone(&self.kms), self.tls.clone(), stream, permit));
+                    (Ok(permit), Ok((stream, peer))) => {
+                        connections.spawn(serve(Arc::clone(&self.kms), self.tls.clone(), stream, peer.ip(), permit));
                     }
                     // Out of file descriptors, for example: others may free some.
                     _ => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -98,13 +100,13 @@ impl Server {
     }
 }
 
-async fn serve(kms: Arc<DevKms>, tls: TlsAcceptor, stream: TcpStream, _permit: OwnedSemaphorePermit) {
+async fn serve(kms: Arc<DevKms>, tls: TlsAcceptor, stream: TcpStream, peer: IpAddr, _permit: OwnedSemaphorePermit) {
     // A peer that fails the handshake, or goes, needs no answer.
     let _ = stream.set_nodelay(true);
     let Ok(Ok(stream)) = timeout(HANDSHAKE_MAX, tls.accept(stream)).await else {
         return;
     };
-    let service = service_fn(move |request| answer(Arc::clone(&kms), request));
+    let service = service_fn(move |request| answer(Arc::clone(&kms), peer, request));
     let _ = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_MAX)
@@ -112,11 +114,15 @@ async fn serve(kms: Arc<DevKms>, tls: TlsAcceptor, stream: TcpStream, _permit: O
         .await;
 }
 
-async fn answer(kms: Arc<DevKms>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(
+    kms: Arc<DevKms>,
+    peer: IpAddr,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let operation = request_operation(&request);
     let known = operation.as_ref().ok().copied();
     let result = match operation {
-        Ok(operation) => call(kms, operation, request).await,
+        Ok(operation) => call(kms, operation, peer, request).await,
         Err(error) => Err(error),
     };
     log(known, result.as_ref().err());
@@ -129,18 +135,29 @@ async fn answer(kms: Arc<DevKms>, request: Request<Incoming>) -> Result<Response
     })
 }
 
-async fn call(kms: Arc<DevKms>, operation: Operation, request: Request<Incoming>) -> Result<Value, KmsError> {
-    let principal = Principal::of_header(kms.place(), text(request.headers(), AUTHORIZATION.as_str()))?;
-    let body = timeout(BODY_MAX, Limited::new(request.into_body(), BODY_BYTES_MAX).collect()).await;
+async fn call(
+    kms: Arc<DevKms>,
+    operation: Operation,
+    peer: IpAddr,
+    request: Request<Incoming>,
+) -> Result<Value, KmsError> {
+    // Before the body, so that a stranger's megabytes are not read.
+    let authorization = Authorization::parse(kms.place(), text(request.headers(), AUTHORIZATION.as_str()))?;
+    let (head, body) = request.into_parts();
+    let body = timeout(BODY_MAX, Limited::new(body, BODY_BYTES_MAX).collect()).await;
     let body = match body {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(_)) => return Err(KmsError::validation(format!("the body is broken or above {BODY_BYTES_MAX} bytes"))),
         Err(_) => return Err(KmsError::validation("the body came too slowly")),
     };
+    let act = move || {
+        let query = head.uri.query().unwrap_or_default();
+        let signed = SignedRequest { method: head.method.as_str(), query, headers: &head.headers, body: &body };
+        let principal = verify(kms.place(), kms.users(), &authorization, &signed, kms.now_ms())?;
+        run(&kms, operation, &Caller { principal, source_ip: peer.to_canonical() }, &body)
+    };
     // Verifying signatures, RSA and fsync take milliseconds that other connections should not wait.
-    tokio::task::spawn_blocking(move || run(&kms, operation, &principal, &body))
-        .await
-        .unwrap_or_else(|_| Err(super::error::internal("the operation panicked")))
+    tokio::task::spawn_blocking(act).await.unwrap_or_else(|_| Err(super::error::internal("the operation panicked")))
 }
 
 fn request_operation(request: &Request<Incoming>) -> Result<Operation, KmsError> {

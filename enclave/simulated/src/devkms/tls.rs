@@ -4,6 +4,8 @@
 use super::Place;
 use crate::certified_key::{CertifiedKey, Profile};
 use crate::error::SimulatedError;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
@@ -27,14 +29,15 @@ const SERVER_BACKDATE: Duration = Duration::hours(1);
 pub struct TlsRoot(CertifiedKey);
 
 impl TlsRoot {
-    /// Loads the root of the folder `state`, or makes it there: `tls-root` (private) and `tls-root.der`
-    /// (the certificate, which a manifest's development section names).
+    /// Loads the root of the folder `state`, or makes it there: `tls-root` (private), and the certificate as
+    /// `tls-root.der`, which a manifest's development section names, and as `tls-root.pem` for AWS's clients.
     ///
     /// # Errors
     /// [`SimulatedError::File`], [`SimulatedError::Form`], [`SimulatedError::Certificate`].
     pub fn open(state: &Path) -> Result<Self, SimulatedError> {
         let root = CertifiedKey::open(&state.join("tls-root"), &profile())?;
         crate::private_file::replace(&state.join("tls-root.der"), &root.der)?;
+        crate::private_file::replace(&state.join("tls-root.pem"), pem(&root.der).as_bytes())?;
         Ok(Self(root))
     }
 
@@ -44,13 +47,15 @@ impl TlsRoot {
         &self.0.der
     }
 
-    /// The server's configuration, with a new certificate for the endpoint of `place`.
+    /// The server's configuration, with a new certificate for the endpoint of `place`, and for loopback,
+    /// where clients that resolve names themselves find it.
     ///
     /// # Errors
     /// [`SimulatedError::Certificate`], [`SimulatedError::Tls`].
     pub fn server_config(&self, place: &Place) -> Result<ServerConfig, SimulatedError> {
         let root = profile().parameters;
-        let mut parameters = CertificateParams::new([place.endpoint()])?;
+        let mut parameters =
+            CertificateParams::new([place.endpoint().as_str(), "localhost", "127.0.0.1", "::1"].map(str::to_owned))?;
         let now = OffsetDateTime::now_utc();
         parameters.distinguished_name = name(&place.endpoint());
         parameters.not_before = now - SERVER_BACKDATE;
@@ -84,6 +89,20 @@ fn profile() -> Profile {
     parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     Profile { parameters, algorithm: &PKCS_ECDSA_P256_SHA256 }
+}
+
+/// RFC 7468.
+fn pem(der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let mut lines = vec!["-----BEGIN CERTIFICATE-----"];
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(64));
+        lines.push(line);
+        rest = after;
+    }
+    lines.push("-----END CERTIFICATE-----\n");
+    lines.join("\n")
 }
 
 fn name(common_name: &str) -> DistinguishedName {

@@ -4,7 +4,7 @@ use super::Call;
 use crate::devkms::blob::EncryptionContext;
 use crate::devkms::error::{Kind, KmsError};
 use crate::devkms::keys::{BackingKey, Key, KeyId, KeyState};
-use crate::devkms::policy::KeyPolicy;
+use crate::devkms::policy::{Decision, Fact, KeyPolicy};
 use crate::devkms::request::{
     CreateKey, DESCRIPTION_BYTES_MAX, GetKeyPolicy, KeyOnly, PutKeyPolicy, ScheduleKeyDeletion, check_length, parse,
 };
@@ -56,14 +56,14 @@ impl Call<'_> {
 
     pub(super) fn describe_key(&self, body: &[u8]) -> Result<Value, KmsError> {
         let key = self.key(&parse::<KeyOnly>(body)?.key_id)?;
-        self.authorize_administration(&key, "kms:DescribeKey")?;
+        self.authorize_administration(&key, "kms:DescribeKey", &[])?;
         Ok(json!({ "KeyMetadata": self.metadata(&key) }))
     }
 
     pub(super) fn get_key_policy(&self, body: &[u8]) -> Result<Value, KmsError> {
         let input: GetKeyPolicy = parse(body)?;
         let key = self.key(&input.key_id)?;
-        self.authorize_administration(&key, "kms:GetKeyPolicy")?;
+        self.authorize_administration(&key, "kms:GetKeyPolicy", &[])?;
         check_policy_name(input.policy_name.as_deref())?;
         Ok(json!({ "Policy": key.policy.text(), "PolicyName": POLICY_NAME }))
     }
@@ -72,10 +72,11 @@ impl Call<'_> {
         let input: PutKeyPolicy = parse(body)?;
         let key = self.key(&input.key_id)?;
         check_policy_name(input.policy_name.as_deref())?;
+        let bypass = [(Fact::BypassPolicyLockoutSafetyCheck, input.bypass_policy_lockout_safety_check.to_string())];
         let policy = self.policy(key.id, &input.policy, input.bypass_policy_lockout_safety_check);
         self.kms.keys().update(key.id, |key| {
             // Within the update, so that no other change comes between question and act.
-            self.authorize_administration(key, "kms:PutKeyPolicy")?;
+            self.authorize_administration(key, "kms:PutKeyPolicy", &bypass)?;
             self.refuse_pending_deletion(key)?;
             key.policy = policy?;
             Ok(())
@@ -86,7 +87,7 @@ impl Call<'_> {
     pub(super) fn set_state(&self, body: &[u8], action: &str, state: KeyState) -> Result<Value, KmsError> {
         let key = self.key(&parse::<KeyOnly>(body)?.key_id)?;
         self.kms.keys().update(key.id, |key| {
-            self.authorize_administration(key, action)?;
+            self.authorize_administration(key, action, &[])?;
             self.refuse_pending_deletion(key)?;
             key.state = state;
             Ok(())
@@ -103,7 +104,11 @@ impl Call<'_> {
         }
         let deletion_ms = self.kms.now_ms().saturating_add(days * DAY_MS);
         self.kms.keys().update(key.id, |key| {
-            self.authorize_administration(key, "kms:ScheduleKeyDeletion")?;
+            self.authorize_administration(
+                key,
+                "kms:ScheduleKeyDeletion",
+                &[(Fact::PendingWindowInDays, days.to_string())],
+            )?;
             self.refuse_pending_deletion(key)?;
             key.state = KeyState::PendingDeletion;
             key.deletion_ms = Some(deletion_ms);
@@ -120,7 +125,7 @@ impl Call<'_> {
     pub(super) fn cancel_key_deletion(&self, body: &[u8]) -> Result<Value, KmsError> {
         let key = self.key(&parse::<KeyOnly>(body)?.key_id)?;
         self.kms.keys().update(key.id, |key| {
-            self.authorize_administration(key, "kms:CancelKeyDeletion")?;
+            self.authorize_administration(key, "kms:CancelKeyDeletion", &[])?;
             if key.state != KeyState::PendingDeletion {
                 let text = format!("{} is not pending deletion.", self.arn(key));
                 return Err(KmsError::new(Kind::KmsInvalidState, text));
@@ -135,8 +140,9 @@ impl Call<'_> {
     /// A new policy of a key. Unless the caller asks otherwise, it must let him change it again.
     fn policy(&self, id: KeyId, text: &str, bypass_lockout_check: bool) -> Result<KeyPolicy, KmsError> {
         let policy = KeyPolicy::parse(text)?;
-        let none = EncryptionContext::new();
-        if !bypass_lockout_check && !self.allows(&policy, id, "kms:PutKeyPolicy", &none, None) {
+        let facts = [(Fact::BypassPolicyLockoutSafetyCheck, bypass_lockout_check.to_string())];
+        let again = self.decide(&policy, id, "kms:PutKeyPolicy", &EncryptionContext::new(), None, &facts);
+        if !bypass_lockout_check && again != Decision::Allowed {
             let text = "The new key policy will not allow you to update the key policy in the future.";
             return Err(KmsError::new(Kind::MalformedPolicyDocument, text));
         }

@@ -4,9 +4,10 @@ use super::{Call, check_dry_run};
 use crate::devkms::blob::{self, EncryptionContext, wrap};
 use crate::devkms::error::{Kind, KmsError, internal};
 use crate::devkms::keys::Key;
+use crate::devkms::policy::Fact;
 use crate::devkms::request::{
-    Blob, CIPHERTEXT_BYTES_MAX, Decrypt, Encrypt, GenerateDataKey, GenerateRandom, PLAINTEXT_BYTES_MAX,
-    RANDOM_BYTES_MAX, ReEncrypt, check_context, check_length, parse,
+    Blob, CIPHERTEXT_BYTES_MAX, Decrypt, Encrypt, GenerateDataKey, GenerateDataKeyWithoutPlaintext, GenerateRandom,
+    PLAINTEXT_BYTES_MAX, RANDOM_BYTES_MAX, ReEncrypt, check_context, check_length, parse,
 };
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use base64::Engine as _;
@@ -65,8 +66,9 @@ impl Call<'_> {
         let source = Source::new(input.ciphertext_blob, input.source_key_id, input.dry_run, &input.dry_run_modifiers)?;
         let from = self.source_key(&source)?;
         let to = self.key(&input.destination_key_id)?;
-        self.authorize(&from, "kms:ReEncryptFrom", &input.source_encryption_context, None)?;
-        self.authorize(&to, "kms:ReEncryptTo", &input.destination_encryption_context, None)?;
+        let same = [(Fact::ReEncryptOnSameKey, (from.id == to.id).to_string())];
+        self.authorize_with(&from, "kms:ReEncryptFrom", &input.source_encryption_context, None, &same)?;
+        self.authorize_with(&to, "kms:ReEncryptTo", &input.destination_encryption_context, None, &same)?;
         self.check_usable(&from)?;
         self.check_usable(&to)?;
         let plaintext = source.unwrap(&from, &input.source_encryption_context)?;
@@ -83,13 +85,7 @@ impl Call<'_> {
 
     pub(super) fn generate_data_key(&self, body: &[u8]) -> Result<Value, KmsError> {
         let input: GenerateDataKey = parse(body)?;
-        let length = match (input.key_spec.as_deref(), input.number_of_bytes) {
-            (Some("AES_256"), None) => 32,
-            (Some("AES_128"), None) => 16,
-            (None, Some(length)) => length,
-            _ => return Err(KmsError::validation("one of KeySpec (AES_256, AES_128) and NumberOfBytes is needed")),
-        };
-        check_length("NumberOfBytes", length, 1, RANDOM_BYTES_MAX)?;
+        let length = data_key_length(input.key_spec.as_deref(), input.number_of_bytes)?;
         check_context(&input.encryption_context)?;
         let key = self.key(&input.key_id)?;
         let genuine = self.genuine(input.recipient.as_ref())?;
@@ -102,6 +98,19 @@ impl Call<'_> {
         let mut answer = json!({ "CiphertextBlob": STANDARD.encode(blob), "KeyId": self.arn(&key) });
         self.answer(&mut answer, &data_key, genuine)?;
         Ok(answer)
+    }
+
+    /// Makes the data key as [`Call::generate_data_key`] does, and forgets it.
+    pub(super) fn generate_data_key_without_plaintext(&self, body: &[u8]) -> Result<Value, KmsError> {
+        let input: GenerateDataKeyWithoutPlaintext = parse(body)?;
+        let length = data_key_length(input.key_spec.as_deref(), input.number_of_bytes)?;
+        check_context(&input.encryption_context)?;
+        let key = self.key(&input.key_id)?;
+        self.authorize(&key, "kms:GenerateDataKeyWithoutPlaintext", &input.encryption_context, None)?;
+        self.check_usable(&key)?;
+        check_dry_run(input.dry_run)?;
+        let blob = wrap(key.id, &key.material, &input.encryption_context, &random(length)?)?;
+        Ok(json!({ "CiphertextBlob": STANDARD.encode(blob), "KeyId": self.arn(&key) }))
     }
 
     /// No key policy speaks of it, so every caller may.
@@ -162,6 +171,24 @@ impl Source {
             None => Ok(Zeroizing::default()),
         }
     }
+}
+
+/// The bytes of a data key: `KeySpec` or `NumberOfBytes` says them, and not both.
+fn data_key_length(key_spec: Option<&str>, number_of_bytes: Option<usize>) -> Result<usize, KmsError> {
+    let length = match (key_spec, number_of_bytes) {
+        (Some("AES_256"), None) => 32,
+        (Some("AES_128"), None) => 16,
+        (Some(other), None) => {
+            let text = format!(
+                "1 validation error detected: Value '{other}' at 'keySpec' failed to satisfy constraint: Member must satisfy enum value set: [AES_256, AES_128]"
+            );
+            return Err(KmsError::validation(text));
+        }
+        (None, Some(length)) => length,
+        _ => return Err(KmsError::validation("Please specify either number of bytes or key spec.")),
+    };
+    check_length("NumberOfBytes", length, 1, RANDOM_BYTES_MAX)?;
+    Ok(length)
 }
 
 fn check_algorithm(algorithm: Option<&str>) -> Result<(), KmsError> {

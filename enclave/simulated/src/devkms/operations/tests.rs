@@ -1,13 +1,17 @@
 use super::*;
 use crate::devkms::Place;
+use crate::devkms::authorization::Principal;
 use crate::{Authority, MapEncoding, Measurements, SimulatedNsm};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
+use std::net::Ipv4Addr;
 use strongroom_attestation::Root;
 use strongroom_runtime::kms::envelope::open_envelope;
 use strongroom_runtime::kms::recipient::RecipientKey;
 use strongroom_runtime::nsm::{AttestRequest, Nsm as _};
+
+mod permissions;
 
 const ACCOUNT: &str = "111122223333";
 
@@ -36,8 +40,7 @@ impl Fixture {
     }
 
     fn call(&self, user: &str, operation: Operation, body: &Value) -> Result<Value, KmsError> {
-        let principal = Principal::user(self.kms.place(), user);
-        run(&self.kms, operation, &principal, body.to_string().as_bytes())
+        run(&self.kms, operation, &caller(&self.kms, user), body.to_string().as_bytes())
     }
 
     fn refused(&self, user: &str, operation: Operation, body: &Value, expect: Kind) {
@@ -78,6 +81,10 @@ impl Fixture {
         let envelope = STANDARD.decode(answer["CiphertextForRecipient"].as_str().unwrap()).unwrap();
         open_envelope(&envelope, &self.key).unwrap().expose().to_vec()
     }
+}
+
+fn caller(kms: &DevKms, user: &str) -> Caller {
+    Caller { principal: Principal::user(kms.place(), user), source_ip: Ipv4Addr::LOCALHOST.into() }
 }
 
 fn recipient(nsm: &SimulatedNsm, public_key: Option<&[u8]>) -> Value {
@@ -167,7 +174,7 @@ fn another_image_or_manifest_is_refused() {
     let authority = || Authority::open(&path).unwrap();
     let root = Root::development(authority().root_der());
     let kms = DevKms { attestation_root: root, ..f.kms };
-    let principal = Principal::user(&kms.place, "ENCLAVE");
+    let caller = caller(&kms, "ENCLAVE");
     let attempt = |image: &Measurements, manifest: &[u8], lock: bool| {
         let nsm = SimulatedNsm::new(authority(), image).unwrap();
         nsm.extend_pcr(16, manifest).unwrap();
@@ -176,7 +183,7 @@ fn another_image_or_manifest_is_refused() {
         }
         let body = json!({"KeyId": key, "KeySpec": "AES_256", "EncryptionContext": client(),
                           "Recipient": recipient(&nsm, Some(f.key.spki()))});
-        run(&kms, Operation::GenerateDataKey, &principal, body.to_string().as_bytes()).map_err(|error| error.kind)
+        run(&kms, Operation::GenerateDataKey, &caller, body.to_string().as_bytes()).map_err(|error| error.kind)
     };
     assert!(attempt(&f.image, b"manifest", true).is_ok());
     assert_eq!(attempt(&Measurements::of_bytes(b"other"), b"manifest", true), Err(Kind::AccessDenied));

@@ -1,30 +1,13 @@
 //! Conditions: an operator, a condition key and the values that the policy lists.
+//!
+//! A key that the request lacks makes a comparison false, and a negated one true; with `IfExists` it is
+//! true either way. `ForAllValues` holds where there is no value, `ForAnyValue` does not, whatever the
+//! comparison. All of this is AWS's rule, traps included.
 
+use super::operator::{Comparison, boolean};
+use super::subject::{Subject, Type};
 use super::{Request, malformed};
 use crate::devkms::error::KmsError;
-
-use super::pattern::glob;
-
-/// The highest PCR.
-const PCR_INDEX_MAX: u8 = 31;
-
-/// What a condition asks about.
-#[derive(Clone, Debug, Eq, PartialEq)]
-enum Subject {
-    /// `kms:RecipientAttestation:ImageSha384` (which is PCR0) and `kms:RecipientAttestation:PCR<n>`.
-    Pcr(u8),
-    /// `kms:EncryptionContext:<key>`.
-    Context(String),
-    /// `kms:EncryptionContextKeys`, which has many values.
-    ContextKeys,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Comparison {
-    Equals,
-    EqualsIgnoreCase,
-    Like,
-}
 
 /// Which of the request's values must pass.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -34,120 +17,66 @@ enum Quantifier {
     All,
 }
 
-#[derive(Clone, Debug, Eq, PartialEq)]
-enum Operator {
+#[derive(Clone, Debug, PartialEq)]
+enum Test {
     /// `Null`: whether the key must be missing.
-    Null { missing: bool },
-    /// A comparison of strings.
-    String { comparison: Comparison, negated: bool, quantifier: Quantifier },
+    Null {
+        missing: bool,
+    },
+    Compare {
+        comparison: Comparison,
+        negated: bool,
+        quantifier: Quantifier,
+        if_exists: bool,
+    },
 }
 
 /// One condition of a statement.
 #[derive(Clone, Debug)]
 pub(super) struct Condition {
-    operator: Operator,
     subject: Subject,
-    values: Vec<String>,
+    test: Test,
 }
 
 impl Condition {
-    pub(super) fn parse(operator: &str, key: &str, values: Vec<String>) -> Result<Self, KmsError> {
+    pub(super) fn parse(operator: &str, key: &str, values: &[String]) -> Result<Self, KmsError> {
         let subject = Subject::parse(key)?;
-        let operator = match operator {
-            "Null" => match &values[..] {
-                [value] if value == "true" => Operator::Null { missing: true },
-                [value] if value == "false" => Operator::Null { missing: false },
-                _ => return Err(malformed(format!("Null on {key:?} needs \"true\" or \"false\""))),
-            },
-            operator => string_operator(operator)?,
+        if operator == "Null" {
+            let [Some(missing)] = values.iter().map(|value| boolean(value)).collect::<Vec<_>>()[..] else {
+                return Err(malformed(format!("Null on {key:?} needs \"true\" or \"false\"")));
+            };
+            return Ok(Self { subject, test: Test::Null { missing } });
+        }
+        let unknown = || malformed(format!("{operator:?} is no operator that this service evaluates"));
+        let (quantifier, name) = match operator.split_once(':') {
+            Some(("ForAnyValue", name)) => (Quantifier::Any, name),
+            Some(("ForAllValues", name)) => (Quantifier::All, name),
+            Some(_) => return Err(unknown()),
+            None => (Quantifier::TheOne, operator),
         };
+        let (name, if_exists) = name.strip_suffix("IfExists").map_or((name, false), |name| (name, true));
         // AWS gives no meaning to a plain comparison with a key of many values.
-        if subject == Subject::ContextKeys
-            && matches!(operator, Operator::String { quantifier: Quantifier::TheOne, .. })
-        {
+        if subject.kind() == Type::TextList && quantifier == Quantifier::TheOne {
             return Err(malformed(format!("{key:?} needs ForAnyValue or ForAllValues")));
         }
-        Ok(Self { operator, subject, values })
+        let (comparison, negated) = Comparison::parse(name, subject.kind(), values)?;
+        Ok(Self { subject, test: Test::Compare { comparison, negated, quantifier, if_exists } })
     }
 
     pub(super) fn matches(&self, request: &Request<'_>) -> bool {
         let found = self.subject.values(request);
-        match self.operator {
-            Operator::Null { missing } => found.is_empty() == missing,
-            Operator::String { comparison, negated, quantifier } => {
-                let passes = |value: &String| {
-                    let listed = self.values.iter().any(|wanted| comparison.holds(wanted, value));
-                    listed != negated
-                };
+        match &self.test {
+            Test::Null { missing } => found.is_empty() == *missing,
+            Test::Compare { if_exists: true, .. } if found.is_empty() => true,
+            Test::Compare { comparison, negated, quantifier, .. } => {
+                let passes = |value: &String| comparison.holds(value) != *negated;
                 match quantifier {
-                    Quantifier::TheOne => found.first().map_or(negated, passes),
+                    Quantifier::TheOne => found.first().map_or(*negated, passes),
                     Quantifier::Any => found.iter().any(passes),
-                    Quantifier::All => found.iter().all(passes),
+                    // To AWS an empty string is no value here.
+                    Quantifier::All => found.iter().filter(|value| !value.is_empty()).all(passes),
                 }
             }
         }
     }
-}
-
-impl Comparison {
-    fn holds(self, wanted: &str, value: &str) -> bool {
-        match self {
-            Self::Equals => wanted == value,
-            Self::EqualsIgnoreCase => wanted.to_lowercase() == value.to_lowercase(),
-            Self::Like => glob(wanted, value),
-        }
-    }
-}
-
-impl Subject {
-    fn parse(key: &str) -> Result<Self, KmsError> {
-        let unknown = || malformed(format!("{key:?} is no condition key that this service evaluates"));
-        // Names of condition keys have no case; the context key within one is compared as it is.
-        let lower = key.to_ascii_lowercase();
-        if lower == "kms:recipientattestation:imagesha384" {
-            return Ok(Self::Pcr(0));
-        }
-        if let Some(index) = lower.strip_prefix("kms:recipientattestation:pcr") {
-            return index
-                .parse()
-                .ok()
-                .filter(|number: &u8| *number <= PCR_INDEX_MAX && number.to_string() == index)
-                .map(Self::Pcr)
-                .ok_or_else(unknown);
-        }
-        if lower == "kms:encryptioncontextkeys" {
-            return Ok(Self::ContextKeys);
-        }
-        match lower.strip_prefix("kms:encryptioncontext:") {
-            Some(name) if !name.is_empty() => Ok(Self::Context(key[key.len() - name.len()..].to_owned())),
-            _ => Err(unknown()),
-        }
-    }
-
-    /// The request's values; none where it lacks the key.
-    fn values(&self, request: &Request<'_>) -> Vec<String> {
-        match self {
-            Self::Pcr(index) => request.pcrs.and_then(|pcrs| pcrs.get(index)).map(hex::encode).into_iter().collect(),
-            Self::Context(name) => request.context.get(name).cloned().into_iter().collect(),
-            Self::ContextKeys => request.context.keys().cloned().collect(),
-        }
-    }
-}
-
-fn string_operator(text: &str) -> Result<Operator, KmsError> {
-    let (quantifier, name) = match text.split_once(':') {
-        Some(("ForAnyValue", name)) => (Quantifier::Any, name),
-        Some(("ForAllValues", name)) => (Quantifier::All, name),
-        _ => (Quantifier::TheOne, text),
-    };
-    let (comparison, negated) = match name {
-        "StringEquals" => (Comparison::Equals, false),
-        "StringNotEquals" => (Comparison::Equals, true),
-        "StringEqualsIgnoreCase" => (Comparison::EqualsIgnoreCase, false),
-        "StringNotEqualsIgnoreCase" => (Comparison::EqualsIgnoreCase, true),
-        "StringLike" => (Comparison::Like, false),
-        "StringNotLike" => (Comparison::Like, true),
-        _ => return Err(malformed(format!("{text:?} is no operator that this service evaluates"))),
-    };
-    Ok(Operator::String { comparison, negated, quantifier })
 }

@@ -1,154 +1,102 @@
-//! From a policy's JSON to statements. A field that is unknown, twice or empty is refused.
+//! From a policy's JSON to statements. What is unknown, twice or empty is refused by its name.
 
 use super::condition::Condition;
+use super::json::{Fields, Json};
 use super::pattern::{ActionPattern, PrincipalPattern};
-use super::{Statement, malformed};
+use super::{Scope, Statement, malformed};
 use crate::devkms::error::KmsError;
-use serde::de::{Error as _, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
-use std::fmt;
-use std::marker::PhantomData;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "PascalCase")]
-struct RawPolicy {
-    version: String,
-    #[serde(rename = "Id")]
-    _id: Option<String>,
-    statement: OneOrMany<RawStatement>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "PascalCase")]
-struct RawStatement {
-    #[serde(rename = "Sid")]
-    _sid: Option<String>,
-    effect: Effect,
-    principal: RawPrincipal,
-    action: OneOrMany<String>,
-    resource: OneOrMany<String>,
-    #[serde(default)]
-    condition: Entries<Entries<OneOrMany<Scalar>>>,
-}
-
-#[derive(Deserialize)]
-enum Effect {
-    Allow,
-    Deny,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum RawPrincipal {
-    Text(String),
-    Map(AwsPrincipals),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AwsPrincipals {
-    #[serde(rename = "AWS")]
-    aws: OneOrMany<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrMany<T> {
-    One(T),
-    Many(Vec<T>),
-}
-
-impl<T> OneOrMany<T> {
-    /// The list, which must have something.
-    fn list(self, what: &str) -> Result<Vec<T>, KmsError> {
-        match self {
-            Self::One(one) => Ok(vec![one]),
-            Self::Many(many) if many.is_empty() => Err(malformed(format!("{what} is empty"))),
-            Self::Many(many) => Ok(many),
-        }
-    }
-}
-
-/// A condition's value: AWS takes `true` for `"true"`.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Scalar {
-    Text(String),
-    Bool(bool),
-}
-
-/// An object's entries, each key once.
-struct Entries<T>(Vec<(String, T)>);
-
-impl<T> Default for Entries<T> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
-            type Value = Entries<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut entries: Vec<(String, T)> = Vec::new();
-                while let Some((key, value)) = map.next_entry::<String, T>()? {
-                    if entries.iter().any(|(known, _)| *known == key) {
-                        return Err(A::Error::custom(format!("{key:?} is there twice")));
-                    }
-                    entries.push((key, value));
-                }
-                Ok(Entries(entries))
-            }
-        }
-
-        deserializer.deserialize_map(Object(PhantomData))
-    }
-}
+/// The version of the policy language in which `${…}` stands for a variable.
+const WITH_VARIABLES: &str = "2012-10-17";
 
 pub(super) fn parse(text: &str) -> Result<Vec<Statement>, KmsError> {
-    let policy: RawPolicy = serde_json::from_str(text).map_err(malformed)?;
-    if !["2012-10-17", "2008-10-17"].contains(&policy.version.as_str()) {
-        return Err(malformed(format!("its Version is {:?}", policy.version)));
+    let mut policy = Fields::of("the policy", Json::parse(text)?)?;
+    let version = policy.need("Version")?.text("Version")?;
+    if ![WITH_VARIABLES, "2008-10-17"].contains(&version.as_str()) {
+        return Err(malformed(format!("its Version is {version:?}")));
     }
-    policy.statement.list("Statement")?.into_iter().map(statement).collect()
+    if let Some(id) = policy.take("Id") {
+        id.text("Id")?;
+    }
+    let statements = policy.need("Statement")?.list("Statement")?;
+    policy.end()?;
+    statements.into_iter().map(|json| statement(json, version == WITH_VARIABLES)).collect()
 }
 
-fn statement(raw: RawStatement) -> Result<Statement, KmsError> {
-    let principals = match raw.principal {
-        RawPrincipal::Text(text) if text == "*" => vec![text],
-        RawPrincipal::Text(text) => return Err(malformed(format!("{text:?} is no principal"))),
-        RawPrincipal::Map(map) => map.aws.list("Principal")?,
+fn statement(json: Json, has_variables: bool) -> Result<Statement, KmsError> {
+    let mut fields = Fields::of("a statement", json)?;
+    if let Some(sid) = fields.take("Sid") {
+        sid.text("Sid")?;
+    }
+    let allow = match fields.need("Effect")?.text("Effect")?.as_str() {
+        "Allow" => true,
+        "Deny" => false,
+        other => return Err(malformed(format!("{other:?} is no Effect"))),
     };
+    let check = |texts: &[String]| match texts.iter().find(|text| has_variables && text.contains("${")) {
+        Some(text) => Err(malformed(format!("{text:?} has a policy variable, and this service evaluates none"))),
+        None => Ok(()),
+    };
+    let principals = principals(fields.need("Principal")?)?;
+    let actions = scope(&mut fields, "Action", |text| ActionPattern::parse(&text))?;
+    let resources = scope(&mut fields, "Resource", |text| resource(text, &check))?;
     let mut conditions = Vec::new();
-    for (operator, entries) in raw.condition.0 {
-        for (key, values) in entries.0 {
-            let values = values.list("a condition")?.into_iter().map(|value| match value {
-                Scalar::Text(text) => text,
-                Scalar::Bool(value) => value.to_string(),
-            });
-            conditions.push(Condition::parse(&operator, &key, values.collect())?);
+    for (operator, entries) in fields.take("Condition").map_or(Ok(Vec::new()), |json| json.object("Condition"))? {
+        for (key, values) in entries.object(&operator)? {
+            let values = values.list(&key)?.into_iter().map(|value| scalar(value, &key));
+            let values = values.collect::<Result<Vec<_>, _>>()?;
+            check(&values)?;
+            conditions.push(Condition::parse(&operator, &key, &values)?);
         }
     }
-    Ok(Statement {
-        allow: matches!(raw.effect, Effect::Allow),
-        principals: principals.iter().map(|text| PrincipalPattern::parse(text)).collect::<Result<_, _>>()?,
-        actions: raw.action.list("Action")?.iter().map(|text| ActionPattern::parse(text)).collect::<Result<_, _>>()?,
-        resources: resources(raw.resource.list("Resource")?)?,
-        conditions,
-    })
+    fields.end()?;
+    Ok(Statement { allow, principals, actions, resources, conditions })
 }
 
-fn resources(list: Vec<String>) -> Result<Vec<String>, KmsError> {
-    match list.iter().find(|text| *text != "*" && !text.starts_with("arn:aws:kms:")) {
-        Some(text) => Err(malformed(format!("{text:?} is no resource of KMS"))),
-        None => Ok(list),
+/// `Principal`, of which AWS's services, federations and canonical users never call here.
+fn principals(json: Json) -> Result<Vec<PrincipalPattern>, KmsError> {
+    let texts = match json {
+        Json::Text(text) if text == "*" => vec![text],
+        Json::Text(text) => return Err(malformed(format!("{text:?} is no Principal"))),
+        json => {
+            let mut fields = Fields::of("Principal", json)?;
+            let texts = fields.need("AWS")?.texts("Principal")?;
+            fields.end()?;
+            texts
+        }
+    };
+    texts.iter().map(|text| PrincipalPattern::parse(text)).collect()
+}
+
+/// Either the field `name` or its negation.
+fn scope<T>(
+    fields: &mut Fields,
+    name: &str,
+    parse: impl Fn(String) -> Result<T, KmsError>,
+) -> Result<Scope<T>, KmsError> {
+    let negation = format!("Not{name}");
+    let (negated, json) = match (fields.take(name), fields.take(&negation)) {
+        (Some(json), None) => (false, json),
+        (None, Some(json)) => (true, json),
+        _ => return Err(malformed(format!("a statement needs one of {name} and {negation}"))),
+    };
+    let patterns = json.texts(name)?.into_iter().map(parse).collect::<Result<_, _>>()?;
+    Ok(Scope { negated, patterns })
+}
+
+fn resource(text: String, check: &impl Fn(&[String]) -> Result<(), KmsError>) -> Result<String, KmsError> {
+    if text != "*" && !text.starts_with("arn:aws:kms:") {
+        return Err(malformed(format!("{text:?} is no Resource of KMS")));
+    }
+    check(std::slice::from_ref(&text))?;
+    Ok(text)
+}
+
+/// A condition's value: AWS takes `true` for `"true"` and `7` for `"7"`.
+fn scalar(json: Json, key: &str) -> Result<String, KmsError> {
+    match json {
+        Json::Text(text) | Json::Number(text) => Ok(text),
+        Json::Bool(value) => Ok(value.to_string()),
+        Json::Null | Json::List(_) | Json::Object(_) => Err(malformed(format!("a value of {key:?} is no string"))),
     }
 }

@@ -1,22 +1,40 @@
 use super::*;
+use crate::devkms::Place;
+use crate::devkms::authorization::Principal;
+
+mod conditions;
 
 const ACCOUNT: &str = "111122223333";
 const ENCLAVE: &str = "arn:aws:iam::111122223333:user/ENCLAVE";
 const ADMIN: &str = "arn:aws:iam::111122223333:user/ADMIN";
+/// 2026-11-22T12:00:00Z.
+const NOW_MS: u64 = 1_795_348_800_000;
 const KEY: &str = "arn:aws:kms:eu-central-1:111122223333:key/k";
 
 /// PCR0 is 48 times 0x0a, PCR16 48 times 0x16; context {tenant: t, role: client}.
 fn allows(policy: &str, action: &str, principal: &str, attested: bool) -> bool {
+    decide(policy, action, principal, attested) == Decision::Allowed
+}
+
+fn caller(user: &str) -> Caller {
+    let place = Place::new("eu-central-1", ACCOUNT).unwrap();
+    Caller { principal: Principal::user(&place, user), source_ip: "203.0.113.7".parse().unwrap() }
+}
+
+fn decide(policy: &str, action: &str, principal: &str, attested: bool) -> Decision {
+    let caller = caller(principal.rsplit('/').next().unwrap());
     let pcrs = Pcrs::from([(0, [0x0a; 48]), (16, [0x16; 48])]);
     let context =
         EncryptionContext::from([("tenant".to_owned(), "t".to_owned()), ("role".to_owned(), "client".to_owned())]);
-    KeyPolicy::parse(policy).unwrap().allows(&Request {
+    KeyPolicy::parse(policy).unwrap().decide(&Request {
         action,
-        principal,
+        caller: &caller,
         account: ACCOUNT,
         key_arn: KEY,
         context: &context,
         pcrs: attested.then_some(&pcrs),
+        facts: &[(Fact::PendingWindowInDays, "30".to_owned())],
+        now_ms: NOW_MS,
     })
 }
 
@@ -105,7 +123,7 @@ fn conditions() {
         (r#"{"StringEquals":{"kms:EncryptionContext:role":"cl*"}}"#, false, false),
         (r#"{"StringEquals":{"kms:EncryptionContext:role":"Client"}}"#, false, false),
         (r#"{"StringEqualsIgnoreCase":{"kms:EncryptionContext:role":"CLIENT"}}"#, true, true),
-        (r#"{"StringEquals":{"kms:EncryptionContext:Role":"client"}}"#, false, false),
+        (r#"{"StringEquals":{"kms:EncryptionContext:Role":"client"}}"#, true, true),
         (r#"{"StringNotEquals":{"kms:RecipientAttestation:PCR0":"PCR0_VALUE"}}"#, false, true),
         (r#"{"StringNotEqualsIgnoreCase":{"kms:EncryptionContext:role":["a","b"]}}"#, true, true),
         (r#"{"StringNotLike":{"kms:EncryptionContext:role":["a","c*"]}}"#, false, false),
@@ -147,44 +165,71 @@ fn what_is_not_understood_is_refused() {
     let principal = |to: &str| edit("\"Principal\":\"*\"", &format!("\"Principal\":{to}"));
     for (text, expect) in [
         (String::new(), "EOF"),
-        ("{}".to_owned(), "missing field `Version`"),
+        ("{}".to_owned(), "has no Version"),
         (policy(&[]), "Statement is empty"),
         (policy(std::slice::from_ref(&good)).replace("2012-10-17", "2012-10-18"), "its Version"),
-        (policy(std::slice::from_ref(&good)).replace("\"Version\"", "\"More\":1,\"Version\""), "unknown field `More`"),
-        (edit("\"Allow\"", "\"Permit\""), "did not match"),
-        (edit("\"Effect\"", "\"NotAction\":\"*\",\"Effect\""), "did not match"),
-        (edit("\"Action\"", "\"Action\":\"kms:*\",\"Action\""), "did not match"),
+        (
+            policy(std::slice::from_ref(&good)).replace("\"Version\"", "\"More\":1,\"Version\""),
+            "\"More\" is no field of the policy",
+        ),
+        (edit("\"Allow\"", "\"Permit\""), "\"Permit\" is no Effect"),
+        (edit("\"Effect\"", "\"NotAction\":\"*\",\"Effect\""), "one of Action and NotAction"),
+        (edit("\"Action\"", "\"Action\":\"kms:*\",\"Action\""), "\"Action\" is there twice"),
         (edit("\"kms:Decrypt\"", "[]"), "Action is empty"),
         (edit("kms:Decrypt", "kms:Decrpt"), "matches no action"),
         (edit("kms:Decrypt", "s3:GetObject"), "matches no action"),
         (edit("kms:Decrypt", ""), "matches no action"),
-        (edit("\"Resource\":\"*\"", "\"Resource\":\"arn:aws:s3:::x\""), "no resource"),
+        (edit("\"Resource\":\"*\"", "\"Resource\":\"arn:aws:s3:::x\""), "no Resource"),
         (edit("\"Resource\":\"*\"", "\"Resource\":[]"), "Resource is empty"),
-        (principal("\"111122223333\""), "no principal"),
-        (principal("{}"), "did not match"),
+        (principal("\"111122223333\""), "no Principal"),
+        (principal("{}"), "Principal has no AWS"),
         (principal("{\"AWS\":[]}"), "Principal is empty"),
-        (principal("{\"Service\":\"ec2.amazonaws.com\"}"), "did not match"),
+        (principal("{\"Service\":\"ec2.amazonaws.com\"}"), "Principal has no AWS"),
+        (principal("{\"AWS\":\"*\",\"Service\":\"ec2.amazonaws.com\"}"), "\"Service\" is no field of Principal"),
         (principal("{\"AWS\":\"arn:aws:iam::111122223333:user/*\"}"), "no principal"),
         (principal("{\"AWS\":\"arn:aws:iam::1111:root\"}"), "no principal"),
         (principal("{\"AWS\":\"nobody\"}"), "no principal"),
         (with_condition(r#"{"StringEqual":{"kms:EncryptionContext:a":"b"}}"#), "no operator"),
-        (with_condition(r#"{"StringEqualsIfExists":{"kms:EncryptionContext:a":"b"}}"#), "no operator"),
+        (with_condition(r#"{"StringEqualsIfExist":{"kms:EncryptionContext:a":"b"}}"#), "no operator"),
         (with_condition(r#"{"ForSomeValues:StringEquals":{"kms:EncryptionContextKeys":"b"}}"#), "no operator"),
-        (with_condition(r#"{"NumericEquals":{"kms:EncryptionContext:a":"1"}}"#), "no operator"),
+        (with_condition(r#"{"NumericEquals":{"kms:EncryptionContext:a":"1"}}"#), "does not go with"),
         (with_condition(r#"{"StringEquals":{"kms:EncryptionContextKeys":"b"}}"#), "needs ForAnyValue"),
         (with_condition(r#"{"StringEquals":{"kms:EncryptionContext:":"b"}}"#), "no condition key"),
         (with_condition(r#"{"StringEquals":{"kms:RecipientAttestation:PCR32":"b"}}"#), "no condition key"),
         (with_condition(r#"{"StringEquals":{"kms:RecipientAttestation:PCR00":"b"}}"#), "no condition key"),
         (with_condition(r#"{"StringEquals":{"kms:RecipientAttestation:PCR":"b"}}"#), "no condition key"),
         (with_condition(r#"{"StringEquals":{"kms:RecipientAttestation:NitroTPMPCR4":"b"}}"#), "no condition key"),
-        (with_condition(r#"{"StringEquals":{"aws:SourceIp":"b"}}"#), "no condition key"),
-        (with_condition(r#"{"StringEquals":{"kms:EncryptionContext:a":[]}}"#), "a condition is empty"),
-        (with_condition(r#"{"StringEquals":{"kms:EncryptionContext:a":1}}"#), "did not match"),
+        (with_condition(r#"{"StringEquals":{"aws:PrincipalTag/team":"b"}}"#), "no condition key"),
+        (with_condition(r#"{"StringEquals":{"kms:EncryptionContext:a":[]}}"#), "is empty"),
+        (with_condition(r#"{"StringEquals":{"kms:EncryptionContext:a":{}}}"#), "a value of"),
         (
             with_condition(r#"{"StringEquals":{"kms:EncryptionContext:a":"1","kms:EncryptionContext:a":"2"}}"#),
-            "did not match",
+            "\"kms:EncryptionContext:a\" is there twice",
         ),
         (with_condition(r#"{"Null":{"kms:EncryptionContext:a":"maybe"}}"#), "needs"),
+        (with_condition(r#"{"Null":{"kms:EncryptionContext:a":["true","false"]}}"#), "needs"),
+        (with_condition(r#"{"NullIfExists":{"kms:EncryptionContext:a":"true"}}"#), "no operator"),
+        (with_condition(r#"{"ForAnyValue:Null":{"kms:EncryptionContext:a":"true"}}"#), "no operator"),
+        (with_condition(r#"{"BinaryEquals":{"kms:EncryptionContext:a":"AA=="}}"#), "\"BinaryEquals\" is no operator"),
+        (with_condition(r#"{"NumericLike":{"aws:EpochTime":"1"}}"#), "no operator"),
+        (with_condition(r#"{"NumericEquals":{"aws:EpochTime":"1.5"}}"#), "is not an integer"),
+        (with_condition(r#"{"DateLessThan":{"aws:CurrentTime":"soon"}}"#), "\"soon\" is not a date"),
+        (with_condition(r#"{"DateLessThan":{"kms:CallerAccount":"2026-01-01"}}"#), "does not go with"),
+        (with_condition(r#"{"Bool":{"aws:SecureTransport":"yes"}}"#), "is not \"true\" or \"false\""),
+        (with_condition(r#"{"Bool":{"kms:EncryptionContext:a":"true"}}"#), "does not go with"),
+        (with_condition(r#"{"IpAddress":{"aws:SourceIp":"203.0.113.0/33"}}"#), "is not an address range"),
+        (with_condition(r#"{"IpAddress":{"kms:ViaService":"203.0.113.0/24"}}"#), "does not go with"),
+        (with_condition(r#"{"ArnLike":{"aws:PrincipalArn":"*"}}"#), "is not an ARN"),
+        (with_condition(r#"{"ArnLike":{"aws:SourceIp":"arn:aws:iam::1:x"}}"#), "does not go with"),
+        (with_condition(r#"{"StringEquals":{"aws:CalledVia":"x"}}"#), "needs ForAnyValue"),
+        (with_condition(r#"{"StringEquals":{"kms:EncryptionContext:a":"${aws:username}"}}"#), "policy variable"),
+        (with_condition(r#"{"StringEquals":"x"}"#), "StringEquals is no object"),
+        (edit("\"Resource\":\"*\"", "\"Resource\":\"arn:aws:kms:*:*:key/${aws:username}\""), "policy variable"),
+        (edit("\"Principal\":\"*\"", "\"NotPrincipal\":{\"AWS\":\"*\"}"), "has no Principal"),
+        (edit("\"Effect\"", "\"NotPrincipal\":{\"AWS\":\"*\"},\"Effect\""), "\"NotPrincipal\" is no field"),
+        (edit("\"Resource\":\"*\",", ""), "one of Resource and NotResource"),
+        (edit("\"Effect\"", "\"Sid\":1,\"Effect\""), "Sid is no string"),
+        (edit("\"kms:Decrypt\"", "7"), "Action is no string"),
     ] {
         let error = KeyPolicy::parse(&text).unwrap_err();
         assert_eq!(error.kind, Kind::MalformedPolicyDocument);
@@ -206,9 +251,17 @@ fn the_default_policy_is_what_its_text_says() {
     let default = KeyPolicy::default_of(ACCOUNT);
     let parsed = KeyPolicy::parse(default.text()).unwrap();
     let context = EncryptionContext::new();
-    for (account, expect) in [(ACCOUNT, true), ("444455556666", false)] {
-        let request =
-            Request { action: "kms:Encrypt", principal: ADMIN, account, key_arn: KEY, context: &context, pcrs: None };
-        assert_eq!((default.allows(&request), parsed.allows(&request)), (expect, expect));
+    for (account, expect) in [(ACCOUNT, Decision::Allowed), ("444455556666", Decision::NotAllowed)] {
+        let request = Request {
+            action: "kms:Encrypt",
+            caller: &caller("ADMIN"),
+            account,
+            key_arn: KEY,
+            context: &context,
+            pcrs: None,
+            facts: &[],
+            now_ms: NOW_MS,
+        };
+        assert_eq!((default.decide(&request), parsed.decide(&request)), (expect, expect));
     }
 }
