@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::stack::{HOST, Line, Raw, Stack, encode};
+use super::stack::{HOST, Line, Raw, Stack, encode, recipient_key};
 use super::wire::{description, stack, unwrap_call};
 use super::*;
 use crate::kms::envelope::tests::{answer_to, answer_to_both};
@@ -12,8 +12,8 @@ use crate::testing::FakeNsm;
 /// Makes the call and compares what comes of it.
 async fn check(name: &str, stack: Stack, expect: &KmsError) {
     let (client, _) = stack.client();
-    // A thread makes the key in real time, so it must be there before time is the test's.
-    client.recipients.newest().await.unwrap();
+    // Before time is the test's.
+    recipient_key(&client).await;
     tokio::time::pause();
     let start = tokio::time::Instant::now();
     let answer = client.call(&unwrap_call()).await.map(|_| "a KEK");
@@ -72,6 +72,7 @@ async fn a_relay_that_changes_bytes_or_answers_itself_is_found_by_tls() {
     let recorded = honest();
     let root = recorded.root.clone();
     let (client, relay) = recorded.client();
+    recipient_key(&client).await;
     client.call(&unwrap_call()).await.unwrap();
     let bytes = relay.to_enclave.lock().unwrap().clone();
     let again = with(|stack| {

@@ -157,6 +157,11 @@ impl Stack {
     }
 }
 
+/// Waits for the recipient key, which a thread makes in real time: on a busy machine longer than a call waits.
+pub(super) async fn recipient_key(client: &KmsClient) {
+    while client.recipients.newest().await.is_err() {}
+}
+
 struct Dialled(Arc<Relay>);
 
 impl Dial for Dialled {

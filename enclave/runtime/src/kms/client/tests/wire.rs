@@ -7,7 +7,7 @@ use serde_json::json;
 use strongroom_proto::id::TenantId;
 use strongroom_proto::v1::Role;
 
-use super::stack::{HOST, Stack, Stall, encode};
+use super::stack::{HOST, Stack, Stall, encode, recipient_key};
 use super::*;
 use crate::kms::connector::{CONNECT_TIME_MAX, RESPONSE_BODY_BYTES_MAX, RESPONSE_HEAD_BYTES_MAX};
 use crate::kms::envelope::tests::answer_to;
@@ -77,6 +77,7 @@ pub(super) fn stack(change: impl Fn(&mut serde_json::Value, &FakeNsm) + Send + S
 #[tokio::test]
 async fn every_call_works_over_one_post_quantum_connection() {
     let (client, relay) = stack(|_, _| ()).client();
+    recipient_key(&client).await;
     client.describe().await.unwrap();
     let made = client.call(&KmsCall::Generate(context())).await.unwrap();
     assert_eq!((made.wrapped, made.kek.expose()), (vec![5; 180], &[7; 32][..]));
@@ -93,6 +94,7 @@ async fn a_connection_that_kms_closed_is_dialled_again() {
     let mut stack = stack(|_, _| ());
     stack.relay.answers_per_connection = 2;
     let (client, relay) = stack.client();
+    recipient_key(&client).await;
     for _ in 0..5 {
         client.call(&unwrap_call()).await.unwrap();
     }
@@ -104,6 +106,7 @@ async fn no_connection_resumes_another_so_every_one_checks_the_certificate() {
     let mut stack = stack(|_, _| ());
     stack.relay.answers_per_connection = 1;
     let (client, relay) = stack.client();
+    recipient_key(&client).await;
     for _ in 0..3 {
         client.call(&unwrap_call()).await.unwrap();
     }
@@ -116,6 +119,7 @@ async fn the_time_in_an_answer_does_not_move_the_enclaves() {
     let mut failing = Stack::new(HOST, |_, _| (400, json!({ "__type": "RequestTimeTooSkewed" }).to_string()));
     failing.relay.date = Some("Tue, 01 Jan 2030 00:00:00 GMT");
     let (client, relay) = failing.client();
+    recipient_key(&client).await;
     for _ in 0..2 {
         assert_eq!(client.call(&unwrap_call()).await.unwrap_err(), KmsError::Unavailable("KMS failed"));
     }
@@ -126,6 +130,7 @@ async fn the_time_in_an_answer_does_not_move_the_enclaves() {
 
 async fn check(stack: Stack, expect: KmsError) {
     let (client, _) = stack.client();
+    recipient_key(&client).await;
     assert_eq!(client.call(&unwrap_call()).await.unwrap_err(), expect);
 }
 
@@ -182,8 +187,8 @@ async fn a_relay_or_kms_that_falls_silent_is_given_up_in_time() {
         let mut silent = stack(|_, _| ());
         silent.relay.stall = Some(stall);
         let (client, relay) = silent.client();
-        // A thread makes the key in real time, so it must be there before time is the test's.
-        client.recipients.newest().await.unwrap();
+        // Before time is the test's.
+        recipient_key(&client).await;
         tokio::time::pause();
         let start = tokio::time::Instant::now();
         assert_eq!(client.call(&unwrap_call()).await.unwrap_err(), KmsError::Unavailable("time-out"), "{stall:?}");
