@@ -1,4 +1,6 @@
-.PHONY: demo up test soak vectors lines
+.PHONY: demo up test soak fuzz corpus vectors lines
+
+FUZZ_SECONDS ?= 60
 
 demo:
 	cargo build --release --bins
@@ -17,7 +19,15 @@ test:
 soak:
 	cargo build --workspace --bins
 	STRONGROOM_MUTATIONS=200000 cargo test -p strongroom-core mutat -- --nocapture
+	STRONGROOM_MUTATIONS=250000 cargo test -p strongroom-fuzz-targets --test mutations document -- --nocapture
+	STRONGROOM_MUTATIONS=100000 cargo test -p strongroom-fuzz-targets --test mutations assertion -- --nocapture
 	STRONGROOM_SOAK=1 cargo test -p strongroom-tests --test stories -- --nocapture
+
+fuzz:
+	fuzz/run $(FUZZ_SECONDS)
+
+corpus:
+	fuzz/corpus
 
 vectors:
 	cargo run -q -p strongroom-tests --bin vectors -- ../shared/vectors
