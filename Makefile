@@ -1,4 +1,6 @@
-.PHONY: demo up test soak vectors record-passkeys record-xwing lines
+.PHONY: demo up test soak fuzz corpus vectors record-passkeys record-xwing lines
+
+FUZZ_SECONDS ?= 60
 
 demo:
 	cargo build --release --bins
@@ -17,7 +19,16 @@ test: target/venv/made
 soak: target/venv/made
 	cargo build --workspace --bins
 	STRONGROOM_MUTATIONS=200000 cargo test -p strongroom-core mutat -- --nocapture
+	STRONGROOM_STEPS=20000 cargo test -p strongroom-core walk -- --nocapture
+	STRONGROOM_MUTATIONS=250000 cargo test -p strongroom-fuzz-targets --test mutations document -- --nocapture
+	STRONGROOM_MUTATIONS=100000 cargo test -p strongroom-fuzz-targets --test mutations assertion -- --nocapture
 	STRONGROOM_SOAK=1 cargo test -p strongroom-tests --test stories -- --nocapture
+
+fuzz:
+	fuzz/run $(FUZZ_SECONDS)
+
+corpus:
+	fuzz/corpus
 
 # AWS's own clients and moto, for stories and for the examples in Python.
 target/venv/made: tests/python/requirements.txt

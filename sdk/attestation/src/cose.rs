@@ -1,7 +1,8 @@
 //! The outer `COSE_Sign1` (RFC 9052, section 4.2) and its ES384 signature. Looks at no payload.
 //!
 //! Real documents come without a tag; Amazon's specification of the document writes it with CBOR tag
-//! 18. The tag is not signed and changes no meaning, so both forms are read.
+//! 18. The tag is not signed and changes no meaning, so both forms are read. Nobody signs the outer
+//! lengths either, so each form has one encoding: the shortest, which is what the NSM writes.
 
 use crate::error::AttestationError;
 use crate::root::hex;
@@ -11,6 +12,9 @@ use ring::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
 
 /// CBOR tag of a `COSE_Sign1`.
 const COSE_SIGN1_TAG: u64 = 18;
+
+/// The tag in its shortest encoding.
+const TAG_BYTE: u8 = 0xd2;
 
 /// {1: -35}: the algorithm is ES384 (RFC 9053, section 2.1).
 const ES384_HEADER: [u8; 4] = [0xa1, 0x01, 0x38, 0x22];
@@ -51,7 +55,8 @@ impl<'a> Sign1<'a> {
             return Err(AttestationError::SignatureLength { bytes: signature.len() });
         }
         match document.len() - d.position() {
-            0 => Ok(Self { payload, signature }),
+            0 if is_shortest(document, payload, signature) => Ok(Self { payload, signature }),
+            0 => Err(AttestationError::NotCoseSign1 { part: "the shortest encoding", at: 0 }),
             bytes => Err(AttestationError::TrailingBytes { part: "document", bytes }),
         }
     }
@@ -62,6 +67,19 @@ impl<'a> Sign1<'a> {
             .verify(&signed_bytes(self.payload), self.signature)
             .map_err(|_| AttestationError::Signature)
     }
+}
+
+/// Whether a document of these parts is what the NSM would write, with the tag or without.
+fn is_shortest(document: &[u8], payload: &[u8], signature: &[u8]) -> bool {
+    let mut encoder = Encoder::new(Vec::with_capacity(document.len()));
+    encoder
+        .array(4)
+        .and_then(|e| e.bytes(&ES384_HEADER))
+        .and_then(|e| e.map(0))
+        .and_then(|e| e.bytes(payload))
+        .and_then(|e| e.bytes(signature))
+        .expect("writing to a Vec cannot fail");
+    document.strip_prefix(&[TAG_BYTE]).unwrap_or(document) == encoder.writer()
 }
 
 /// The bytes that are signed: `Sig_structure` (RFC 9052, section 4.4) without external data.

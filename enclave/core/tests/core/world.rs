@@ -15,11 +15,15 @@ use strongroom_proto::enclave::v1::{
     CreateKek, Error, GetIdentity, KekRef, Need, Request, Response, StatementRef, request::Body as Ask,
     response::Body as Answer,
 };
-use strongroom_proto::id::ContentHash;
+use strongroom_proto::id::{ContentHash, sha256};
 use strongroom_proto::secret::Secret;
 use strongroom_proto::v1::{Identity, Reason, SignedStatement};
 
 use crate::tenant::Tenant;
+use keep::keep;
+
+#[path = "../../../../tests/fuzz-targets/src/keep.rs"]
+pub(crate) mod keep;
 
 /// One row of a table of refusals: what is changed, and the reason and the field that the refusal then names.
 pub(crate) type Case<T> = (&'static str, fn(&mut T), Reason, &'static str);
@@ -172,7 +176,8 @@ impl Kms {
         }
         match call {
             KmsCall::Generate(context) => {
-                let (wrapped, kek) = ([&b"wrapped:"[..], &random.array()].concat(), random.array());
+                let wrapped = [&b"wrapped:"[..], &random.array()].concat();
+                let kek = kek_of(context, &wrapped);
                 self.keks.borrow_mut().insert((*context, wrapped.clone()), kek);
                 Ok(KekReply { wrapped, kek: Secret::new(kek.to_vec()) })
             }
@@ -187,6 +192,11 @@ impl Kms {
     pub(crate) fn kek(&self, context: KekContext, wrapped: &[u8]) -> Option<[u8; 32]> {
         self.keks.borrow().get(&(context, wrapped.to_vec())).copied()
     }
+}
+
+/// The KEK that a wrapped form gives in a context: so a kept frame opens in any other world too.
+pub(crate) fn kek_of(context: &KekContext, wrapped: &[u8]) -> [u8; 32] {
+    sha256(&[&context.tenant.0, context.role.as_str_name().as_bytes(), &context.epoch.to_be_bytes(), wrapped])
 }
 
 /// One epoch of a tenant, as the host stores it and as the enclave shows it.
@@ -273,6 +283,7 @@ impl World {
 
     /// One frame, answered; `Need` is given back.
     pub(crate) fn once(&self, payload: &[u8]) -> Answer {
+        self.keep_frame(payload);
         let work = match parse(payload) {
             Ok(Incoming::Work(work)) => work,
             Ok(Incoming::Control(_)) => panic!("control"),
@@ -300,6 +311,22 @@ impl World {
             }
         }
         panic!("the enclave needs what it was given");
+    }
+
+    /// Keeps a frame with the bytes in it that the enclave may ask for; one that does not decode, as it is.
+    fn keep_frame(&self, payload: &[u8]) {
+        match Request::decode(payload).ok().and_then(|request| request.body) {
+            Some(mut body) if Request { body: Some(body.clone()) }.encode_to_vec() == payload => {
+                let (statement, kek) = references(&mut body);
+                let need = Need {
+                    statement: statement.is_some_and(|statement| statement.signed.is_none()),
+                    kek: kek.is_some_and(|kek| kek.wrapped.is_empty()),
+                };
+                self.supply(&mut body, need);
+                keep("frame", &encode(body));
+            }
+            _ => keep("frame", payload),
+        }
     }
 
     fn supply(&self, body: &mut Ask, need: Need) {

@@ -1,10 +1,14 @@
 //! Chains of our own, wrong in one place each and signed for real all the same.
 
 use super::parts::{bytes, cbor};
+use keep::keep;
 use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair};
 use strongroom_attestation::{Root, Time, verify};
+
+#[path = "../../../../tests/fuzz-targets/src/keep.rs"]
+mod keep;
 
 /// 2026-11-22T12:00:00Z, and the validity of every certificate: an hour to each side.
 const NOON_S: i64 = 1_795_348_800;
@@ -48,6 +52,7 @@ fn check(expect: &str, edit: impl FnOnce(&mut Chain)) {
     };
     edit(&mut chain);
     let (document, root) = document(&chain);
+    keep("document", &document);
     let now = Time::from_unix_ms(u64::try_from(NOON_S).unwrap() * 1000);
     let result = verify(&document, &Root::development(&root), now);
     let text = result.map_or_else(|error| error.to_string(), |_| "ok".to_owned());

@@ -56,6 +56,11 @@ fn the_outer_form_is_exact() {
     check("the array of 4", |p| p.head = vec![0x9f]);
     check("the array of 4", |p| p.head = vec![0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
     check("the protected header", |p| p.head = vec![0x84, 0x00]);
+    // No signature covers these lengths, so nothing but their shortest form keeps a document from having a second one.
+    for head in [&[0x98, 0x04][..], &[0x99, 0, 4], &[0xd8, 0x12, 0x84], &[0xd2, 0x98, 0x04], &[0xd9, 0, 0x12, 0x84]] {
+        check("the shortest encoding", |p| p.head = head.to_vec());
+    }
+    check("the shortest encoding", |p| p.unprotected = vec![0xb8, 0]);
     check("1 bytes follow the end of the document", |p| p.after = vec![0]);
     check("the protected header", |p| p.head = vec![0x84, 0x5b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
     // QEMU's own enclaves: {1: -1} and zero bytes for a signature.

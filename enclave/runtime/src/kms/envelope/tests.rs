@@ -4,6 +4,10 @@ use aws_lc_rs::cipher::{EncryptionContext, PaddedBlockEncryptingKey};
 use aws_lc_rs::rsa::{OAEP_SHA256_MGF1SHA256, OaepPublicEncryptingKey, PublicEncryptingKey};
 
 use super::*;
+use keep::keep;
+
+#[path = "../../../../../tests/fuzz-targets/src/keep.rs"]
+mod keep;
 
 static KEY: LazyLock<RecipientKey> = LazyLock::new(|| RecipientKey::generate().unwrap());
 static OTHER: LazyLock<RecipientKey> = LazyLock::new(|| RecipientKey::generate().unwrap());
@@ -56,7 +60,9 @@ fn envelope(shape: Shape, recipients: &[u8], iv: &[u8], content: &[u8]) -> Vec<u
     let algorithm = definite(0x30, &[&definite(6, &[AES_256_CBC]), &definite(4, &[iv])]);
     let content_info = outer(0x30, &[&definite(6, &[DATA]), &algorithm, &content]);
     let enveloped = outer(0x30, &[&[2, 1, 2], &definite(0x31, &[recipients]), &content_info]);
-    outer(0x30, &[&definite(6, &[ENVELOPED_DATA]), &outer(0xa0, &[&enveloped])])
+    let whole = outer(0x30, &[&definite(6, &[ENVELOPED_DATA]), &outer(0xa0, &[&enveloped])]);
+    keep("cms", &whole);
+    whole
 }
 
 fn encrypt_key(spki: &[u8], content_key: &[u8]) -> Vec<u8> {
