@@ -3,13 +3,13 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
-use hpke::kem::Kem;
 use strongroom_proto::id::ContentHash;
 
 use crate::kek::Kek;
 use crate::meter::Meter;
 use crate::statement::VerifiedStatement;
 use crate::step::KekKey;
+use crate::suite::Suite;
 
 /// Most KEKs kept; one takes about 8 KiB.
 pub(crate) const KEK_CACHE_MAX: usize = 512;
@@ -17,13 +17,13 @@ pub(crate) const KEK_CACHE_MAX: usize = 512;
 pub(crate) const STATEMENT_CACHE_MAX: usize = 128;
 
 /// What the core remembers between requests. Losing it costs KMS calls, never correctness.
-pub struct Caches<K: Kem> {
-    pub(crate) keks: Lru<KekKey, Arc<Kek<K>>>,
+pub struct Caches<S: Suite> {
+    pub(crate) keks: Lru<KekKey, Arc<Kek<S>>>,
     pub(crate) statements: Lru<ContentHash, Arc<VerifiedStatement>>,
     pub(crate) meter: Meter,
 }
 
-impl<K: Kem> Caches<K> {
+impl<S: Suite> Caches<S> {
     /// Empty caches.
     #[must_use]
     pub fn new() -> Self {
@@ -31,7 +31,7 @@ impl<K: Kem> Caches<K> {
     }
 }
 
-impl<K: Kem> Default for Caches<K> {
+impl<S: Suite> Default for Caches<S> {
     fn default() -> Self {
         Self::new()
     }

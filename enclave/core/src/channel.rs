@@ -15,27 +15,32 @@ use zeroize::Zeroizing;
 
 use crate::kek::Kek;
 use crate::platform::{Platform, Unavailable};
+use crate::suite::Suite;
 
 /// A message does not open: for another enclave, tenant, epoch or record, or altered.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct NotForUs;
 
 /// A recipient's key that is one of the KEM.
-pub(crate) struct Recipient<K: Kem>(K::PublicKey);
+pub(crate) struct Recipient<S: Suite>(<S::Kem as Kem>::PublicKey);
 
-impl<K: Kem> Recipient<K> {
+impl<S: Suite> Recipient<S> {
     /// `None` where the bytes are not a public key of the KEM.
     pub(crate) fn parse(public_key: &[u8]) -> Option<Self> {
-        K::PublicKey::from_bytes(public_key).ok().map(Self)
+        <S::Kem as Kem>::PublicKey::from_bytes(public_key).ok().map(Self)
     }
 }
 
 /// Opens a message to this enclave about one record.
-pub(crate) fn open<K: Kem>(kek: &Kek<K>, record_id: &RecordId, message: &[u8]) -> Result<Zeroizing<Vec<u8>>, NotForUs> {
+pub(crate) fn open<S: Suite>(
+    kek: &Kek<S>,
+    record_id: &RecordId,
+    message: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, NotForUs> {
     let (encapsulated, ciphertext) = message.split_at_checked(ENCAPSULATED_KEY_BYTES).ok_or(NotForUs)?;
-    let encapsulated = K::EncappedKey::from_bytes(encapsulated).map_err(|_| NotForUs)?;
+    let encapsulated = <S::Kem as Kem>::EncappedKey::from_bytes(encapsulated).map_err(|_| NotForUs)?;
     let info = info(Direction::Request, kek, record_id);
-    hpke::single_shot_open::<AesGcm256, HkdfSha256, K>(
+    hpke::single_shot_open::<AesGcm256, HkdfSha256, S::Kem>(
         &OpModeR::Base,
         &kek.channel,
         &encapsulated,
@@ -50,14 +55,14 @@ pub(crate) fn open<K: Kem>(kek: &Kek<K>, record_id: &RecordId, message: &[u8]) -
 /// Seals a release of one record to its recipient.
 pub(crate) fn seal<P: Platform>(
     platform: &P,
-    kek: &Kek<P::Kem>,
+    kek: &Kek<P::Suite>,
     record_id: &RecordId,
-    recipient: &Recipient<P::Kem>,
+    recipient: &Recipient<P::Suite>,
     plaintext: &[u8],
 ) -> Result<Vec<u8>, Unavailable> {
     let info = info(Direction::Release, kek, record_id);
     let mut random = PlatformRandom { platform, failed: None };
-    let sealed = hpke::single_shot_seal_with_rng::<AesGcm256, HkdfSha256, P::Kem>(
+    let sealed = hpke::single_shot_seal_with_rng::<AesGcm256, HkdfSha256, <P::Suite as Suite>::Kem>(
         &OpModeS::Base,
         &recipient.0,
         &info,
@@ -74,7 +79,7 @@ pub(crate) fn seal<P: Platform>(
     Ok(out)
 }
 
-fn info<K: Kem>(direction: Direction, kek: &Kek<K>, record_id: &RecordId) -> Vec<u8> {
+fn info<S: Suite>(direction: Direction, kek: &Kek<S>, record_id: &RecordId) -> Vec<u8> {
     hpke_info(direction, kek.context.role, &kek.context.tenant, &kek.id, record_id)
 }
 

@@ -54,7 +54,7 @@ impl<T> Found<T> {
 }
 
 /// A KEK that a KMS call just brought, by its name: the cache may have lost it again.
-type Fresh<K> = (KekKey, Arc<Kek<K>>);
+type Fresh<S> = (KekKey, Arc<Kek<S>>);
 
 impl<P: Platform, R: RoleKind> Core<P, R> {
     /// A core with nothing cached but what the platform's caches hold.
@@ -76,7 +76,7 @@ impl<P: Platform, R: RoleKind> Core<P, R> {
     }
 
     /// Runs the request once all that it needs is at hand. `calls` is how many KMS calls were made for it.
-    fn step(&self, work: Work, fresh: Option<&Fresh<P::Kem>>, calls: usize) -> Result<Step, Refusal> {
+    fn step(&self, work: Work, fresh: Option<&Fresh<P::Suite>>, calls: usize) -> Result<Step, Refusal> {
         let now = self.platform.now()?;
         let (tenant, statement, kek, other) = match work.needs()? {
             Needs::NewKek(request) => {
@@ -160,8 +160,8 @@ impl<P: Platform, R: RoleKind> Core<P, R> {
         &self,
         tenant: TenantId,
         reference: &KekRef,
-        fresh: Option<&Fresh<P::Kem>>,
-    ) -> Result<Found<Arc<Kek<P::Kem>>>, Refusal> {
+        fresh: Option<&Fresh<P::Suite>>,
+    ) -> Result<Found<Arc<Kek<P::Suite>>>, Refusal> {
         let context = context::<R>(tenant, reference.epoch)?;
         let wrapped = ContentHash::from_slice(&reference.sha256).ok_or_else(|| bad("kek.sha256: not 32 bytes"))?;
         let key = KekKey { context, wrapped };

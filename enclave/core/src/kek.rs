@@ -6,7 +6,6 @@ use hpke::kem::Kem;
 use hpke::{Deserializable, Serializable};
 use prost::Message;
 use ring::hkdf;
-use ring::signature::{Ed25519KeyPair, KeyPair};
 use strongroom_proto::id::{ContentHash, KekId};
 use strongroom_proto::secret::Secret;
 use strongroom_proto::v1::Identity;
@@ -15,19 +14,20 @@ use zeroize::Zeroizing;
 
 use crate::enclave::Deployment;
 use crate::step::KekContext;
+use crate::suite::{Signer, Suite};
 
 /// Length of a KEK in bytes.
 const KEK_BYTES: usize = 32;
 
 /// One epoch of a tenant in this role, ready for use.
-pub(crate) struct Kek<K: Kem> {
+pub(crate) struct Kek<S: Suite> {
     pub(crate) context: KekContext,
     pub(crate) id: KekId,
-    pub(crate) channel: K::PrivateKey,
+    pub(crate) channel: <S::Kem as Kem>::PrivateKey,
     pub(crate) channel_key_hash: ContentHash,
     pub(crate) identity: Vec<u8>,
     pub(crate) identity_hash: ContentHash,
-    receipt: Ed25519KeyPair,
+    receipt: S::Signer,
     at_rest: Secret,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Kek<K: Kem> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BadKek;
 
-impl<K: Kem> Kek<K> {
+impl<S: Suite> Kek<S> {
     /// Derives everything that follows from a KEK.
     pub(crate) fn derive(kek: Secret, context: KekContext, deployment: &Deployment) -> Result<Self, BadKek> {
         if kek.expose().len() != KEK_BYTES {
@@ -45,10 +45,10 @@ impl<K: Kem> Kek<K> {
         let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(kek.expose());
         let id = KekId(*expand(&prk, &seal::kek_id_info(&tenant, role, epoch))?);
         let channel_seed = expand(&prk, &seal::channel_key_info(&tenant, role, epoch, &id))?;
-        let channel = K::PrivateKey::from_bytes(channel_seed.as_ref()).map_err(|_| BadKek)?;
-        let channel_key = K::sk_to_pk(&channel).to_bytes().to_vec();
+        let channel = <S::Kem as Kem>::PrivateKey::from_bytes(channel_seed.as_ref()).map_err(|_| BadKek)?;
+        let channel_key = S::Kem::sk_to_pk(&channel).to_bytes().to_vec();
         let receipt_seed = expand(&prk, &seal::receipt_key_info(&tenant, role, epoch, &id))?;
-        let receipt = Ed25519KeyPair::from_seed_unchecked(receipt_seed.as_ref()).map_err(|_| BadKek)?;
+        let receipt = S::Signer::from_seed(&receipt_seed).ok_or(BadKek)?;
         let channel_key_hash = ContentHash::of(&channel_key);
         let identity = Identity {
             tenant: tenant.0.to_vec(),
@@ -56,7 +56,7 @@ impl<K: Kem> Kek<K> {
             epoch,
             kek_id: id.0.to_vec(),
             channel_key,
-            receipt_key: receipt.public_key().as_ref().to_vec(),
+            receipt_key: receipt.public_key().to_vec(),
             manifest: deployment.manifest.clone(),
             release: deployment.release,
         }
@@ -67,12 +67,12 @@ impl<K: Kem> Kek<K> {
 
     /// The Ed25519 public key of the epoch.
     pub(crate) fn receipt_key(&self) -> &[u8] {
-        self.receipt.public_key().as_ref()
+        self.receipt.public_key()
     }
 
     /// Signs `prefix` ‖ `bytes` with the receipt key.
     pub(crate) fn sign(&self, prefix: &[u8], bytes: &[u8]) -> Vec<u8> {
-        self.receipt.sign(&prefix::prefixed(prefix, bytes)).as_ref().to_vec()
+        self.receipt.sign(&prefix::prefixed(prefix, bytes)).to_vec()
     }
 
     /// The key material that sealed bytes at rest are derived from.
@@ -82,7 +82,7 @@ impl<K: Kem> Kek<K> {
 }
 
 /// A debug line names the epoch and no key.
-impl<K: Kem> core::fmt::Debug for Kek<K> {
+impl<S: Suite> core::fmt::Debug for Kek<S> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "Kek({:?})", self.context)
     }

@@ -45,6 +45,7 @@ mod seal;
 mod shape;
 mod statement;
 mod step;
+mod suite;
 pub mod webauthn;
 mod work;
 
@@ -55,3 +56,4 @@ pub use platform::{EnclaveTime, Platform, Unavailable};
 pub use refusal::{Refusal, refuse};
 pub use role::{Client, RoleKind};
 pub use step::{Control, Incoming, KekContext, KekReply, KmsCall, KmsFailure, Pending, Step, Work, parse};
+pub use suite::{PlainSuite, Signer, Suite};

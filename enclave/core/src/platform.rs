@@ -2,9 +2,8 @@
 
 use alloc::vec::Vec;
 
-use hpke::kem::Kem;
-
 use crate::cache::Caches;
+use crate::suite::Suite;
 
 /// Milliseconds since the Unix epoch by the enclave's own clock, never the host's.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -16,8 +15,8 @@ pub struct Unavailable(pub &'static str);
 
 /// The outside world of one enclave.
 pub trait Platform {
-    /// The KEM of HPKE: X-Wing in this code or in a faster one. Its private key is the 32-byte seed.
-    type Kem: Kem<PrivateKey: Send + Sync, PublicKey: Send + Sync>;
+    /// The code behind the two costliest primitives.
+    type Suite: Suite;
 
     /// The enclave's time.
     ///
@@ -38,5 +37,5 @@ pub trait Platform {
     fn attest(&self, user_data: &[u8], nonce: Option<&[u8]>) -> Result<Vec<u8>, Unavailable>;
 
     /// Runs `f` on the caches, which all workers of the process share. `f` is short and does not call the platform.
-    fn with_caches<T>(&self, f: impl FnOnce(&mut Caches<Self::Kem>) -> T) -> T;
+    fn with_caches<T>(&self, f: impl FnOnce(&mut Caches<Self::Suite>) -> T) -> T;
 }

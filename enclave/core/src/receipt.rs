@@ -2,7 +2,6 @@
 
 use alloc::vec::Vec;
 
-use hpke::kem::Kem;
 use prost::Message;
 use strongroom_proto::id::{ContentHash, IntentHash};
 use strongroom_proto::prefix;
@@ -11,6 +10,7 @@ use strongroom_proto::v1::{GenerationRef, Receipt, SignedReceipt, Stages};
 use crate::kek::Kek;
 use crate::platform::EnclaveTime;
 use crate::record::Record;
+use crate::suite::Suite;
 
 /// What a receipt says beyond the record after the act.
 pub(crate) struct Done<'a> {
@@ -24,7 +24,7 @@ pub(crate) struct Done<'a> {
 }
 
 /// Signs the receipt of an act that led to `record`.
-pub(crate) fn sign<K: Kem>(kek: &Kek<K>, record: &Record, done: Done<'_>) -> SignedReceipt {
+pub(crate) fn sign<S: Suite>(kek: &Kek<S>, record: &Record, done: Done<'_>) -> SignedReceipt {
     let receipt = Receipt {
         tenant: kek.context.tenant.0.to_vec(),
         wallet: record.wallet.clone(),

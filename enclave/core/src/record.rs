@@ -22,7 +22,7 @@ use crate::keks::Keks;
 use crate::platform::{Platform, Unavailable};
 use crate::refusal::{Refusal, bad, refuse};
 use crate::seal::{self, Spot};
-use hpke::kem::Kem;
+use crate::suite::Suite;
 
 /// Longest sealed record in bytes: 16 credentials with the largest keys, the generations, and what waits.
 pub(crate) const RECORD_BYTES_MAX: usize = 64 * 1024;
@@ -39,7 +39,7 @@ pub(crate) struct Record {
 
 impl Record {
     /// Opens what the host stored. What the host says of wallet, record and backup must be what the record was sealed as.
-    pub(crate) fn open<K: Kem>(keks: Keks<'_, K>, sealed: &SealedRecord) -> Result<Self, Refusal> {
+    pub(crate) fn open<S: Suite>(keks: Keks<'_, S>, sealed: &SealedRecord) -> Result<Self, Refusal> {
         if !is_id(&sealed.wallet) || !is_id(&sealed.backup) {
             return Err(bad("record.wallet, record.backup: not 1 to 64 bytes of [A-Za-z0-9._-]"));
         }
@@ -81,7 +81,7 @@ impl Record {
     }
 
     /// Seals the record for the host's store.
-    pub(crate) fn seal<P: Platform>(&self, platform: &P, kek: &Kek<P::Kem>) -> Result<SealedRecord, Unavailable> {
+    pub(crate) fn seal<P: Platform>(&self, platform: &P, kek: &Kek<P::Suite>) -> Result<SealedRecord, Unavailable> {
         Ok(SealedRecord {
             wallet: self.wallet.clone(),
             record_id: self.id.0.to_vec(),

@@ -2,7 +2,6 @@
 
 use alloc::vec::Vec;
 
-use hpke::kem::Kem;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::hkdf;
 use strongroom_proto::id::RecordId;
@@ -11,6 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::kek::{self, Kek};
 use crate::platform::{Platform, Unavailable};
+use crate::suite::Suite;
 
 const SALT_BYTES: usize = 32;
 const TAG_BYTES: usize = 16;
@@ -35,7 +35,7 @@ pub(crate) struct Spot<'a> {
 /// Seals `plaintext` at a place.
 pub(crate) fn seal<P: Platform>(
     platform: &P,
-    kek: &Kek<P::Kem>,
+    kek: &Kek<P::Suite>,
     spot: &Spot<'_>,
     plaintext: &[u8],
 ) -> Result<Vec<u8>, Unavailable> {
@@ -55,7 +55,7 @@ pub(crate) fn seal<P: Platform>(
 }
 
 /// Opens what [`seal`] gave for the same place.
-pub(crate) fn open<K: Kem>(kek: &Kek<K>, spot: &Spot<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, NotOpened> {
+pub(crate) fn open<S: Suite>(kek: &Kek<S>, spot: &Spot<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, NotOpened> {
     let (format, rest) = sealed.split_first().ok_or(NotOpened)?;
     if *format != SEAL_FORMAT {
         return Err(NotOpened);
@@ -69,7 +69,7 @@ pub(crate) fn open<K: Kem>(kek: &Kek<K>, spot: &Spot<'_>, sealed: &[u8]) -> Resu
     Ok(body)
 }
 
-fn aad<K: Kem>(kek: &Kek<K>, spot: &Spot<'_>) -> Vec<u8> {
+fn aad<S: Suite>(kek: &Kek<S>, spot: &Spot<'_>) -> Vec<u8> {
     Place {
         kind: spot.kind,
         tenant: &kek.context.tenant,
@@ -84,7 +84,7 @@ fn aad<K: Kem>(kek: &Kek<K>, spot: &Spot<'_>) -> Vec<u8> {
     .aad()
 }
 
-fn key_used_once<K: Kem>(kek: &Kek<K>, salt: &[u8], aad: &[u8]) -> Result<LessSafeKey, NotOpened> {
+fn key_used_once<S: Suite>(kek: &Kek<S>, salt: &[u8], aad: &[u8]) -> Result<LessSafeKey, NotOpened> {
     let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(kek.at_rest());
     let key = kek::expand(&prk, aad).map_err(|_| NotOpened)?;
     UnboundKey::new(&AES_256_GCM, key.as_ref()).map(LessSafeKey::new).map_err(|_| NotOpened)

@@ -12,7 +12,7 @@ use crate::kek::Kek;
 use crate::platform::EnclaveTime;
 use crate::refusal::{Refusal, bad, refuse};
 use crate::role::RoleKind;
-use hpke::kem::Kem;
+use crate::suite::Suite;
 
 /// A statement whose form and signature hold.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl VerifiedStatement {
 
     /// Checks that anything new may be sealed under this KEK: the statement names the epoch with just these keys, and none lower
     /// than its lowest.
-    pub(crate) fn check_sealing<R: RoleKind, K: Kem>(&self, kek: &Kek<K>) -> Result<(), Refusal> {
+    pub(crate) fn check_sealing<R: RoleKind, S: Suite>(&self, kek: &Kek<S>) -> Result<(), Refusal> {
         let number = kek.context.epoch;
         let refused = |why| Err(refuse(Reason::EpochNotInStatement, format!("epoch {number}: {why}")));
         let Some(role) = R::statement(&self.body) else { return refused("the statement does not name this role") };

@@ -39,9 +39,9 @@ pub(crate) enum Needs<'a> {
 pub(crate) struct Scene<'a, P: Platform> {
     pub(crate) platform: &'a P,
     /// The KEK that signs and seals.
-    pub(crate) kek: &'a Kek<P::Kem>,
+    pub(crate) kek: &'a Kek<P::Suite>,
     /// One more that opens.
-    pub(crate) other: Option<&'a Kek<P::Kem>>,
+    pub(crate) other: Option<&'a Kek<P::Suite>>,
     pub(crate) statement: Option<&'a VerifiedStatement>,
     pub(crate) tenant: TenantId,
     pub(crate) now: EnclaveTime,
@@ -53,7 +53,7 @@ impl<'a, P: Platform> Scene<'a, P> {
         self.statement.ok_or_else(|| bad("statement: missing"))
     }
 
-    fn keks(&self) -> Keks<'a, P::Kem> {
+    fn keks(&self) -> Keks<'a, P::Suite> {
         Keks { own: self.kek, other: self.other }
     }
 }

@@ -20,6 +20,7 @@ pub mod phase;
 pub mod platform;
 mod run;
 mod serve;
+pub mod suite;
 pub mod transport;
 pub mod xwing;
 

@@ -7,14 +7,14 @@ use strongroom_core::{Caches, EnclaveTime, Platform, Unavailable};
 
 use crate::clock::Clock;
 use crate::nsm::{AttestRequest, Nsm};
-use crate::xwing::XWing;
+use crate::suite::FastSuite;
 
 /// What one enclave process gives to its core.
 pub struct RuntimePlatform {
     clock: Clock,
     nsm: Arc<dyn Nsm>,
     random: SystemRandom,
-    caches: Mutex<Caches<XWing>>,
+    caches: Mutex<Caches<FastSuite>>,
 }
 
 impl RuntimePlatform {
@@ -26,7 +26,7 @@ impl RuntimePlatform {
 }
 
 impl Platform for RuntimePlatform {
-    type Kem = XWing;
+    type Suite = FastSuite;
 
     fn now(&self) -> Result<EnclaveTime, Unavailable> {
         self.clock.now_ms().filter(|_| self.clock.is_fresh()).map(EnclaveTime).ok_or(Unavailable("clock"))
@@ -42,7 +42,7 @@ impl Platform for RuntimePlatform {
     }
 
     /// A thread that panics ends the process, so no lock is ever left poisoned.
-    fn with_caches<T>(&self, f: impl FnOnce(&mut Caches<XWing>) -> T) -> T {
+    fn with_caches<T>(&self, f: impl FnOnce(&mut Caches<FastSuite>) -> T) -> T {
         f(&mut self.caches.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -4,7 +4,6 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use hpke::kem::Kem;
 use strongroom_proto::contents;
 use strongroom_proto::enclave::v1::{Generation, SealedShare, SharePart};
 use strongroom_proto::id::ContentHash;
@@ -18,13 +17,14 @@ use crate::platform::Platform;
 use crate::refusal::{Refusal, refuse};
 use crate::role::RoleKind;
 use crate::seal::{self, Spot};
+use crate::suite::Suite;
 
 impl Record {
     /// Seals one pair's share at its place in this record.
     pub(crate) fn seal_share<P: Platform, R: RoleKind>(
         &self,
         platform: &P,
-        kek: &Kek<P::Kem>,
+        kek: &Kek<P::Suite>,
         generation: u64,
         share: &contents::Share,
     ) -> Result<SealedShare, Refusal> {
@@ -34,18 +34,18 @@ impl Record {
     }
 
     /// Opens every share of a generation. A share counts only if the record names its generation, pair and hash.
-    pub(crate) fn open_shares<K: Kem, R: RoleKind>(
+    pub(crate) fn open_shares<S: Suite, R: RoleKind>(
         &self,
-        keks: Keks<'_, K>,
+        keks: Keks<'_, S>,
         generation: &Generation,
         stored: &[SealedShare],
     ) -> Result<Vec<contents::Share>, Damaged> {
-        generation.parts.iter().map(|part| self.open_share::<K, R>(keks, generation.generation, part, stored)).collect()
+        generation.parts.iter().map(|part| self.open_share::<S, R>(keks, generation.generation, part, stored)).collect()
     }
 
-    fn open_share<K: Kem, R: RoleKind>(
+    fn open_share<S: Suite, R: RoleKind>(
         &self,
-        keks: Keks<'_, K>,
+        keks: Keks<'_, S>,
         generation: u64,
         part: &SharePart,
         stored: &[SealedShare],

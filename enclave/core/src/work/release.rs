@@ -26,7 +26,7 @@ pub(super) struct Release {
 pub(super) fn seal<P: Platform, R: RoleKind>(
     scene: &Scene<'_, P>,
     authorized: &Authorized<Release>,
-    key: &Recipient<P::Kem>,
+    key: &Recipient<P::Suite>,
     stored: &[SealedShare],
 ) -> Result<Vec<u8>, Refusal> {
     let record = authorized.record();
@@ -42,7 +42,7 @@ pub(super) fn seal<P: Platform, R: RoleKind>(
 }
 
 /// The key that the recipient's hash names, and no other.
-pub(super) fn check_recipient<P: Platform>(named: ContentHash, key: &[u8]) -> Result<Recipient<P::Kem>, Refusal> {
+pub(super) fn check_recipient<P: Platform>(named: ContentHash, key: &[u8]) -> Result<Recipient<P::Suite>, Refusal> {
     let refused = |why| refuse(Reason::RecipientNotAllowed, why);
     let given = recipient_hash(key).ok_or_else(|| refused("recipient_key: not an X-Wing public key of 1,216 bytes"))?;
     if given != named {

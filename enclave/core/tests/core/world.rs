@@ -8,8 +8,8 @@ use std::rc::Rc;
 use hpke::rand_core::{TryCryptoRng, TryRng};
 use prost::Message;
 use strongroom_core::{
-    Caches, Client, Core, Deployment, EnclaveTime, Incoming, KekContext, KekReply, KmsCall, KmsFailure, Platform, Step,
-    Unavailable, XWing, parse,
+    Caches, Client, Core, Deployment, EnclaveTime, Incoming, KekContext, KekReply, KmsCall, KmsFailure, PlainSuite,
+    Platform, Step, Unavailable, parse,
 };
 use strongroom_proto::enclave::v1::{
     CreateKek, Error, GetIdentity, KekRef, Need, Request, Response, StatementRef, request::Body as Ask,
@@ -97,7 +97,7 @@ pub(crate) struct State {
     pub(crate) random_fails_at: Cell<Option<usize>>,
     /// What the platform lacks, and gives as its error.
     pub(crate) lacks: Cell<&'static str>,
-    caches: RefCell<Caches<XWing>>,
+    caches: RefCell<Caches<PlainSuite>>,
 }
 
 impl std::ops::Deref for Fake {
@@ -131,7 +131,7 @@ impl Fake {
 }
 
 impl Platform for Fake {
-    type Kem = XWing;
+    type Suite = PlainSuite;
 
     fn now(&self) -> Result<EnclaveTime, Unavailable> {
         self.have("clock").map(|()| EnclaveTime(self.now.get()))
@@ -151,7 +151,7 @@ impl Platform for Fake {
         Ok([b"document|", user_data, b"|", nonce.unwrap_or(b"none")].concat())
     }
 
-    fn with_caches<T>(&self, f: impl FnOnce(&mut Caches<XWing>) -> T) -> T {
+    fn with_caches<T>(&self, f: impl FnOnce(&mut Caches<PlainSuite>) -> T) -> T {
         f(&mut self.caches.borrow_mut())
     }
 }
@@ -317,10 +317,11 @@ impl World {
     fn keep_frame(&self, payload: &[u8]) {
         match Request::decode(payload).ok().and_then(|request| request.body) {
             Some(mut body) if Request { body: Some(body.clone()) }.encode_to_vec() == payload => {
-                let (statement, kek) = references(&mut body);
+                let (statement, kek, other) = references(&mut body);
                 let need = Need {
                     statement: statement.is_some_and(|statement| statement.signed.is_none()),
                     kek: kek.is_some_and(|kek| kek.wrapped.is_empty()),
+                    other_kek: other.is_some_and(|kek| kek.wrapped.is_empty()),
                 };
                 self.supply(&mut body, need);
                 keep("frame", &encode(body));
