@@ -99,7 +99,7 @@ impl<D: Dial> Enclave<D> {
     }
 
     /// To be called when answers were sent. Starts the recipient key once health was told and PCR16 is locked.
-    pub(crate) fn after_answers(&self) {
+    pub(crate) fn start_recipient(&self) {
         if self.was_asked.load(Ordering::Acquire) && self.serving.get().is_some() {
             self.recipients.begin();
         }

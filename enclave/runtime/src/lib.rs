@@ -19,12 +19,12 @@ pub mod nsm;
 pub mod phase;
 pub mod platform;
 mod run;
-mod serve;
+pub mod serve;
 pub mod transport;
 
 #[cfg(test)]
 mod testing;
 
-pub use budget::{IN_FLIGHT_BYTES_MAX, IN_FLIGHT_MAX};
+pub use budget::{Budget, IN_FLIGHT_BYTES_MAX, IN_FLIGHT_MAX};
 pub use error::RuntimeError;
 pub use run::{CONNECTIONS_MAX, Options, WORKERS_MAX, run};
