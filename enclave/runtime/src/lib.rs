@@ -21,6 +21,7 @@ pub mod platform;
 mod run;
 pub mod serve;
 pub mod transport;
+pub mod xwing;
 
 #[cfg(test)]
 mod testing;

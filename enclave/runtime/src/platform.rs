@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
-use strongroom_core::{Caches, EnclaveTime, Platform, Unavailable, XWing};
+use strongroom_core::{Caches, EnclaveTime, Platform, Unavailable};
 
 use crate::clock::Clock;
 use crate::nsm::{AttestRequest, Nsm};
+use crate::xwing::XWing;
 
 /// What one enclave process gives to its core.
 pub struct RuntimePlatform {
