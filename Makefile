@@ -1,4 +1,4 @@
-.PHONY: demo up test soak vectors lines
+.PHONY: demo up test soak bench vectors lines
 
 demo:
 	cargo build --release --bins
@@ -18,6 +18,10 @@ soak:
 	cargo build --workspace --bins
 	STRONGROOM_MUTATIONS=200000 cargo test -p strongroom-core mutat -- --nocapture
 	STRONGROOM_SOAK=1 cargo test -p strongroom-tests --test stories -- --nocapture
+
+bench:
+	cargo build --release --bins
+	target/release/bench
 
 vectors:
 	cargo run -q -p strongroom-tests --bin vectors -- ../shared/vectors

@@ -16,7 +16,7 @@ mod xwing;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::share;
 use crate::stack::Stack;
@@ -143,8 +143,7 @@ fn sample(part: impl Fn() -> Result<()>) -> Result<f64> {
     for _ in 0..FLOOR_TIMES {
         part()?;
     }
-    let used = cpu::of_this_thread().checked_sub(before).context("a clock that went back")?;
-    Ok(micros_each(used, FLOOR_TIMES))
+    Ok(micros_each(cpu::since(before, cpu::of_this_thread()), FLOOR_TIMES))
 }
 
 impl Loaded {

@@ -26,6 +26,12 @@ fn read(clock: ClockId) -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
+/// What a clock of CPU time moved by; such a clock does not go back.
+#[must_use]
+pub fn since(before: Duration, after: Duration) -> Duration {
+    after.saturating_sub(before)
+}
+
 /// CPU time of a process's whole life, with the threads that have ended, to a hundredth of a second.
 pub fn of_life(process: u32) -> Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;

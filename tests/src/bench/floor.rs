@@ -171,7 +171,9 @@ fn key_used_once(kek: &[u8], salt: &[u8], info: &[u8]) -> Result<LessSafeKey, Un
 /// HMAC-SHA256 over the concatenation of `parts`.
 pub(super) fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> hmac::Tag {
     let mut context = hmac::Context::with_key(&hmac::Key::new(HMAC_SHA256, key));
-    parts.iter().for_each(|part| context.update(part));
+    for part in parts {
+        context.update(part);
+    }
     context.sign()
 }
 

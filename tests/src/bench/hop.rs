@@ -130,9 +130,10 @@ impl Pair {
             ended??;
         }
         let wall = started.elapsed();
-        let near = cpu::of_this_process() - near;
+        let near = cpu::since(near, cpu::of_this_process());
         tokio::time::sleep(REST).await;
-        Ok(Hop { wall, cpu: near + self.far.cpu_time()? - far, calls: CALLS / IN_FLIGHT * IN_FLIGHT })
+        let far = cpu::since(far, self.far.cpu_time()?);
+        Ok(Hop { wall, cpu: near + far, calls: CALLS / IN_FLIGHT * IN_FLIGHT })
     }
 }
 

@@ -9,6 +9,7 @@ use strongroom_sdk::Error;
 use strongroom_sdk::client::{ApiKey, Client};
 use tokio::task::JoinSet;
 
+use super::cpu;
 use crate::stack::Stack;
 
 /// Calls in flight.
@@ -45,7 +46,7 @@ pub(super) async fn window(
 ) -> Result<Window> {
     tokio::time::sleep(REST).await;
     let after = used(stack)?;
-    Ok(Window { wall, host: after.0 - before.0, enclave: after.1 - before.1, calls })
+    Ok(Window { wall, host: cpu::since(before.0, after.0), enclave: cpu::since(before.1, after.1), calls })
 }
 
 /// Connections to the stack's host.

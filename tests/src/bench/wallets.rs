@@ -15,6 +15,7 @@ use strongroom_proto::v1::{
     RecoverResponse, Role, RolePart, SecretKind, SignedReceipt,
 };
 use strongroom_sdk::client::{ApiKey, Client};
+use strongroom_sdk::device::Device;
 use strongroom_sdk::intent::{self, Base, Creation, EncodedIntent, INTENT_LIFE_MS};
 use strongroom_sdk::prepare::Prepared;
 use strongroom_sdk::seal::{self, Expected, RecipientKey};
@@ -22,7 +23,7 @@ use strongroom_sdk::seal::{self, Expected, RecipientKey};
 use super::floor::SHARE_BYTES;
 use super::load::{Window, connect, drive, used, window};
 use crate::stack::Stack;
-use crate::user::{PASSKEY_POLICY, User};
+use crate::user::{PASSKEY_POLICY, User, tenant, trust};
 
 /// Wallets, and so calls in one window: the intents of a window all name a head that stands.
 pub(super) const WALLETS: usize = 1024;
@@ -40,7 +41,7 @@ pub(super) struct Wallets {
     prepared: Prepared,
     recipient: RecipientKey,
     clients: Vec<Client>,
-    wallets: Vec<Wallet>,
+    all: Vec<Wallet>,
     share: Vec<u8>,
     requests: usize,
 }
@@ -57,13 +58,15 @@ impl Wallets {
             |client: Client, id: String| async move { client.create_wallet(&id).await.map(|wallet| wallet.wallet) };
         let (made, _) = drive(&clients, ids, call).await?;
         let wallet = |id| Wallet { id, record_id: Vec::new(), head: Vec::new() };
-        let wallets = made.into_iter().map(wallet).collect();
-        Ok(Self { user, prepared, recipient: RecipientKey::generate()?, clients, wallets, share, requests: 0 })
+        let all = made.into_iter().map(wallet).collect();
+        Ok(Self { user, prepared, recipient: RecipientKey::generate()?, clients, all, share, requests: 0 })
     }
 
     /// Connects anew, to a host that was started again.
     pub(super) async fn reconnect(&mut self, stack: &Stack) -> Result<()> {
         self.clients = connect(stack).await?;
+        self.user.client = self.clients.first().context("no connection")?.clone();
+        self.user.device = Device::new(self.user.client.clone(), tenant(stack)?, trust(stack)?);
         Ok(())
     }
 
@@ -71,12 +74,12 @@ impl Wallets {
     pub(super) async fn store(&mut self, stack: &Stack) -> Result<Window> {
         self.prepared = self.user.prepare().await?;
         self.requests += 1;
-        let requests = self.wallets.iter().map(|wallet| self.creation(wallet)).collect::<Result<Vec<_>>>()?;
+        let requests = self.all.iter().map(|wallet| self.creation(wallet)).collect::<Result<Vec<_>>>()?;
         let before = used(stack)?;
         let call = |client: Client, request: CreateBackupRequest| async move { client.create_backup(&request).await };
         let (answers, wall) = drive(&self.clients, requests, call).await?;
         let window = window(stack, before, wall, answers.len()).await?;
-        for (wallet, answer) in self.wallets.iter_mut().zip(answers) {
+        for (wallet, answer) in self.all.iter_mut().zip(answers) {
             let CreateBackupResponse { backup, receipts, .. } = answer;
             let receipt = receipt(&receipts)?;
             ensure!(backup.is_some_and(|backup| backup.wallet == wallet.id), "an answer about another wallet");
@@ -87,7 +90,7 @@ impl Wallets {
 
     /// Recovers every wallet's newest backup once.
     pub(super) async fn recover(&mut self, stack: &Stack) -> Result<Window> {
-        let requests = self.recoveries(self.wallets.len()).await?;
+        let requests = self.recoveries(self.all.len()).await?;
         let first = intent_of(requests.first())?;
         let before = used(stack)?;
         let call = |client: Client, request: RecoverRequest| async move { client.recover(&request).await };
@@ -130,7 +133,7 @@ impl Wallets {
     async fn recoveries(&mut self, count: usize) -> Result<Vec<RecoverRequest>> {
         self.prepared = self.user.prepare().await?;
         self.requests += 1;
-        self.wallets.iter().take(count).map(|wallet| self.recovery(wallet)).collect()
+        self.all.iter().take(count).map(|wallet| self.recovery(wallet)).collect()
     }
 
     fn creation(&self, wallet: &Wallet) -> Result<CreateBackupRequest> {
@@ -185,7 +188,7 @@ impl Wallets {
 
     /// Checks that every answer is a release of its wallet's record, opens the first, and takes the heads that the records have now.
     fn check(&mut self, answers: &[RecoverResponse], first: &IntentHash) -> Result<()> {
-        for (wallet, answer) in self.wallets.iter_mut().zip(answers) {
+        for (wallet, answer) in self.all.iter_mut().zip(answers) {
             let receipt = receipt(&answer.receipts)?;
             ensure!(receipt.record_id == wallet.record_id, "a receipt of another record");
             let hash = ContentHash::of(&answer.client_release).0.to_vec();
@@ -193,7 +196,7 @@ impl Wallets {
             wallet.head = receipt.head;
         }
         let identity = &self.prepared.role(Role::Client)?.attested.identity;
-        let (answer, wallet) = answers.first().zip(self.wallets.first()).context("no answer")?;
+        let (answer, wallet) = answers.first().zip(self.all.first()).context("no answer")?;
         let expected = Expected {
             role: identity.role,
             tenant: &identity.tenant,

@@ -78,7 +78,9 @@ pub(super) fn open(recipient: &Recipient, info: &[u8], message: &[u8]) -> Result
 
 fn combine(ml_kem: &[u8], x25519: &[u8], ephemeral: &[u8], public: &[u8]) -> Digest {
     let mut context = Context::new(&SHA3_256);
-    [ml_kem, x25519, ephemeral, public, LABEL].into_iter().for_each(|part| context.update(part));
+    for part in [ml_kem, x25519, ephemeral, public, LABEL] {
+        context.update(part);
+    }
     context.finish()
 }
 
