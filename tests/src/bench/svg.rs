@@ -148,11 +148,14 @@ mod tests {
 
     #[test]
     fn bars_end_where_their_values_say() {
-        let parts = vec![Part { name: "enclave", value: 100.0 }, Part { name: "host", value: 50.0 }];
+        let parts =
+            [("enclave", 100.0), ("host", 25.0), ("floor", 50.0)].map(|(name, value)| Part { name, value }).into();
         let bars = vec![Bar { name: "a < b".to_owned(), parts, aim: Some(200.0) }];
         let drawn = draw(&[Chart { title: "t", axis: "us & more", bars }]);
-        let half = LEFT + PLOT / 2.0;
-        assert!(drawn.contains(&format!("x=\"{half:.1}\" y=\"{HEAD}\" width=\"{:.1}\"", PLOT / 4.0)), "{drawn}");
+        for (start, width) in [(0.0, 0.5), (0.5, 0.125), (0.625, 0.25)] {
+            let bar = format!("x=\"{:.1}\" y=\"{HEAD}\" width=\"{:.1}\"", LEFT + PLOT * start, PLOT * width);
+            assert!(drawn.contains(&bar), "{bar}: {drawn}");
+        }
         assert!(drawn.contains(&format!("<line class=\"a\" x1=\"{:.1}\"", LEFT + PLOT)), "{drawn}");
         assert!(drawn.contains("a &lt; b") && drawn.contains("us &amp; more") && drawn.ends_with("</svg>\n"));
     }
