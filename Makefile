@@ -1,4 +1,4 @@
-.PHONY: demo up test soak fuzz corpus vectors record-passkeys record-xwing lines
+.PHONY: demo up test soak bench fuzz corpus vectors record-passkeys record-xwing lines
 
 FUZZ_SECONDS ?= 60
 
@@ -23,6 +23,10 @@ soak: target/venv/made
 	STRONGROOM_MUTATIONS=250000 cargo test -p strongroom-fuzz-targets --test mutations document -- --nocapture
 	STRONGROOM_MUTATIONS=100000 cargo test -p strongroom-fuzz-targets --test mutations assertion -- --nocapture
 	STRONGROOM_SOAK=1 cargo test -p strongroom-tests --test stories -- --nocapture
+
+bench:
+	cargo build --release --bins
+	target/release/bench
 
 fuzz:
 	fuzz/run $(FUZZ_SECONDS)

@@ -24,7 +24,7 @@ mod known;
 mod link;
 
 pub(crate) use known::Known;
-use link::Link;
+pub use link::{Link, Outbox};
 
 /// Most requests in flight to one enclave.
 pub const IN_FLIGHT_MAX: usize = 1024;
@@ -132,7 +132,7 @@ impl Shared {
         }
         let link = self.link()?;
         let permit = self.permit(len)?;
-        let answer = link.send(request.encode_to_vec(), Some(permit))?;
+        let answer = link.send_within(request.encode_to_vec(), permit)?;
         match tokio::time::timeout(self.call_max, answer).await {
             Ok(Ok(body)) => Ok(body),
             Ok(Err(_)) => Err(Error::EnclaveUnavailable("the connection was lost")),

@@ -4,6 +4,7 @@
 #![expect(clippy::missing_errors_doc, reason = "a story stops at the first error, whatever it is")]
 
 pub mod attacks;
+pub mod bench;
 pub mod frames;
 pub mod hostile;
 pub mod share;

@@ -101,6 +101,17 @@ impl Stack {
         self.wait_until_serving().await
     }
 
+    /// Kills enclave and host, and starts them again over the same database and KMS.
+    pub async fn restart_enclave_and_host(&mut self) -> Result<()> {
+        let processes = self.processes.take().context("the stack is not running")?;
+        processes.host.kill();
+        processes.enclave.kill();
+        let enclave = start_enclave(&self.folder, &self.image)?;
+        let (host, api) = start_host(&self.folder)?;
+        self.processes = Some(Processes { enclave, host, api, kms: processes.kms, kms_address: processes.kms_address });
+        self.wait_until_serving().await
+    }
+
     /// Kills every process as a power failure would.
     pub fn kill(&mut self) {
         if let Some(processes) = self.processes.take() {

@@ -13,7 +13,7 @@ pub const IN_FLIGHT_MAX: usize = 1024;
 
 /// What is in flight.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Budget(Arc<State>);
+pub struct Budget(Arc<State>);
 
 #[derive(Debug, Default)]
 struct State {

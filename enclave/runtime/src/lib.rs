@@ -19,7 +19,7 @@ pub mod nsm;
 pub mod phase;
 pub mod platform;
 mod run;
-mod serve;
+pub mod serve;
 pub mod suite;
 pub mod transport;
 pub mod xwing;
@@ -27,6 +27,6 @@ pub mod xwing;
 #[cfg(test)]
 mod testing;
 
-pub use budget::{IN_FLIGHT_BYTES_MAX, IN_FLIGHT_MAX};
+pub use budget::{Budget, IN_FLIGHT_BYTES_MAX, IN_FLIGHT_MAX};
 pub use error::RuntimeError;
 pub use run::{CONNECTIONS_MAX, Options, run};

@@ -4,6 +4,7 @@
 //! out in one write. A KMS call runs as a task of its own, and its request's answer is written when it
 //! comes. Nothing here looks into a request.
 
+use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,15 +38,28 @@ const OVERLOADED_RETRY_MS: u32 = 200;
 
 /// Why a connection ended other than by the host's wish.
 #[derive(Debug, Error)]
-pub(crate) enum ConnectionError {
+pub enum ConnectionError {
+    /// A frame, or an answer, over the limit.
     #[error("{0}")]
     FrameTooLong(#[from] FrameTooLong),
+    /// The host went away in the middle of a frame.
     #[error("closed within a frame")]
     CutFrame,
+    /// No answer was taken for too long.
     #[error("the host does not read its answers")]
     Stalled,
+    /// The connection failed.
     #[error("connection: {0}")]
     Io(#[from] io::Error),
+}
+
+/// What answers the requests of a connection.
+pub trait Answering: 'static {
+    /// Answers a request's bytes as far as that needs no KMS call.
+    fn begin(&self, payload: &[u8]) -> Step;
+
+    /// Makes the KMS calls of one request, one after the other, and gives its answer.
+    fn finish(&self, call: KmsCall, pending: Pending) -> impl Future<Output = Vec<u8>>;
 }
 
 /// An answer on its way out; the request's permit is held until it is written.
@@ -70,11 +84,10 @@ impl Batch {
 }
 
 /// Serves `stream` until the host closes it.
-pub(crate) async fn connection<D: Dial, S>(
-    enclave: Arc<Enclave<D>>,
-    budget: Budget,
-    stream: S,
-) -> Result<(), ConnectionError>
+///
+/// # Errors
+/// Where it ends in any other way.
+pub async fn connection<A: Answering, S>(enclave: Arc<A>, budget: Budget, stream: S) -> Result<(), ConnectionError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -115,8 +128,8 @@ where
 }
 
 /// Answers one frame into `batch`, or leaves its answer to a task that sends it to `late`.
-fn answer_frame<D: Dial>(
-    enclave: &Arc<Enclave<D>>,
+fn answer_frame<A: Answering>(
+    enclave: &Arc<A>,
     budget: &Budget,
     late: &mpsc::UnboundedSender<Answer>,
     frame: Frame,
@@ -126,12 +139,12 @@ fn answer_frame<D: Dial>(
     let Some(permit) = budget.take(payload.len()) else {
         return batch.push(Answer { id, payload: overloaded().encode(), permit: None });
     };
-    match begin(enclave, &payload) {
+    match enclave.begin(&payload) {
         Step::Reply(payload) => batch.push(Answer { id, payload, permit: Some(permit) }),
         Step::Kms(call, pending) => {
             let (enclave, late) = (Arc::clone(enclave), late.clone());
             spawn_local(guarded_task(async move {
-                let payload = finish(&enclave, call, pending).await;
+                let payload = enclave.finish(call, pending).await;
                 // Where the connection has ended, nobody waits for the answer.
                 let _ = late.send(Answer { id, payload, permit: Some(permit) });
             }));
@@ -140,38 +153,38 @@ fn answer_frame<D: Dial>(
     }
 }
 
-/// Reads a request and answers it as far as that needs no KMS call.
-fn begin<D: Dial>(enclave: &Enclave<D>, payload: &[u8]) -> Step {
-    match parse(payload) {
-        Err(refusal) => Step::Reply(refusal),
-        Ok(Incoming::Control(control)) => Step::Reply(match enclave.control(control) {
-            Ok(body) => encode(body),
-            Err(refusal) => refusal.encode(),
-        }),
-        Ok(Incoming::Work(work)) => match enclave.serving() {
-            Ok(serving) => serving.core.begin(work),
-            Err(refusal) => Step::Reply(refusal.encode()),
-        },
-    }
-}
-
-/// Makes the KMS calls of one request, one after the other, and returns its answer.
-async fn finish<D: Dial>(enclave: &Enclave<D>, mut call: KmsCall, mut pending: Pending) -> Vec<u8> {
-    let serving = match enclave.serving() {
-        Ok(serving) => serving,
-        Err(refusal) => return refusal.encode(),
-    };
-    for _ in 0..KMS_CALLS_PER_REQUEST_MAX {
-        let reply = serving.kms.call(call).await.map_err(|error| {
-            enclave.log().note(format_args!("KMS call: {error}"));
-            KmsFailure::from(error)
-        });
-        match serving.core.resume(pending, reply) {
-            Step::Reply(payload) => return payload,
-            Step::Kms(next_call, next_pending) => (call, pending) = (next_call, next_pending),
+impl<D: Dial> Answering for Enclave<D> {
+    fn begin(&self, payload: &[u8]) -> Step {
+        match parse(payload) {
+            Err(refusal) => Step::Reply(refusal),
+            Ok(Incoming::Control(control)) => Step::Reply(match self.control(control) {
+                Ok(body) => encode(body),
+                Err(refusal) => refusal.encode(),
+            }),
+            Ok(Incoming::Work(work)) => match self.serving() {
+                Ok(serving) => serving.core.begin(work),
+                Err(refusal) => Step::Reply(refusal.encode()),
+            },
         }
     }
-    refuse(Reason::InternalError, "more KMS calls than a request may cause").encode()
+
+    async fn finish(&self, mut call: KmsCall, mut pending: Pending) -> Vec<u8> {
+        let serving = match self.serving() {
+            Ok(serving) => serving,
+            Err(refusal) => return refusal.encode(),
+        };
+        for _ in 0..KMS_CALLS_PER_REQUEST_MAX {
+            let reply = serving.kms.call(call).await.map_err(|error| {
+                self.log().note(format_args!("KMS call: {error}"));
+                KmsFailure::from(error)
+            });
+            match serving.core.resume(pending, reply) {
+                Step::Reply(payload) => return payload,
+                Step::Kms(next_call, next_pending) => (call, pending) = (next_call, next_pending),
+            }
+        }
+        refuse(Reason::InternalError, "more KMS calls than a request may cause").encode()
+    }
 }
 
 fn overloaded() -> Refusal {

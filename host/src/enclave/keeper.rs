@@ -129,7 +129,7 @@ async fn look(shared: &Shared, link: &Link, supply: &Supply) -> Result<Health, E
     if lacks(&health, "manifest") {
         *supplied = None;
         let boot = request::Body::Boot(Boot { manifest: supply.manifest.clone() });
-        match control(link.send(encode(boot), None)?).await? {
+        match control(link.send(encode(boot))?).await? {
             response::Body::Booted(_) => tracing::info!(name: "enclave booted", role = shared.role.as_str_name()),
             _ => return Err(Error::Internal("an enclave's answer to Boot")),
         }
@@ -170,7 +170,7 @@ async fn set_credentials(
 }
 
 async fn get_health(link: &Link) -> Result<Health, Error> {
-    match control(link.send(encode(request::Body::GetHealth(GetHealth {})), None)?).await? {
+    match control(link.send(encode(request::Body::GetHealth(GetHealth {})))?).await? {
         response::Body::Health(health) => Ok(health),
         _ => Err(Error::Internal("an enclave's answer to GetHealth")),
     }

@@ -13,7 +13,6 @@ use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroize;
 
 use super::Permit;
-use super::address::Stream;
 use crate::error::Error;
 
 /// Bytes from which a batch takes no further request.
@@ -22,7 +21,7 @@ const BATCH_BYTES: usize = 64 * 1024;
 const READ_BYTES: usize = 32 * 1024;
 
 /// A connection that callers write to.
-pub(super) struct Link {
+pub struct Link {
     outgoing: mpsc::UnboundedSender<Outgoing>,
     waiting: Mutex<HashMap<u64, Waiting>>,
     next_id: AtomicU64,
@@ -42,22 +41,32 @@ struct Waiting {
 }
 
 /// The sending queue's other end.
-pub(super) struct Outbox(mpsc::UnboundedReceiver<Outgoing>);
+pub struct Outbox(mpsc::UnboundedReceiver<Outgoing>);
 
 impl Link {
-    pub(super) fn new() -> (Arc<Self>, Outbox) {
+    /// A connection that is not driven yet.
+    #[must_use]
+    pub fn new() -> (Arc<Self>, Outbox) {
         let (outgoing, outbox) = mpsc::unbounded_channel();
         let waiting = Mutex::default();
         (Arc::new(Self { outgoing, waiting, next_id: AtomicU64::new(1) }), Outbox(outbox))
     }
 
     /// Queues an encoded request. The answer's sender is dropped when the connection is lost.
-    pub(super) fn send(
+    ///
+    /// # Errors
+    /// `ENCLAVE_UNAVAILABLE` where it is lost already.
+    pub fn send(&self, payload: Vec<u8>) -> Result<oneshot::Receiver<response::Body>, Error> {
+        self.queue(payload, None, false)
+    }
+
+    /// As [`Link::send`], for a request that takes room in the limits until it is answered.
+    pub(super) fn send_within(
         &self,
         payload: Vec<u8>,
-        permit: Option<Permit>,
+        permit: Permit,
     ) -> Result<oneshot::Receiver<response::Body>, Error> {
-        self.queue(payload, permit, false)
+        self.queue(payload, Some(permit), false)
     }
 
     /// As [`Link::send`], for a request whose bytes are erased once they are sent.
@@ -96,7 +105,7 @@ impl Link {
     }
 
     /// Moves bytes until the connection is lost, and says why.
-    pub(super) async fn drive(&self, stream: Box<dyn Stream>, outbox: Outbox) -> &'static str {
+    pub async fn drive(&self, stream: impl AsyncRead + AsyncWrite, outbox: Outbox) -> &'static str {
         let (reading, writing) = tokio::io::split(stream);
         tokio::select! {
             why = self.read(reading) => why,

@@ -1,33 +1,41 @@
-//! A reader's thread: answers gets and scans over its own connection. Never writes.
+//! Reads over one connection, on the thread that asks. Never writes.
+//!
+//! A read takes a few microseconds, less than waking another thread for it. What is not in the kernel's cache makes the caller wait for
+//! the disk.
+
+use std::sync::{Mutex, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, params};
-use tokio::sync::{mpsc, oneshot};
 
 use super::Row;
 use super::sqlite::unavailable;
 use crate::error::Error;
 use crate::keys::Key;
 
-/// What a reader is asked.
-pub(super) enum Read {
-    /// The values at keys, of one moment.
-    Get { keys: Vec<Key>, reply: oneshot::Sender<Result<Vec<Option<Vec<u8>>>, Error>> },
-    /// A range.
-    Scan { prefix: Key, after: Option<Key>, limit: usize, reply: oneshot::Sender<Result<Vec<Row>, Error>> },
-}
+/// The connection of all reads.
+pub(super) struct Reader(Mutex<Connection>);
 
-/// Runs until the store is dropped. A reply that nobody awaits any more is dropped.
-pub(super) fn run(connection: &Connection, mut reads: mpsc::Receiver<Read>) {
-    while let Some(read) = reads.blocking_recv() {
-        match read {
-            Read::Get { keys, reply } => {
-                drop(reply.send(get_all(connection, &keys).map_err(|error| unavailable(&error))));
-            }
-            Read::Scan { prefix, after, limit, reply } => {
-                let rows = scan(connection, prefix.bytes(), after.as_ref().map(Key::bytes), limit);
-                drop(reply.send(rows.map_err(|error| unavailable(&error))));
-            }
-        }
+impl Reader {
+    /// Takes a connection, which from here on refuses to write.
+    pub(super) fn new(connection: Connection) -> Result<Self, Error> {
+        connection.pragma_update(None, "query_only", true).map_err(|error| unavailable(&error))?;
+        Ok(Self(Mutex::new(connection)))
+    }
+
+    /// The values at keys, of one moment.
+    pub(super) fn get_all(&self, keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        self.with(|connection| get_all(connection, keys))
+    }
+
+    /// A range.
+    pub(super) fn scan(&self, prefix: &Key, after: Option<&Key>, limit: usize) -> Result<Vec<Row>, Error> {
+        self.with(|connection| scan(connection, prefix.bytes(), after.map(Key::bytes), limit))
+    }
+
+    fn with<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
+        // A read that panicked has left nothing half done.
+        let connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        read(&connection).map_err(|error| unavailable(&error))
     }
 }
 
@@ -35,16 +43,27 @@ fn get_all(connection: &Connection, keys: &[Key]) -> rusqlite::Result<Vec<Option
     if let [key] = keys {
         return Ok(vec![get(connection, key.bytes())?]);
     }
-    let moment = connection.unchecked_transaction()?;
-    let values = keys.iter().map(|key| get(connection, key.bytes())).collect::<rusqlite::Result<_>>()?;
-    moment.finish()?;
-    Ok(values)
+    run_sql(connection, "BEGIN")?;
+    let values = keys.iter().map(|key| get(connection, key.bytes())).collect();
+    // Of a read there is nothing to roll back.
+    run_sql(connection, "COMMIT")?;
+    values
 }
 
 /// The value at a key.
 pub(super) fn get(connection: &Connection, key: &[u8]) -> rusqlite::Result<Option<Vec<u8>>> {
     let mut statement = connection.prepare_cached("SELECT value FROM rows WHERE key = ?1")?;
     statement.query_row(params![key], |row| row.get(0)).optional()
+}
+
+/// Runs a statement without parameters or rows.
+pub(super) fn run_sql(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
+}
+
+/// Whether a key is there; its value is not looked at.
+pub(super) fn exists(connection: &Connection, key: &[u8]) -> rusqlite::Result<bool> {
+    connection.prepare_cached("SELECT 1 FROM rows WHERE key = ?1")?.exists(params![key])
 }
 
 fn scan(connection: &Connection, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> rusqlite::Result<Vec<Row>> {

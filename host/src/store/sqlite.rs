@@ -1,16 +1,15 @@
-//! SQLite: one writer thread, a few reader threads, a file of mode 0600.
+//! SQLite: one writer thread, reads on the caller's, a file of mode 0600.
 
 use std::fs::{OpenOptions, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::reader::{self, Read};
+use super::reader::Reader;
 use super::writer::{self, Commit};
 use super::{COMMIT_WRITES_MAX, Row, SCAN_ROWS_MAX, Store, Write};
 use crate::error::Error;
@@ -18,21 +17,19 @@ use crate::keys::Key;
 
 /// Version of the schema; `PRAGMA user_version`.
 pub(super) const SCHEMA_VERSION: i64 = 1;
-/// Reader threads, each with a connection.
-const READERS: usize = 2;
-/// Most reads that wait for one reader.
-pub(super) const READ_QUEUE_MAX: usize = 1024;
 /// Most commits that wait for the writer.
 pub(super) const COMMIT_QUEUE_MAX: usize = 1024;
-/// Longest wait for a read or a commit; the commit may still be made afterwards.
+/// Pages that the log takes before they are copied to their places, 16 MiB: the more it holds, the more often one copy serves for
+/// several commits that changed the same page.
+const LOG_PAGES: u32 = 4096;
+/// Longest wait for a commit, which may still be made afterwards.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// A store in one SQLite file.
 pub struct SqliteStore {
-    readers: Vec<mpsc::Sender<Read>>,
-    next: AtomicUsize,
+    reader: Reader,
     writer: Option<mpsc::Sender<Commit>>,
-    threads: Vec<std::thread::JoinHandle<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl SqliteStore {
@@ -52,25 +49,9 @@ impl SqliteStore {
         let connection = opener.open().map_err(unusable)?;
         migrate(&connection, path)?;
         let (writer, commits) = mpsc::channel(COMMIT_QUEUE_MAX);
-        let mut threads = vec![spawn("store-writer", {
-            let opener = opener.clone();
-            move || writer::run(connection, &opener, commits)
-        })?];
-        let mut readers = Vec::with_capacity(READERS);
-        for _ in 0..READERS {
-            let connection = opener.open()?;
-            connection.pragma_update(None, "query_only", true).map_err(|error| unavailable(&error))?;
-            let (sender, reads) = mpsc::channel(READ_QUEUE_MAX);
-            threads.push(spawn("store-reader", move || reader::run(&connection, reads))?);
-            readers.push(sender);
-        }
-        Ok(Self { readers, next: AtomicUsize::new(0), writer: Some(writer), threads })
-    }
-
-    fn send_read(&self, read: Read) -> Result<(), Error> {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        let reader = &self.readers[turn % self.readers.len()];
-        reader.try_send(read).map_err(|error| refused(&error, "reads"))
+        let reader = Reader::new(opener.open()?)?;
+        let thread = spawn("store-writer", move || writer::run(connection, &opener, commits))?;
+        Ok(Self { reader, writer: Some(writer), thread: Some(thread) })
     }
 }
 
@@ -78,11 +59,8 @@ impl Drop for SqliteStore {
     /// Waits until what was queued is written.
     fn drop(&mut self) {
         self.writer = None;
-        self.readers.clear();
-        for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                tracing::error!(name: "a store thread panicked", error = "panic");
-            }
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!(name: "a store thread panicked", error = "panic");
         }
     }
 }
@@ -90,15 +68,11 @@ impl Drop for SqliteStore {
 #[async_trait]
 impl Store for SqliteStore {
     async fn get_all(&self, keys: Vec<Key>) -> Result<Vec<Option<Vec<u8>>>, Error> {
-        let (reply, answer) = oneshot::channel();
-        self.send_read(Read::Get { keys, reply })?;
-        wait(answer).await
+        self.reader.get_all(&keys)
     }
 
     async fn scan(&self, prefix: Key, after: Option<Key>, limit: usize) -> Result<Vec<Row>, Error> {
-        let (reply, answer) = oneshot::channel();
-        self.send_read(Read::Scan { prefix, after, limit: limit.min(SCAN_ROWS_MAX), reply })?;
-        wait(answer).await
+        self.reader.scan(&prefix, after.as_ref(), limit.min(SCAN_ROWS_MAX))
     }
 
     async fn commit(&self, writes: Vec<Write>) -> Result<(), Error> {
@@ -126,6 +100,7 @@ impl Opener {
             connection.busy_timeout(Duration::from_secs(5))?;
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.pragma_update(None, "synchronous", "FULL")?;
+            connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
             if let Some(pages) = self.pages_max {
                 connection.pragma_update(None, "max_page_count", pages)?;
             }

@@ -1,7 +1,7 @@
 //! The writer's thread: commits in groups.
 //!
-//! Whatever waits is written in one transaction, each commit under a savepoint, so that a conflict undoes that commit alone; nobody is
-//! answered before the transaction is durable. When a group fails, each of its commits is tried alone, so that one that does
+//! Whatever waits is written in one transaction. A commit's expectations are all looked at before any of its rows is written, so that
+//! one that conflicts leaves nothing behind and its neighbours alone; nobody is answered before the transaction is durable. When a group fails, each of its commits is tried alone, so that one that does
 //! not fit on the disk does not fail its neighbours. After any failure but a full disk the connection is made anew.
 
 use std::time::Instant;
@@ -10,10 +10,11 @@ use rusqlite::{Connection, ErrorCode, params};
 use strongroom_proto::id::sha256;
 use tokio::sync::{mpsc, oneshot};
 
-use super::reader::get;
+use super::reader::{exists, get, run_sql};
 use super::sqlite::{Opener, unavailable};
 use super::{Expect, Write};
 use crate::error::Error;
+use crate::keys::Kind;
 
 /// Most commits in one transaction.
 pub(super) const GROUP_COMMITS_MAX: usize = 256;
@@ -96,47 +97,48 @@ fn transaction(connection: &Connection, group: &[&[Write]]) -> rusqlite::Result<
     run_sql(connection, "BEGIN IMMEDIATE")?;
     let mut results = Vec::with_capacity(group.len());
     for writes in group {
-        run_sql(connection, "SAVEPOINT one")?;
-        let result = apply(connection, writes)?;
-        if result.is_err() {
-            run_sql(connection, "ROLLBACK TO one")?;
+        let conflict = first_conflict(connection, writes)?;
+        if conflict.is_none() {
+            apply(connection, writes)?;
         }
-        run_sql(connection, "RELEASE one")?;
-        results.push(result);
+        results.push(conflict.map_or(Ok(()), |kind| Err(Error::Conflict(kind))));
     }
     run_sql(connection, "COMMIT")?;
     Ok(results)
 }
 
-fn apply(connection: &Connection, writes: &[Write]) -> rusqlite::Result<Result<(), Error>> {
+/// The kind of the first row that is not as expected. Nothing is written before all are known to be: to undo a commit inside of a
+/// group, SQLite would keep a copy of every page that the group has touched.
+fn first_conflict(connection: &Connection, writes: &[Write]) -> rusqlite::Result<Option<Kind>> {
     for write in writes {
         let key = write.key.bytes();
-        let there = get(connection, key)?;
-        let as_expected = match (&write.expect, &there) {
-            (Expect::Nothing, None) => true,
-            (Expect::Sha256(hash), Some(value)) => sha256(&[value]) == *hash,
-            _ => false,
+        let as_expected = match &write.expect {
+            Expect::Nothing => !exists(connection, key)?,
+            Expect::Sha256(hash) => get(connection, key)?.is_some_and(|value| sha256(&[&value]) == *hash),
         };
         if !as_expected {
-            return Ok(Err(Error::Conflict(write.key.kind())));
+            return Ok(Some(write.key.kind()));
         }
-        match &write.put {
-            Some(value) if there.is_some() => {
-                let mut statement = connection.prepare_cached("UPDATE rows SET value = ?2 WHERE key = ?1")?;
-                statement.execute(params![key, value])?;
-            }
-            Some(value) => {
+    }
+    Ok(None)
+}
+
+fn apply(connection: &Connection, writes: &[Write]) -> rusqlite::Result<()> {
+    for write in writes {
+        let key = write.key.bytes();
+        match (&write.put, write.expect) {
+            (Some(value), Expect::Nothing) => {
                 let mut statement = connection.prepare_cached("INSERT INTO rows (key, value) VALUES (?1, ?2)")?;
                 statement.execute(params![key, value])?;
             }
-            None => {
+            (Some(value), Expect::Sha256(_)) => {
+                let mut statement = connection.prepare_cached("UPDATE rows SET value = ?2 WHERE key = ?1")?;
+                statement.execute(params![key, value])?;
+            }
+            (None, _) => {
                 connection.prepare_cached("DELETE FROM rows WHERE key = ?1")?.execute(params![key])?;
             }
         }
     }
-    Ok(Ok(()))
-}
-
-fn run_sql(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
-    connection.prepare_cached(sql)?.execute([]).map(drop)
+    Ok(())
 }
