@@ -141,6 +141,20 @@ pub struct ReplyRow {
     pub created_ms: u64,
 }
 
+/// An act that waits; its key says which and when.
+#[derive(Clone, PartialEq, Message)]
+pub struct DueRow {
+    /// The record's wallet.
+    #[prost(string, tag = "1")]
+    pub wallet: String,
+    /// When nobody can carry it out any more, by the enclave's time.
+    #[prost(uint64, tag = "2")]
+    pub expires_ms: u64,
+    /// How often the enclave refused.
+    #[prost(uint32, tag = "3")]
+    pub tries: u32,
+}
+
 /// Reads a row.
 ///
 /// # Errors

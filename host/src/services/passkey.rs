@@ -1,4 +1,4 @@
-//! `PasskeyService`: what a device needs before it prompts its user.
+//! `PasskeyService`: what a device needs before it prompts its user, and the passkeys of its wallet.
 
 use strongroom_proto::enclave::v1::{GetView, request, response};
 use strongroom_proto::id::TenantId;
@@ -8,11 +8,14 @@ use strongroom_proto::v1::{ActRequest, ActResponse, AddPasskeyRequest, ListPassk
 use strongroom_proto::v1::{PrepareRequest, PrepareResponse, RolePreparation, SignedView};
 use tonic::{Request, Response, Status};
 
+use super::act::{self, Call};
 use super::load::{StoredRecord, StoredStatement};
-use super::{App, check, service};
+use super::{App, check, replies, service};
 use crate::enclave::Enclave;
 use crate::error::Error;
 use crate::keys::{self, Name};
+
+mod list;
 
 service! {
     /// The service.
@@ -26,21 +29,34 @@ impl PasskeyService for Passkeys {
         self.0.call("Prepare", request, work).await
     }
 
-    async fn add_passkey(&self, _: Request<AddPasskeyRequest>) -> Result<Response<ActResponse>, Status> {
-        Err(Status::unimplemented("AddPasskey comes with the next commits"))
+    async fn add_passkey(&self, request: Request<AddPasskeyRequest>) -> Result<Response<ActResponse>, Status> {
+        let work = |tenant, message| async move { add(&self.0, tenant, message).await };
+        self.0.call("AddPasskey", request, work).await
     }
 
-    async fn remove_passkey(&self, _: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
-        Err(Status::unimplemented("RemovePasskey comes with the next commits"))
+    async fn remove_passkey(&self, request: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
+        self.0.plain_act(Call::RemovePasskey, request).await
     }
 
-    async fn rename_passkey(&self, _: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
-        Err(Status::unimplemented("RenamePasskey comes with the next commits"))
+    async fn rename_passkey(&self, request: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
+        self.0.plain_act(Call::RenamePasskey, request).await
     }
 
-    async fn list_passkeys(&self, _: Request<ListPasskeysRequest>) -> Result<Response<ListPasskeysResponse>, Status> {
-        Err(Status::unimplemented("ListPasskeys comes with the next commits"))
+    async fn list_passkeys(
+        &self,
+        request: Request<ListPasskeysRequest>,
+    ) -> Result<Response<ListPasskeysResponse>, Status> {
+        let work = |tenant, message| async move { list::list(&self.0, tenant, &message).await };
+        self.0.call("ListPasskeys", request, work).await
     }
+}
+
+async fn add(app: &App, tenant: TenantId, message: AddPasskeyRequest) -> Result<ActResponse, Error> {
+    check::credential(Some(message.credential.as_ref().ok_or_else(|| Error::bad("credential", "required"))?))?;
+    let call = Call::AddPasskey;
+    let request_sha256 = replies::request_hash(call.rpc(), &message);
+    let AddPasskeyRequest { request_id, act, credential } = message;
+    act::change(app, tenant, call, request_sha256, &request_id, act, credential).await
 }
 
 async fn prepare(app: &App, tenant: TenantId, message: PrepareRequest) -> Result<PrepareResponse, Error> {

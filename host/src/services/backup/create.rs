@@ -3,17 +3,18 @@
 use prost::Message;
 use strongroom_proto::enclave::v1::{CreateRecord, Moved, request, response};
 use strongroom_proto::id::{RecordId, TenantId};
-use strongroom_proto::limits::{ENCAPSULATED_KEY_BYTES, MESSAGE_BYTES_MAX, PAIRS_MAX, RECORDS_MAX};
+use strongroom_proto::limits::RECORDS_MAX;
 use strongroom_proto::v1::{CreateBackupAction, CreateBackupRequest, CreateBackupResponse, Role, intent::Action};
 use strongroom_proto::{intent, names};
 
-use super::show;
+use super::show::show;
 use crate::clock::now_ms;
 use crate::error::Error;
 use crate::keys::{self, Kind, Name};
-use crate::rows::{BackupRow, GenerationNote, RecordRow, ShareRow, WalletRow, decode};
+use crate::rows::{BackupRow, GenerationNote, RecordRow, WalletRow, decode};
+use crate::services::act::Call;
 use crate::services::check::CheckedAct;
-use crate::services::load::{self, StoredStatement};
+use crate::services::load::{self, Place, StoredStatement};
 use crate::services::replies::{self, Found, Ticket};
 use crate::services::{App, check};
 use crate::store::{Expect, Write};
@@ -90,15 +91,10 @@ fn place(creation: &Creation, wallet: Option<&[u8]>) -> Result<Write, Error> {
 
 fn check(tenant: TenantId, message: &mut CreateBackupRequest) -> Result<Creation, Error> {
     let request_id = Name::parse("request_id", &message.request_id)?;
-    if message.client_message.len() > MESSAGE_BYTES_MAX {
-        return Err(Error::ShareTooLarge { field: "client_message", max: MESSAGE_BYTES_MAX });
-    }
-    if message.client_message.len() <= ENCAPSULATED_KEY_BYTES {
-        return Err(Error::bad("client_message", format!("more than {ENCAPSULATED_KEY_BYTES} bytes")));
-    }
+    check::message("client_message", &message.client_message)?;
     check::credential(message.credential.as_ref())?;
-    let request_sha256 = replies::request_hash("CreateBackup", message);
-    let checked = check::act(&tenant, message.act.take())?;
+    let request_sha256 = replies::request_hash(Call::CreateBackup.rpc(), message);
+    let checked = check::act(&tenant, Call::CreateBackup, message.act.take())?;
     let Some(Action::CreateBackup(action)) = &checked.intent.action else {
         return Err(Error::bad("act.intent.action", "must be create_backup"));
     };
@@ -107,17 +103,9 @@ fn check(tenant: TenantId, message: &mut CreateBackupRequest) -> Result<Creation
     if !names::is_method(&action.method) {
         return Err(Error::bad("act.intent.create_backup.method", "1 to 32 bytes of [A-Z0-9_-]"));
     }
-    if !(1..=PAIRS_MAX).contains(&action.pairs.len()) {
-        return Err(Error::bad("act.intent.create_backup.pairs", format!("1 to {PAIRS_MAX}")));
-    }
-    for pair in &action.pairs {
-        Name::parse("act.intent.create_backup.pairs.id", &pair.id)?;
-    }
+    check::pairs("act.intent.create_backup.pairs", &action.pairs)?;
     if checked.intent.client.is_none() {
         return Err(Error::bad("act.intent.client", "required"));
-    }
-    if checked.intent.custodian.is_some() {
-        return Err(Error::State("act.intent.custodian: no enclave of the custodian role runs here"));
     }
     let record_id = intent::record_id(&checked.intent);
     Ok(Creation { tenant, request_id, request_sha256, checked, action, backup, record_id })
@@ -173,16 +161,8 @@ fn results(creation: &Creation, created: Moved) -> Result<(CreateBackupResponse,
         Write::new(keys::record(tenant, &checked.wallet, ROLE, record_id), record.encode_to_vec()),
         Write::new(keys::event(tenant, record_id, ROLE, receipt.version), signed.encode_to_vec()),
     ];
-    if created.shares.len() > PAIRS_MAX {
-        return Err(Error::Internal("the enclave answered too many shares"));
-    }
-    for share in created.shares {
-        let pair =
-            Name::parse("pair", &share.pair).map_err(|_| Error::Internal("the enclave named a malformed pair"))?;
-        let key = keys::share(tenant, record_id, ROLE, share.generation, &pair);
-        let row = ShareRow { sealed: share.sealed, epoch: share.epoch };
-        writes.push(Write::new(key, row.encode_to_vec()));
-    }
+    let place = Place { tenant: *tenant, wallet: checked.wallet.clone(), role: ROLE, record_id: *record_id };
+    writes.extend(place.new_shares(created.shares)?);
     let response = CreateBackupResponse {
         backup: Some(show(&checked.wallet, backup, &row, &[(ROLE, record)])?),
         receipts: vec![signed],
