@@ -20,6 +20,7 @@ pub(crate) mod admin;
 mod attestations;
 pub(crate) mod backup;
 mod check;
+mod epochs;
 mod load;
 pub(crate) mod passkey;
 pub(crate) mod recovery;

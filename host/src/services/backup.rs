@@ -5,15 +5,18 @@ use strongroom_proto::id::{RecordId, TenantId};
 use strongroom_proto::limits::RECORDS_MAX;
 use strongroom_proto::v1::backup_service_server::BackupService;
 use strongroom_proto::v1::{
+    ActRequest, ActResponse, CarryOutRequest, ExportAuditRequest, ExportAuditResponse, PutSharesRequest,
+    PutSharesResponse,
+};
+use strongroom_proto::v1::{
     Backup, BackupPart, BackupState, CreateBackupRequest, CreateBackupResponse, GetBackupRequest, GetBackupResponse,
     ListBackupsRequest, ListBackupsResponse, Rehearsal, RehearseBackupRequest, RehearseBackupResponse, Role,
     SecretKind, intent::Action,
 };
 use tonic::{Request, Response, Status};
 
-use super::load::{StoredRecord, StoredStatement};
+use super::load::{self, StoredRecord, StoredStatement, epochs};
 use super::{App, check, service};
-use crate::enclave::Known;
 use crate::error::Error;
 use crate::keys::{self, Name};
 use crate::rows::{BackupRow, RecordRow, decode};
@@ -72,6 +75,30 @@ impl BackupService for Backups {
         let work = |tenant, message| async move { rehearse(&self.0, tenant, message).await };
         self.0.call("RehearseBackup", request, work).await
     }
+
+    async fn put_shares(&self, _: Request<PutSharesRequest>) -> Result<Response<PutSharesResponse>, Status> {
+        Err(Status::unimplemented("PutShares comes with the next commits"))
+    }
+
+    async fn change_policy(&self, _: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
+        Err(Status::unimplemented("ChangePolicy comes with the next commits"))
+    }
+
+    async fn delete_backup(&self, _: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
+        Err(Status::unimplemented("DeleteBackup comes with the next commits"))
+    }
+
+    async fn cancel_act(&self, _: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
+        Err(Status::unimplemented("CancelAct comes with the next commits"))
+    }
+
+    async fn carry_out(&self, _: Request<CarryOutRequest>) -> Result<Response<ActResponse>, Status> {
+        Err(Status::unimplemented("CarryOut comes with the next commits"))
+    }
+
+    async fn export_audit(&self, _: Request<ExportAuditRequest>) -> Result<Response<ExportAuditResponse>, Status> {
+        Err(Status::unimplemented("ExportAudit comes with the next commits"))
+    }
 }
 
 async fn rehearse(
@@ -85,23 +112,24 @@ async fn rehearse(
         return Err(Error::bad("act.intent.action", "must be rehearse"));
     };
     let record_id = check::record_id(&checked.intent, role)?;
-    let keys = vec![keys::statement(&tenant), keys::record(&tenant, &checked.wallet, role, &record_id)];
-    let rows = app.store.get_all(keys).await?;
+    let record = keys::record(&tenant, &checked.wallet, role, &record_id);
+    let rows = app.store.get_all(vec![keys::statement(&tenant), record]).await?;
     let [statement, record] = rows.as_slice() else { return Err(Error::Internal("rows are missing")) };
     let record = StoredRecord::read(record.as_deref())?;
     let statement = StoredStatement::read(statement.as_deref())?;
-    let kek = app.kek(&tenant, role, record.sealed.epoch).await?;
     let shares = app.shares(&tenant, &record_id, role, action.generation).await?;
+    let keks = app.keks(&tenant, role, &statement, &epochs(&record, &shares)).await?;
+    let (kek, other_kek) = keks.references();
     let body = Rehearse {
         tenant: tenant.0.to_vec(),
         statement: Some(statement.reference()),
-        kek: Some(kek.reference),
+        kek,
         act: Some(checked.act),
         record: Some(record.sealed),
         shares,
+        other_kek,
     };
-    let known = Known { statement: Some(statement.signed), wrapped: kek.wrapped };
-    match app.enclave(role)?.ask(request::Body::Rehearse(body), &known).await? {
+    match app.enclave(role)?.ask(request::Body::Rehearse(body), &keks.known(Some(statement.signed))).await? {
         response::Body::Rehearsed(rehearsed) => {
             let signed = rehearsed.rehearsal.ok_or(Error::Internal("a rehearsal is missing"))?;
             let report: Rehearsal = decode(&signed.rehearsal)?;
@@ -122,11 +150,11 @@ async fn show_stored(app: &App, tenant: &TenantId, wallet: &Name, id: &Name, row
             records.push((*role, decode(&record)?));
         }
     }
-    Ok(show(wallet, id, row, &records))
+    show(wallet, id, row, &records)
 }
 
 /// A backup from its row and the records that are stored: active when every role that the creation named has one.
-fn show(wallet: &Name, id: &Name, row: &BackupRow, records: &[(Role, RecordRow)]) -> Backup {
+fn show(wallet: &Name, id: &Name, row: &BackupRow, records: &[(Role, RecordRow)]) -> Result<Backup, Error> {
     let part = |role: &Role| match role {
         Role::Custodian => BackupPart::CustodianStored,
         _ if row.secret == SecretKind::Key as i32 => BackupPart::KeyStored,
@@ -136,7 +164,8 @@ fn show(wallet: &Name, id: &Name, row: &BackupRow, records: &[(Role, RecordRow)]
     parts.sort_unstable();
     let complete = row.roles.iter().all(|role| records.iter().any(|(stored, _)| *stored as i32 == *role));
     let state = if complete && !row.roles.is_empty() { BackupState::Active } else { BackupState::Pending };
-    Backup {
+    let newest = records.first().map(|(_, record)| load::receipt(record.receipt.as_ref())).transpose()?;
+    Ok(Backup {
         wallet: wallet.as_str().to_owned(),
         backup: id.as_str().to_owned(),
         method: row.method.clone(),
@@ -146,5 +175,7 @@ fn show(wallet: &Name, id: &Name, row: &BackupRow, records: &[(Role, RecordRow)]
         record_id: row.record_id.clone(),
         receipts: records.iter().filter_map(|(_, record)| record.receipt.clone()).collect(),
         created_ms: row.created_ms,
-    }
+        generation: newest.and_then(|receipt| receipt.active).map_or(0, |active| active.generation),
+        open_acts: Vec::new(),
+    })
 }

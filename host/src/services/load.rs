@@ -9,7 +9,7 @@ use strongroom_proto::v1::{Receipt, Role, SignedReceipt, SignedStatement, Statem
 use super::App;
 use crate::error::Error;
 use crate::keys;
-use crate::rows::{KekRow, RecordRow, decode};
+use crate::rows::{KekRow, RecordRow, ShareRow, decode};
 use crate::store::Expect;
 
 /// The stored statement.
@@ -30,6 +30,14 @@ impl StoredStatement {
         StatementRef { sha256: self.sha256.to_vec(), signed: None }
     }
 
+    /// The epoch that a message was sealed to: as the request names it, or the newest.
+    pub(super) fn message_epoch(&self, role: Role, named: u64) -> Result<u64, Error> {
+        if named > 0 {
+            return Ok(named);
+        }
+        self.newest_epoch(role)?.ok_or(Error::State("the statement does not name the client role"))
+    }
+
     /// The newest epoch of a role that it names; `None` where it does not name the role.
     pub(super) fn newest_epoch(&self, role: Role) -> Result<Option<u64>, Error> {
         let statement: Statement = decode(&self.signed.statement)?;
@@ -45,6 +53,8 @@ impl StoredStatement {
 /// A stored record, and what must still stand in the store when it is replaced.
 pub(super) struct StoredRecord {
     pub(super) sealed: SealedRecord,
+    /// The row without its record.
+    pub(super) row: RecordRow,
     pub(super) unchanged: Expect,
 }
 
@@ -52,9 +62,9 @@ impl StoredRecord {
     /// Reads a record's row.
     pub(super) fn read(row: Option<&[u8]>) -> Result<Self, Error> {
         let bytes = row.ok_or(Error::NotFound("record"))?;
-        let row: RecordRow = decode(bytes)?;
-        let sealed = row.record.ok_or(Error::Internal("a record's row holds no record"))?;
-        Ok(Self { sealed, unchanged: Expect::unchanged(Some(bytes)) })
+        let mut row: RecordRow = decode(bytes)?;
+        let sealed = row.record.take().ok_or(Error::Internal("a record's row holds no record"))?;
+        Ok(Self { sealed, row, unchanged: Expect::unchanged(Some(bytes)) })
     }
 }
 
@@ -83,12 +93,18 @@ impl App {
     ) -> Result<Vec<SealedShare>, Error> {
         let prefix = keys::shares(tenant, record, role, generation);
         let rows = self.store.scan(prefix.clone(), None, PAIRS_MAX).await?;
-        let share = |(key, sealed): (Vec<u8>, Vec<u8>)| {
+        let share = |(key, row): (Vec<u8>, Vec<u8>)| {
             let pair = keys::last_name(&prefix, &key).ok_or(Error::Internal("a share's key does not parse"))?;
-            Ok(SealedShare { generation, pair: pair.as_str().to_owned(), sealed })
+            let ShareRow { sealed, epoch } = decode(&row)?;
+            Ok(SealedShare { generation, pair: pair.as_str().to_owned(), sealed, epoch })
         };
         rows.into_iter().map(share).collect()
     }
+}
+
+/// The epochs that a record and its shares are sealed under, the record's first.
+pub(super) fn epochs(record: &StoredRecord, shares: &[SealedShare]) -> Vec<u64> {
+    [record.sealed.epoch].into_iter().chain(shares.iter().map(|share| share.epoch)).collect()
 }
 
 /// What a signed receipt says; the enclave made it, so that it decodes.

@@ -1,18 +1,18 @@
 //! `RecoveryService`: releases of shares.
 
 use prost::Message;
-use strongroom_proto::enclave::v1::{Recover, Recovered, request, response};
+use strongroom_proto::enclave::v1::{Moved, Recover, request, response};
 use strongroom_proto::id::{RecordId, TenantId};
 use strongroom_proto::limits::CHANNEL_KEY_BYTES;
 use strongroom_proto::v1::recovery_service_server::RecoveryService;
+use strongroom_proto::v1::{ActRequest, ActResponse, ReleaseRecoveryRequest};
 use strongroom_proto::v1::{RecoverRequest, RecoverResponse, Role, intent::Action};
 use tonic::{Request, Response, Status};
 
 use super::check::CheckedAct;
-use super::load::{self, StoredRecord, StoredStatement};
+use super::load::{self, StoredRecord, StoredStatement, epochs};
 use super::replies::{self, Found, Ticket};
 use super::{App, check, service};
-use crate::enclave::Known;
 use crate::error::Error;
 use crate::keys::{self, Name};
 use crate::rows::RecordRow;
@@ -30,6 +30,18 @@ impl RecoveryService for Recoveries {
     async fn recover(&self, request: Request<RecoverRequest>) -> Result<Response<RecoverResponse>, Status> {
         let work = |tenant, message| async move { recover(&self.0, tenant, message).await };
         self.0.call("Recover", request, work).await
+    }
+
+    async fn start_recovery(&self, _: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
+        Err(Status::unimplemented("StartRecovery comes with the next commits"))
+    }
+
+    async fn release_recovery(&self, _: Request<ReleaseRecoveryRequest>) -> Result<Response<RecoverResponse>, Status> {
+        Err(Status::unimplemented("ReleaseRecovery comes with the next commits"))
+    }
+
+    async fn cancel_recovery(&self, _: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
+        Err(Status::unimplemented("CancelRecovery comes with the next commits"))
     }
 }
 
@@ -53,7 +65,7 @@ async fn recover(app: &App, tenant: TenantId, message: RecoverRequest) -> Result
     };
     let record = StoredRecord::read(record.as_deref())?;
     let statement = StoredStatement::read(statement.as_deref())?;
-    let unchanged = record.unchanged;
+    let (unchanged, row) = (record.unchanged, record.row.clone());
     let recipient_key = message.client_recipient_key;
     let answer = ask(app, tenant, &record_id, checked, record, statement, generation, recipient_key).await?;
     let receipt = load::receipt(answer.receipt.as_ref())?;
@@ -62,7 +74,7 @@ async fn recover(app: &App, tenant: TenantId, message: RecoverRequest) -> Result
         return Err(Error::Internal("the enclave answered for another record"));
     }
     let signed = answer.receipt.unwrap_or_default();
-    let row = RecordRow { record: answer.record, receipt: Some(signed.clone()) };
+    let row = RecordRow { record: answer.record, receipt: Some(signed.clone()), ..row };
     let writes = vec![
         Write { key: record_key, expect: unchanged, put: Some(row.encode_to_vec()) },
         Write::new(keys::event(&tenant, &record_id, ROLE, receipt.version), signed.encode_to_vec()),
@@ -81,21 +93,22 @@ async fn ask(
     statement: StoredStatement,
     generation: u64,
     recipient_key: Vec<u8>,
-) -> Result<Recovered, Error> {
-    let kek = app.kek(&tenant, ROLE, record.sealed.epoch).await?;
+) -> Result<Moved, Error> {
     let shares = app.shares(&tenant, record_id, ROLE, generation).await?;
+    let keks = app.keks(&tenant, ROLE, &statement, &epochs(&record, &shares)).await?;
+    let (kek, other_kek) = keks.references();
     let body = Recover {
         tenant: tenant.0.to_vec(),
         statement: Some(statement.reference()),
-        kek: Some(kek.reference),
+        kek,
         act: Some(checked.act),
         recipient_key,
         record: Some(record.sealed),
         shares,
+        other_kek,
     };
-    let known = Known { statement: Some(statement.signed), wrapped: kek.wrapped };
-    match app.enclave(ROLE)?.ask(request::Body::Recover(body), &known).await? {
-        response::Body::Recovered(recovered) => Ok(recovered),
+    match app.enclave(ROLE)?.ask(request::Body::Recover(body), &keks.known(Some(statement.signed))).await? {
+        response::Body::Moved(moved) => Ok(moved),
         _ => Err(Error::Internal("an enclave's answer to Recover")),
     }
 }

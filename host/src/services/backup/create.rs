@@ -1,7 +1,7 @@
 //! Carries out a creation: one frame to the enclave, one commit, then the answer.
 
 use prost::Message;
-use strongroom_proto::enclave::v1::{CreateRecord, RecordCreated, request, response};
+use strongroom_proto::enclave::v1::{CreateRecord, Moved, request, response};
 use strongroom_proto::id::{RecordId, TenantId};
 use strongroom_proto::limits::{ENCAPSULATED_KEY_BYTES, MESSAGE_BYTES_MAX, PAIRS_MAX, RECORDS_MAX};
 use strongroom_proto::v1::{CreateBackupAction, CreateBackupRequest, CreateBackupResponse, Role, intent::Action};
@@ -9,10 +9,9 @@ use strongroom_proto::{intent, names};
 
 use super::show;
 use crate::clock::now_ms;
-use crate::enclave::Known;
 use crate::error::Error;
 use crate::keys::{self, Kind, Name};
-use crate::rows::{BackupRow, RecordRow, WalletRow, decode};
+use crate::rows::{BackupRow, GenerationNote, RecordRow, ShareRow, WalletRow, decode};
 use crate::services::check::CheckedAct;
 use crate::services::load::{self, StoredStatement};
 use crate::services::replies::{self, Found, Ticket};
@@ -129,26 +128,25 @@ async fn ask(
     creation: &Creation,
     statement: StoredStatement,
     message: CreateBackupRequest,
-) -> Result<RecordCreated, Error> {
-    let epoch = statement.newest_epoch(ROLE)?.ok_or(Error::State("the statement does not name the client role"))?;
-    let kek = app.kek(&creation.tenant, ROLE, epoch).await?;
+) -> Result<Moved, Error> {
+    let epoch = statement.message_epoch(ROLE, message.client_epoch)?;
+    let keks = app.keks(&creation.tenant, ROLE, &statement, &[epoch]).await?;
     let body = CreateRecord {
         tenant: creation.tenant.0.to_vec(),
         statement: Some(statement.reference()),
-        kek: Some(kek.reference),
+        kek: keks.references().0,
         act: Some(creation.checked.act.clone()),
         credential: message.credential,
         message: message.client_message,
     };
-    let known = Known { statement: Some(statement.signed), wrapped: kek.wrapped };
-    match app.enclave(ROLE)?.ask(request::Body::CreateRecord(body), &known).await? {
-        response::Body::RecordCreated(created) => Ok(created),
+    match app.enclave(ROLE)?.ask(request::Body::CreateRecord(body), &keks.known(Some(statement.signed))).await? {
+        response::Body::Moved(created) => Ok(created),
         _ => Err(Error::Internal("an enclave's answer to CreateRecord")),
     }
 }
 
 /// The answer, and the rows that must stand before it is given.
-fn results(creation: &Creation, created: RecordCreated) -> Result<(CreateBackupResponse, Vec<Write>), Error> {
+fn results(creation: &Creation, created: Moved) -> Result<(CreateBackupResponse, Vec<Write>), Error> {
     let Creation { tenant, checked, action, backup, record_id, .. } = creation;
     let receipt = load::receipt(created.receipt.as_ref())?;
     let stored = created.record.as_ref().is_some_and(|record| record.record_id == record_id.0);
@@ -163,7 +161,12 @@ fn results(creation: &Creation, created: RecordCreated) -> Result<(CreateBackupR
         roles: vec![ROLE.into()],
         created_ms: now_ms(),
     };
-    let record = RecordRow { record: created.record, receipt: created.receipt.clone() };
+    let record = RecordRow {
+        record: created.record,
+        receipt: created.receipt.clone(),
+        generations: vec![GenerationNote { generation: action.generation, pairs: action.pairs.clone() }],
+        ..RecordRow::default()
+    };
     let signed = created.receipt.unwrap_or_default();
     let mut writes = vec![
         Write::new(keys::backup(tenant, &checked.wallet, backup), row.encode_to_vec()),
@@ -176,10 +179,12 @@ fn results(creation: &Creation, created: RecordCreated) -> Result<(CreateBackupR
     for share in created.shares {
         let pair =
             Name::parse("pair", &share.pair).map_err(|_| Error::Internal("the enclave named a malformed pair"))?;
-        writes.push(Write::new(keys::share(tenant, record_id, ROLE, share.generation, &pair), share.sealed));
+        let key = keys::share(tenant, record_id, ROLE, share.generation, &pair);
+        let row = ShareRow { sealed: share.sealed, epoch: share.epoch };
+        writes.push(Write::new(key, row.encode_to_vec()));
     }
     let response = CreateBackupResponse {
-        backup: Some(show(&checked.wallet, backup, &row, &[(ROLE, record)])),
+        backup: Some(show(&checked.wallet, backup, &row, &[(ROLE, record)])?),
         receipts: vec![signed],
         stages: receipt.stages,
     };
