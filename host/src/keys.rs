@@ -72,6 +72,8 @@ kinds! {
     Reply = 10, "reply";
     /// When a stored reply was made.
     ReplyTime = 11, "reply time";
+    /// What is sealed under an epoch.
+    Listed = 20, "list of an epoch";
 }
 
 /// A row's key, or the start of several.
@@ -231,6 +233,25 @@ pub fn reply_time(time_ms: u64, tenant: &TenantId, request: &Name) -> Key {
     reply_times().number(time_ms).fixed(&tenant.0).name(request)
 }
 
+/// Start of the keys of what is sealed under an epoch, in order of the records' ids.
+#[must_use]
+pub fn listed(tenant: &TenantId, role: Role, epoch: u64) -> Key {
+    Key::new(Kind::Listed).fixed(&tenant.0).role(role).number(epoch)
+}
+
+/// A record that is sealed under an epoch, as generation 0, or one of its generations whose shares are.
+#[must_use]
+pub fn listed_part(tenant: &TenantId, role: Role, epoch: u64, record: &RecordId, generation: u64) -> Key {
+    listed(tenant, role, epoch).fixed(&record.0).number(generation)
+}
+
+/// Reads what [`listed_part`] wrote, behind the prefix of [`listed`].
+#[must_use]
+pub fn parse_listed(prefix: &Key, key: &[u8]) -> Option<(RecordId, u64)> {
+    let (record, generation) = key.strip_prefix(prefix.bytes())?.split_first_chunk()?;
+    Some((RecordId(*record), u64::from_be_bytes(generation.try_into().ok()?)))
+}
+
 /// The name that ends a key which starts with `prefix`.
 #[must_use]
 pub fn last_name(prefix: &Key, key: &[u8]) -> Option<Name> {
@@ -295,6 +316,10 @@ mod tests {
                         let record_id = RecordId(*record_id);
                         let key = event(&tenant, &record_id, role, number);
                         out.push((format!("event {tenant} {record_id} {role:?} {number}"), key));
+                        for epoch in numbers {
+                            let key = listed_part(&tenant, role, epoch, &record_id, number);
+                            out.push((format!("listed {tenant} {role:?} {epoch} {record_id} {number}"), key));
+                        }
                         for text in texts {
                             let key = share(&tenant, &record_id, role, number, &name(text));
                             out.push((format!("share {tenant} {record_id} {role:?} {number} {text}"), key));
@@ -358,6 +383,11 @@ mod tests {
         assert_eq!(last_name(&prefix, wallet(&TenantId([4; 32]), &name("w")).bytes()), None);
         assert_eq!(last_id(&tenants(), tenant(&TenantId([3; 32])).bytes()), Some([3; 32]));
         assert_eq!(last_id(&tenants(), prefix.bytes()), None);
+        let list = listed(&TenantId([3; 32]), Role::Client, 2);
+        let part = |epoch| listed_part(&TenantId([3; 32]), Role::Client, epoch, &RecordId([5; 32]), 9);
+        assert_eq!(parse_listed(&list, part(2).bytes()), Some((RecordId([5; 32]), 9)));
+        assert_eq!(parse_listed(&list, part(3).bytes()), None);
+        assert_eq!(parse_listed(&list, list.bytes()), None);
         assert_eq!(parse_reply_time(reply(&TenantId([3; 32]), &name("r-1")).bytes()), None);
     }
 }

@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status};
 use crate::auth::{self, InFlight};
 use crate::enclave::Enclave;
 use crate::error::Error;
+use crate::keys::Kind;
 use crate::status::{code, reason_name, status};
 use crate::store::Store;
 
@@ -21,14 +22,17 @@ mod attestations;
 pub(crate) mod backup;
 mod check;
 mod epochs;
+mod listing;
 mod load;
 pub(crate) mod passkey;
 pub(crate) mod recovery;
 pub(crate) mod replies;
+pub(crate) mod reseal;
 pub(crate) mod tenant;
 pub(crate) mod wallet;
 
 pub(crate) use attestations::Attestations;
+use reseal::sweep::Sweep;
 
 /// What the services share.
 pub(crate) struct App {
@@ -36,7 +40,11 @@ pub(crate) struct App {
     pub(crate) enclaves: Vec<Enclave>,
     pub(crate) calls: InFlight,
     pub(crate) attestations: Attestations,
+    sweep: Sweep,
 }
+
+/// Most times that a call is begun: every re-seal that it needs first, or that comes between, costs it one.
+const BEGIN_MAX: usize = 4;
 
 /// A service over the shared state. Each of the generated traits is implemented for one of these.
 macro_rules! service {
@@ -50,7 +58,8 @@ pub(crate) use service;
 
 impl App {
     pub(crate) fn new(store: Arc<dyn Store>, enclaves: Vec<Enclave>) -> Self {
-        Self { store, enclaves, calls: InFlight::default(), attestations: Attestations::default() }
+        let (calls, attestations) = (InFlight::default(), Attestations::default());
+        Self { store, enclaves, calls, attestations, sweep: Sweep::default() }
     }
 
     /// The enclave of a role.
@@ -68,9 +77,10 @@ impl App {
         &self,
         rpc: &'static str,
         request: Request<M>,
-        work: impl FnOnce(TenantId, M) -> F,
+        work: impl Fn(TenantId, M) -> F,
     ) -> Result<Response<T>, Status>
     where
+        M: Clone,
         F: Future<Output = Result<T, Error>>,
     {
         let started = Instant::now();
@@ -80,7 +90,7 @@ impl App {
             let tenant = auth::tenant(&*self.store, &metadata).await?;
             caller = Some(tenant);
             let _room = self.calls.enter(tenant)?;
-            work(tenant, message).await
+            begin(|| work(tenant, message.clone())).await
         };
         let result = result.await;
         answer(rpc, caller, started, result)
@@ -99,6 +109,21 @@ impl App {
         let started = Instant::now();
         answer(rpc, None, started, work(request.into_inner()).await)
     }
+}
+
+/// Begins a call anew where the record or what lies beside it is not as it was read. After a re-seal the same consents hold, since
+/// neither version nor head moved; after another act the enclave says that they do not.
+async fn begin<T, F>(work: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    for _ in 1..BEGIN_MAX {
+        match work().await {
+            Err(Error::Conflict(Kind::Record | Kind::Share | Kind::Listed | Kind::Statement)) => {}
+            result => return result,
+        }
+    }
+    work().await
 }
 
 fn answer<T>(

@@ -15,7 +15,8 @@ use strongroom_proto::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::load::{self, StoredRecord, StoredStatement, epochs};
+use super::listing::Place;
+use super::load::{self, StoredRecord, StoredStatement};
 use super::{App, check, service};
 use crate::error::Error;
 use crate::keys::{self, Name};
@@ -112,13 +113,13 @@ async fn rehearse(
         return Err(Error::bad("act.intent.action", "must be rehearse"));
     };
     let record_id = check::record_id(&checked.intent, role)?;
-    let record = keys::record(&tenant, &checked.wallet, role, &record_id);
-    let rows = app.store.get_all(vec![keys::statement(&tenant), record]).await?;
+    let place = Place { tenant, wallet: checked.wallet.clone(), role, record: record_id };
+    let rows = app.store.get_all(vec![keys::statement(&tenant), place.key()]).await?;
     let [statement, record] = rows.as_slice() else { return Err(Error::Internal("rows are missing")) };
     let record = StoredRecord::read(record.as_deref())?;
     let statement = StoredStatement::read(statement.as_deref())?;
-    let shares = app.shares(&tenant, &record_id, role, action.generation).await?;
-    let keks = app.keks(&tenant, role, &statement, &epochs(&record, &shares)).await?;
+    let shares = app.shares(&place, &record, action.generation).await?;
+    let keks = app.keks_of(&place, &statement, &record, &shares, None).await?;
     let (kek, other_kek) = keks.references();
     let body = Rehearse {
         tenant: tenant.0.to_vec(),

@@ -2,13 +2,14 @@
 
 use prost::Message;
 use strongroom_proto::enclave::v1::{KekRef, SealedRecord, SealedShare, StatementRef};
-use strongroom_proto::id::{RecordId, TenantId, sha256};
-use strongroom_proto::limits::PAIRS_MAX;
+use strongroom_proto::id::{TenantId, sha256};
 use strongroom_proto::v1::{Receipt, Role, SignedReceipt, SignedStatement, Statement};
 
 use super::App;
+use super::epochs::Epochs;
+use super::listing::Place;
 use crate::error::Error;
-use crate::keys;
+use crate::keys::{self, Kind, Name};
 use crate::rows::{KekRow, RecordRow, ShareRow, decode};
 use crate::store::Expect;
 
@@ -30,23 +31,28 @@ impl StoredStatement {
         StatementRef { sha256: self.sha256.to_vec(), signed: None }
     }
 
-    /// The epoch that a message was sealed to: as the request names it, or the newest.
-    pub(super) fn message_epoch(&self, role: Role, named: u64) -> Result<u64, Error> {
-        if named > 0 {
-            return Ok(named);
-        }
-        self.newest_epoch(role)?.ok_or(Error::State("the statement does not name the client role"))
+    /// What it says of a role's epochs.
+    pub(super) fn epochs(&self, role: Role) -> Result<Epochs, Error> {
+        self.named_epochs(role)?.ok_or(Error::State("the statement does not name the role"))
     }
 
     /// The newest epoch of a role that it names; `None` where it does not name the role.
     pub(super) fn newest_epoch(&self, role: Role) -> Result<Option<u64>, Error> {
+        Ok(self.named_epochs(role)?.map(|epochs| epochs.newest()))
+    }
+
+    fn named_epochs(&self, role: Role) -> Result<Option<Epochs>, Error> {
         let statement: Statement = decode(&self.signed.statement)?;
         let part = match role {
             Role::Client => statement.client,
             Role::Custodian => statement.custodian,
             Role::Unspecified => None,
         };
-        Ok(part.and_then(|part| part.epochs.last().map(|epoch| epoch.epoch)))
+        let epochs = part.map(|part| Epochs {
+            named: part.epochs.iter().map(|epoch| epoch.epoch).collect(),
+            lowest: part.lowest_epoch,
+        });
+        Ok(epochs.filter(|epochs| !epochs.named.is_empty()))
     }
 }
 
@@ -83,28 +89,36 @@ impl App {
         Ok(StoredKek { reference: KekRef { epoch, sha256, wrapped: Vec::new() }, wrapped: row.wrapped })
     }
 
-    /// The sealed shares of one generation of a record.
+    /// A record as it stands.
+    pub(super) async fn record(&self, place: &Place) -> Result<StoredRecord, Error> {
+        StoredRecord::read(self.store.get(place.key()).await?.as_deref())
+    }
+
+    /// The sealed shares of one generation of a record, as far as there are any.
+    ///
+    /// # Errors
+    /// `VERSION_CONFLICT` where the record does not stand there any more as it was read: its shares would not fit it.
     pub(super) async fn shares(
         &self,
-        tenant: &TenantId,
-        record: &RecordId,
-        role: Role,
+        place: &Place,
+        record: &StoredRecord,
         generation: u64,
     ) -> Result<Vec<SealedShare>, Error> {
-        let prefix = keys::shares(tenant, record, role, generation);
-        let rows = self.store.scan(prefix.clone(), None, PAIRS_MAX).await?;
-        let share = |(key, row): (Vec<u8>, Vec<u8>)| {
-            let pair = keys::last_name(&prefix, &key).ok_or(Error::Internal("a share's key does not parse"))?;
+        let note = record.row.generations.iter().find(|note| note.generation == generation);
+        let pairs = note.map(|note| note.pairs.as_slice()).unwrap_or_default();
+        let names = pairs.iter().map(|pair| Name::parse("pair", &pair.id)).collect::<Result<Vec<_>, _>>()?;
+        let Place { tenant, role, record: id, .. } = place;
+        let shares = names.iter().map(|name| keys::share(tenant, id, *role, generation, name));
+        let mut rows = self.store.get_all([place.key()].into_iter().chain(shares).collect()).await?.into_iter();
+        if Expect::unchanged(rows.next().flatten().as_deref()) != record.unchanged {
+            return Err(Error::Conflict(Kind::Record));
+        }
+        let share = |(name, row): (&Name, Vec<u8>)| {
             let ShareRow { sealed, epoch } = decode(&row)?;
-            Ok(SealedShare { generation, pair: pair.as_str().to_owned(), sealed, epoch })
+            Ok(SealedShare { generation, pair: name.as_str().to_owned(), sealed, epoch })
         };
-        rows.into_iter().map(share).collect()
+        names.iter().zip(rows).filter_map(|(name, row)| Some((name, row?))).map(share).collect()
     }
-}
-
-/// The epochs that a record and its shares are sealed under, the record's first.
-pub(super) fn epochs(record: &StoredRecord, shares: &[SealedShare]) -> Vec<u64> {
-    [record.sealed.epoch].into_iter().chain(shares.iter().map(|share| share.epoch)).collect()
 }
 
 /// What a signed receipt says; the enclave made it, so that it decodes.

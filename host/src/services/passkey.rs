@@ -1,18 +1,22 @@
 //! `PasskeyService`: what a device needs before it prompts its user.
 
-use strongroom_proto::enclave::v1::{GetView, request, response};
-use strongroom_proto::id::TenantId;
+use strongroom_proto::enclave::v1::{GetView, SealedRecord, request, response};
+use strongroom_proto::id::{RecordId, TenantId};
 use strongroom_proto::limits::RECORDS_MAX;
 use strongroom_proto::v1::passkey_service_server::PasskeyService;
 use strongroom_proto::v1::{ActRequest, ActResponse, AddPasskeyRequest, ListPasskeysRequest, ListPasskeysResponse};
-use strongroom_proto::v1::{PrepareRequest, PrepareResponse, RolePreparation, SignedView};
+use strongroom_proto::v1::{PrepareRequest, PrepareResponse, Role, RolePreparation, SignedView};
 use tonic::{Request, Response, Status};
 
+use super::listing::Place;
 use super::load::{StoredRecord, StoredStatement};
 use super::{App, check, service};
 use crate::enclave::Enclave;
 use crate::error::Error;
-use crate::keys::{self, Name};
+use crate::keys::{self, Kind, Name};
+
+/// Most readings of a wallet's records for one view: every one but the last seals the lowest of them again.
+const VIEW_READS_MAX: usize = 4;
 
 service! {
     /// The service.
@@ -82,9 +86,7 @@ async fn view(
     epoch: u64,
     nonce: Vec<u8>,
 ) -> Result<SignedView, Error> {
-    let rows = app.store.scan(keys::records(tenant, wallet, enclave.role()), None, RECORDS_MAX).await?;
-    let sealed = |(_, row): (Vec<u8>, Vec<u8>)| StoredRecord::read(Some(&row)).map(|record| record.sealed);
-    let records = rows.into_iter().map(sealed).collect::<Result<Vec<_>, Error>>()?;
+    let records = viewable(app, enclave.role(), tenant, wallet, statement, epoch).await?;
     let opens: Vec<u64> = [epoch].into_iter().chain(records.iter().map(|record| record.epoch)).collect();
     let keks = app.keks(tenant, enclave.role(), statement, &opens).await?;
     let (kek, other_kek) = keks.references();
@@ -94,4 +96,37 @@ async fn view(
         response::Body::View(view) => view.view.ok_or(Error::Internal("a view is missing")),
         _ => Err(Error::Internal("an enclave's answer to GetView")),
     }
+}
+
+/// The records of a wallet, under at most one epoch beside the newest: where they lie under more, the lowest are sealed again first.
+async fn viewable(
+    app: &App,
+    role: Role,
+    tenant: &TenantId,
+    wallet: &Name,
+    statement: &StoredStatement,
+    newest: u64,
+) -> Result<Vec<SealedRecord>, Error> {
+    let prefix = keys::records(tenant, wallet, role);
+    for _ in 0..VIEW_READS_MAX {
+        let rows = app.store.scan(prefix.clone(), None, RECORDS_MAX).await?;
+        let sealed = |(_, row): (Vec<u8>, Vec<u8>)| StoredRecord::read(Some(&row)).map(|record| record.sealed);
+        let records = rows.into_iter().map(sealed).collect::<Result<Vec<_>, Error>>()?;
+        let others = records.iter().map(|record| record.epoch).filter(|epoch| *epoch != newest);
+        let Some(stays) = others.max() else { return Ok(records) };
+        let low: Vec<&SealedRecord> = records.iter().filter(|record| record.epoch < stays).collect();
+        if low.is_empty() {
+            return Ok(records);
+        }
+        for record in low {
+            let record = RecordId::from_slice(&record.record_id).ok_or(Error::Internal("a record without its id"))?;
+            let place = Place { tenant: *tenant, wallet: wallet.clone(), role, record };
+            match app.reseal_record(&place, statement).await {
+                // Another write came first: what it wrote is read next.
+                Ok(()) | Err(Error::Conflict(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Err(Error::Conflict(Kind::Record))
 }

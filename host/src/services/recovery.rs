@@ -2,7 +2,7 @@
 
 use prost::Message;
 use strongroom_proto::enclave::v1::{Moved, Recover, request, response};
-use strongroom_proto::id::{RecordId, TenantId};
+use strongroom_proto::id::TenantId;
 use strongroom_proto::limits::CHANNEL_KEY_BYTES;
 use strongroom_proto::v1::recovery_service_server::RecoveryService;
 use strongroom_proto::v1::{ActRequest, ActResponse, ReleaseRecoveryRequest};
@@ -10,7 +10,8 @@ use strongroom_proto::v1::{RecoverRequest, RecoverResponse, Role, intent::Action
 use tonic::{Request, Response, Status};
 
 use super::check::CheckedAct;
-use super::load::{self, StoredRecord, StoredStatement, epochs};
+use super::listing::{self, Place};
+use super::load::{self, StoredRecord, StoredStatement};
 use super::replies::{self, Found, Ticket};
 use super::{App, check, service};
 use crate::error::Error;
@@ -55,8 +56,8 @@ async fn recover(app: &App, tenant: TenantId, message: RecoverRequest) -> Result
     };
     let generation = action.generation;
     let record_id = check::record_id(&checked.intent, ROLE)?;
-    let record_key = keys::record(&tenant, &checked.wallet, ROLE, &record_id);
-    let keys = vec![Ticket::key(&tenant, &request_id), keys::statement(&tenant), record_key.clone()];
+    let place = Place { tenant, wallet: checked.wallet.clone(), role: ROLE, record: record_id };
+    let keys = vec![Ticket::key(&tenant, &request_id), keys::statement(&tenant), place.key()];
     let rows = app.store.get_all(keys).await?;
     let [reply, statement, record] = rows.as_slice() else { return Err(Error::Internal("rows are missing")) };
     let ticket = match replies::find(&tenant, &request_id, request_sha256, reply.as_deref())? {
@@ -65,45 +66,40 @@ async fn recover(app: &App, tenant: TenantId, message: RecoverRequest) -> Result
     };
     let record = StoredRecord::read(record.as_deref())?;
     let statement = StoredStatement::read(statement.as_deref())?;
-    let (unchanged, row) = (record.unchanged, record.row.clone());
     let recipient_key = message.client_recipient_key;
-    let answer = ask(app, tenant, &record_id, checked, record, statement, generation, recipient_key).await?;
+    let answer = ask(app, &place, checked, &record, statement, generation, recipient_key).await?;
     let receipt = load::receipt(answer.receipt.as_ref())?;
     let stored = answer.record.as_ref().is_some_and(|record| record.record_id == record_id.0);
     if !stored || receipt.record_id != record_id.0 {
         return Err(Error::Internal("the enclave answered for another record"));
     }
     let signed = answer.receipt.unwrap_or_default();
-    let row = RecordRow { record: answer.record, receipt: Some(signed.clone()), ..row };
-    let writes = vec![
-        Write { key: record_key, expect: unchanged, put: Some(row.encode_to_vec()) },
-        Write::new(keys::event(&tenant, &record_id, ROLE, receipt.version), signed.encode_to_vec()),
-    ];
+    let row = RecordRow { record: answer.record, receipt: Some(signed.clone()), ..record.row.clone() };
+    let mut writes = listing::writes(&place, Some(&record), &row);
+    writes.push(Write::new(keys::event(&tenant, &record_id, ROLE, receipt.version), signed.encode_to_vec()));
     let response = RecoverResponse { client_release: answer.release, receipts: vec![signed], stages: receipt.stages };
     replies::commit(&*app.store, &ticket, response, writes).await
 }
 
-#[expect(clippy::too_many_arguments, reason = "each is one field of the frame, and none has a default")]
 async fn ask(
     app: &App,
-    tenant: TenantId,
-    record_id: &RecordId,
+    place: &Place,
     checked: CheckedAct,
-    record: StoredRecord,
+    record: &StoredRecord,
     statement: StoredStatement,
     generation: u64,
     recipient_key: Vec<u8>,
 ) -> Result<Moved, Error> {
-    let shares = app.shares(&tenant, record_id, ROLE, generation).await?;
-    let keks = app.keks(&tenant, ROLE, &statement, &epochs(&record, &shares)).await?;
+    let shares = app.shares(place, record, generation).await?;
+    let keks = app.keks_of(place, &statement, record, &shares, None).await?;
     let (kek, other_kek) = keks.references();
     let body = Recover {
-        tenant: tenant.0.to_vec(),
+        tenant: place.tenant.0.to_vec(),
         statement: Some(statement.reference()),
         kek,
         act: Some(checked.act),
         recipient_key,
-        record: Some(record.sealed),
+        record: Some(record.sealed.clone()),
         shares,
         other_kek,
     };

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::keys::{self, Kind, Name};
 use crate::rows::{BackupRow, GenerationNote, RecordRow, ShareRow, WalletRow, decode};
 use crate::services::check::CheckedAct;
+use crate::services::listing::{self, Place};
 use crate::services::load::{self, StoredStatement};
 use crate::services::replies::{self, Found, Ticket};
 use crate::services::{App, check};
@@ -59,6 +60,7 @@ pub(super) async fn create(
     let mut place = place(&creation, wallet.as_deref())?;
     let statement = StoredStatement::read(statement.as_deref())?;
     let created = ask(app, &creation, statement, message).await?;
+    let epoch = created.record.as_ref().map_or(0, |record| record.epoch);
     let (response, results) = results(&creation, created)?;
     // Ends: each conflict says that another creation has taken one of the wallet's few places.
     loop {
@@ -69,7 +71,10 @@ pub(super) async fn create(
                 place = self::place(&creation, wallet.as_deref())?;
             }
             Err(Error::Conflict(Kind::Backup)) => return Err(Error::AlreadyExists("backup")),
-            result => return result,
+            result => {
+                app.came_late(&tenant, ROLE, epoch).await;
+                return result;
+            }
         }
     }
 }
@@ -129,7 +134,7 @@ async fn ask(
     statement: StoredStatement,
     message: CreateBackupRequest,
 ) -> Result<Moved, Error> {
-    let epoch = statement.message_epoch(ROLE, message.client_epoch)?;
+    let epoch = statement.epochs(ROLE)?.of_message(message.client_epoch)?;
     let keks = app.keks(&creation.tenant, ROLE, &statement, &[epoch]).await?;
     let body = CreateRecord {
         tenant: creation.tenant.0.to_vec(),
@@ -161,18 +166,20 @@ fn results(creation: &Creation, created: Moved) -> Result<(CreateBackupResponse,
         roles: vec![ROLE.into()],
         created_ms: now_ms(),
     };
+    let epoch = created.shares.first().map_or(0, |share| share.epoch);
     let record = RecordRow {
         record: created.record,
         receipt: created.receipt.clone(),
-        generations: vec![GenerationNote { generation: action.generation, pairs: action.pairs.clone() }],
+        generations: vec![GenerationNote { generation: action.generation, pairs: action.pairs.clone(), epoch }],
         ..RecordRow::default()
     };
     let signed = created.receipt.unwrap_or_default();
     let mut writes = vec![
         Write::new(keys::backup(tenant, &checked.wallet, backup), row.encode_to_vec()),
-        Write::new(keys::record(tenant, &checked.wallet, ROLE, record_id), record.encode_to_vec()),
         Write::new(keys::event(tenant, record_id, ROLE, receipt.version), signed.encode_to_vec()),
     ];
+    let place = Place { tenant: *tenant, wallet: checked.wallet.clone(), role: ROLE, record: *record_id };
+    writes.extend(listing::writes(&place, None, &record));
     if created.shares.len() > PAIRS_MAX {
         return Err(Error::Internal("the enclave answered too many shares"));
     }
