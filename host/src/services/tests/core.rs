@@ -1,8 +1,8 @@
 //! A fake core: right in form, and nothing else. Its "sealed" record is its version.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use prost::Message;
@@ -13,11 +13,18 @@ use strongroom_proto::enclave::v1::{
 use strongroom_proto::id::sha256;
 use strongroom_proto::intent;
 use strongroom_proto::v1::{
-    Act, Freshness, Reason, Receipt, Rehearsal, RehearsalResult, SignedReceipt, SignedRehearsal, SignedView, Stages,
-    Trust, WalletView, intent::Action,
+    Act, Freshness, GenerationRef, Reason, Receipt, Rehearsal, RehearsalResult, SignedReceipt, SignedRehearsal,
+    SignedView, Stages, Trust, WalletView, intent::Action,
 };
 
 use crate::testing::{FakeEnclave, Reaction, refusal};
+
+mod acts;
+
+/// What another host's act adds to a record's row: another receipt.
+pub(super) const AN_ACT: &[u8] = &[0x12, 3, 0x12, 1, b'x'];
+/// What another host's re-seal adds to it: anything but a receipt.
+pub(super) const A_RESEAL: &[u8] = &[0xf8, 1, 1];
 
 /// What the test sees of the fake, and how it meddles.
 #[derive(Default)]
@@ -26,17 +33,29 @@ pub(super) struct Core {
     pub(super) identities: AtomicUsize,
     pub(super) needs: AtomicUsize,
     pub(super) acts: AtomicUsize,
-    /// Before the next act is answered, another host changes the record in this store.
-    pub(super) meddle: AtomicBool,
+    /// Before the next act is answered, another host adds this to the records of the store.
+    pub(super) meddle: Mutex<&'static [u8]>,
+    standings: Mutex<BTreeMap<(Vec<u8>, u8), acts::Standing>>,
+    /// The delay of every policy and the grace of every deletion.
+    pub(super) delay_ms: AtomicU64,
+    /// Every policy asks for the newest head.
+    pub(super) newest_head: AtomicBool,
+    /// The enclave's time; 0: the true one.
+    pub(super) clock_ms: AtomicU64,
     store: PathBuf,
 }
 
 impl Core {
     pub(super) fn start(dir: &Path) -> (Arc<Self>, FakeEnclave) {
         let core = Arc::new(Self { store: dir.join("db"), ..Self::default() });
-        let answering = Arc::clone(&core);
-        let fake = FakeEnclave::start(&dir.join("enclave.sock"), move |ask| Reaction::Say(answering.answer(ask)));
+        let fake = Self::serve(&core, dir);
         (core, fake)
+    }
+
+    /// An enclave that knows what this one knows.
+    pub(super) fn serve(core: &Arc<Self>, dir: &Path) -> FakeEnclave {
+        let answering = Arc::clone(core);
+        FakeEnclave::start(&dir.join("enclave.sock"), move |ask| Reaction::Say(answering.answer(ask)))
     }
 
     fn answer(&self, ask: &Ask) -> Answer {
@@ -46,6 +65,9 @@ impl Core {
             Ask::CreateRecord(ask) => (ask.statement.as_ref(), ask.kek.as_ref()),
             Ask::Recover(ask) => (ask.statement.as_ref(), ask.kek.as_ref()),
             Ask::Rehearse(ask) => (ask.statement.as_ref(), ask.kek.as_ref()),
+            Ask::PutShares(ask) => (ask.statement.as_ref(), ask.kek.as_ref()),
+            Ask::Change(ask) => (ask.statement.as_ref(), ask.kek.as_ref()),
+            Ask::CarryOut(ask) => (ask.statement.as_ref(), ask.kek.as_ref()),
             _ => (None, None),
         };
         let need = Need { statement: !self.has_statement(statement), kek: !self.has_kek(kek), other_kek: false };
@@ -53,11 +75,12 @@ impl Core {
             self.needs.fetch_add(1, Ordering::Relaxed);
             return Answer::Need(need);
         }
-        if self.meddle.swap(false, Ordering::Relaxed) {
+        let meddle = std::mem::take(&mut *self.meddle.lock().unwrap());
+        if !meddle.is_empty() {
             let other = rusqlite::Connection::open(&self.store).unwrap();
             let records = "FROM rows WHERE substr(key, 1, 1) = x'07'";
             let mut row: Vec<u8> = other.query_row(&format!("SELECT value {records}"), [], |row| row.get(0)).unwrap();
-            row.extend_from_slice(&[0xf8, 1, 1]);
+            row.extend_from_slice(meddle);
             other.execute("UPDATE rows SET value = ?1 WHERE substr(key, 1, 1) = x'07'", [row]).unwrap();
         }
         self.carry_out(ask)
@@ -91,7 +114,9 @@ impl Core {
                 Answer::IdentityProven(IdentityProven { identity, document: ask.nonce.clone() })
             }
             Ask::GetView(ask) => {
-                let view = WalletView { wallet: ask.wallet.clone(), nonce: ask.nonce.clone(), ..Default::default() };
+                let records = ask.records.iter().map(|record| self.view_of(record)).collect();
+                let (wallet, nonce) = (ask.wallet.clone(), ask.nonce.clone());
+                let view = WalletView { wallet, nonce, records, ..Default::default() };
                 let signature = ask.records.iter().flat_map(|record| record.sealed.clone()).collect();
                 Answer::View(View { view: Some(SignedView { view: view.encode_to_vec(), signature }) })
             }
@@ -142,7 +167,7 @@ impl Core {
                 let rehearsal = SignedRehearsal { rehearsal: report.encode_to_vec(), signature: vec![0; 64] };
                 Answer::Rehearsed(Rehearsed { rehearsal: Some(rehearsal) })
             }
-            other => panic!("{other:?}"),
+            other => self.act_on(other),
         }
     }
 
@@ -162,6 +187,9 @@ fn receipt(record: &SealedRecord) -> SignedReceipt {
     let receipt = Receipt {
         record_id: record.record_id.clone(),
         version: record.sealed[0].into(),
+        role: 1,
+        epoch: record.epoch,
+        active: Some(GenerationRef { generation: 1, ..Default::default() }),
         stages: Some(stages()),
         ..Default::default()
     };
