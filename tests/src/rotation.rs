@@ -21,7 +21,7 @@ pub async fn rotate(stack: &Stack) -> Result<u64> {
 }
 
 /// The epochs of the stack's tenant, ascending.
-pub async fn keks(stack: &Stack) -> Result<Vec<Kek>> {
+pub async fn list(stack: &Stack) -> Result<Vec<Kek>> {
     let mut admin = AdminServiceClient::new(connect(&format!("unix:{}", stack.admin_socket().display())).await?);
     let request = ListKeksRequest { tenant: tenant(stack)?.0.to_vec() };
     Ok(admin.list_keks(request).await?.into_inner().keks)

@@ -1,15 +1,18 @@
 //! A KEK is rotated while users work: nobody is refused, nothing is lost, and the old epoch retires.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use strongroom_host::keys;
+use strongroom_host::store::{SqliteStore, Store};
 use strongroom_proto::id::TenantId;
-use strongroom_proto::v1::{Kek, KekState};
+use strongroom_proto::v1::{Kek, KekState, Role};
 use strongroom_sdk::client::{ApiKey, Client};
 use strongroom_sdk::device::Device;
 use strongroom_sdk::{Error, Trust};
-use strongroom_tests::rotation::{keks, publish, rotate};
+use strongroom_tests::rotation::{list, publish, rotate};
 use strongroom_tests::stack::Stack;
 use strongroom_tests::user::{User, shares, tenant, trust};
 use tokio::sync::watch;
@@ -83,7 +86,7 @@ async fn recover(user: &User, backup: &str) -> Result<(), Error> {
 }
 
 /// Backs up and recovers, one wallet after the other, until it is stopped. What is refused ends it; a lost connection is made anew.
-async fn work(mut users: Vec<User>, task: usize, mut around: Surroundings) -> Vec<(User, Vec<String>)> {
+async fn work(mut users: Vec<User>, task: usize, around: Surroundings) -> Vec<(User, Vec<String>)> {
     let mut made = vec![vec!["main".to_owned()]; users.len()];
     let mut lost = 0;
     while !*around.stop.borrow() {
@@ -117,9 +120,9 @@ fn of(keks: &[Kek], epoch: u64) -> &Kek {
 
 /// Kills the host once the sweep has moved some of an epoch's records and not yet all. Says whether it came in time.
 async fn kill_in_the_sweep(stack: &mut Stack, epoch: u64, api: &watch::Sender<String>) -> bool {
-    let before = of(&keks(stack).await.unwrap(), epoch).records;
+    let before = of(&list(stack).await.unwrap(), epoch).records;
     loop {
-        let left = of(&keks(stack).await.unwrap(), epoch).records;
+        let left = of(&list(stack).await.unwrap(), epoch).records;
         if left == 0 {
             return false;
         }
@@ -127,14 +130,28 @@ async fn kill_in_the_sweep(stack: &mut Stack, epoch: u64, api: &watch::Sender<St
             break;
         }
     }
+    kill(stack.host().unwrap().id());
+    let store = SqliteStore::open(&stack.database()).unwrap();
+    let queue = keys::listed(&tenant(stack).unwrap(), Role::Client, epoch);
+    let queued = store.scan(queue, None, 1).await.unwrap();
+    drop(store);
     stack.restart_host().await.unwrap();
     api.send_replace(stack.api().unwrap());
-    true
+    !queued.is_empty()
+}
+
+/// Kills a process as a power failure would, and waits until it is dead.
+fn kill(id: u32) {
+    assert!(Command::new("kill").args(["-9", &id.to_string()]).status().unwrap().success());
+    let is_dead = |status: String| status.lines().any(|line| line.starts_with("State:\tZ"));
+    while !std::fs::read_to_string(format!("/proc/{id}/status")).map_or(true, is_dead) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 async fn retired(stack: &Stack, epoch: u64) {
     loop {
-        let kek = *of(&keks(stack).await.unwrap(), epoch);
+        let kek = *of(&list(stack).await.unwrap(), epoch);
         if kek.state() == KekState::Retired {
             assert_eq!((kek.records, kek.shares), (0, 0));
             return;
@@ -204,7 +221,7 @@ async fn story() {
     assert_eq!(recovered, WALLETS);
     let rounds: usize = around.rounds.iter().map(|rounds| rounds.load(Ordering::Relaxed)).sum();
     println!("{rounds} rounds through {} rotations and {killed} kills; {made} backups recovered", newest - 1);
-    let keks = keks(&stack).await.unwrap();
+    let keks = list(&stack).await.unwrap();
     assert_eq!(of(&keks, newest).state(), KekState::Current);
     let current = of(&keks, newest);
     assert!(current.records >= made as u64 && current.shares == 2 * current.records, "{current:?}");
@@ -214,6 +231,9 @@ async fn story() {
 async fn unless_ended<T: 'static>(tasks: &mut JoinSet<T>, wait: impl Future<Output = ()>) {
     tokio::select! {
         () = wait => {}
-        Some(ended) = tasks.join_next() => drop(ended.unwrap()),
+        Some(ended) = tasks.join_next() => {
+            drop(ended.unwrap());
+            panic!("a task of the load ended by itself");
+        }
     }
 }
