@@ -5,6 +5,7 @@ mod stories {
     mod hostile;
     mod recovery;
     mod resources;
+    mod rotation;
     mod secrets;
     mod surface;
 }

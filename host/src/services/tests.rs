@@ -29,6 +29,7 @@ mod core;
 mod due;
 mod export;
 mod fixture;
+mod rotation;
 
 #[track_caller]
 fn refused<T: std::fmt::Debug>(result: Result<Response<T>, Status>, code: Code, reason: &str) -> Status {

@@ -1,6 +1,6 @@
 //! A fake core: right in form, and nothing else. Its "sealed" record is its version.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,12 +14,13 @@ use strongroom_proto::id::sha256;
 use strongroom_proto::intent;
 use strongroom_proto::v1::{
     Act, Freshness, GenerationRef, Reason, Receipt, Rehearsal, RehearsalResult, SignedReceipt, SignedRehearsal,
-    SignedView, Stages, Trust, WalletView, intent::Action,
+    SignedStatement, SignedView, Stages, Statement, Trust, WalletView, intent::Action,
 };
 
 use crate::testing::{FakeEnclave, Reaction, refusal};
 
 mod acts;
+pub(super) mod epochs;
 
 /// What another host's act adds to a record's row: another receipt.
 pub(super) const AN_ACT: &[u8] = &[0x12, 3, 0x12, 1, b'x'];
@@ -30,6 +31,12 @@ pub(super) const A_RESEAL: &[u8] = &[0xf8, 1, 1];
 #[derive(Default)]
 pub(super) struct Core {
     known: Mutex<HashSet<Vec<u8>>>,
+    statements: Mutex<HashMap<Vec<u8>, SignedStatement>>,
+    /// Re-seals that are still carried out; the enclave is unavailable for more. 0: all are.
+    pub(super) reseals_max: AtomicUsize,
+    pub(super) reseals: AtomicUsize,
+    /// Runs once, before the next recovery is answered.
+    pub(super) before_recovery: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     pub(super) identities: AtomicUsize,
     pub(super) needs: AtomicUsize,
     pub(super) acts: AtomicUsize,
@@ -68,10 +75,16 @@ impl Core {
             Ask::PutShares(ask) => (ask.statement.as_ref(), ask.kek.as_ref()),
             Ask::Change(ask) => (ask.statement.as_ref(), ask.kek.as_ref()),
             Ask::CarryOut(ask) => (ask.statement.as_ref(), ask.kek.as_ref()),
+            Ask::Reseal(ask) => (ask.statement.as_ref(), ask.kek.as_ref()),
             _ => (None, None),
         };
-        let need = Need { statement: !self.has_statement(statement), kek: !self.has_kek(kek), other_kek: false };
-        if need.statement || need.kek {
+        let other = epochs::other_kek(ask);
+        let need = Need {
+            statement: !self.has_statement(statement),
+            kek: !self.has_kek(kek),
+            other_kek: !self.has_kek(other),
+        };
+        if need != Need::default() {
             self.needs.fetch_add(1, Ordering::Relaxed);
             return Answer::Need(need);
         }
@@ -83,11 +96,22 @@ impl Core {
             row.extend_from_slice(meddle);
             other.execute("UPDATE rows SET value = ?1 WHERE substr(key, 1, 1) = x'07'", [row]).unwrap();
         }
+        if let Some(reason) = epochs::refuses(ask, statement.and_then(|statement| self.statement(statement))) {
+            return refusal(reason, 0);
+        }
         self.carry_out(ask)
+    }
+
+    fn statement(&self, reference: &StatementRef) -> Option<Statement> {
+        let statements = self.statements.lock().unwrap();
+        statements.get(&reference.sha256).map(|signed| Statement::decode(signed.statement.as_slice()).unwrap())
     }
 
     fn has_statement(&self, reference: Option<&StatementRef>) -> bool {
         let Some(reference) = reference else { return true };
+        if let Some(signed) = &reference.signed {
+            self.statements.lock().unwrap().insert(reference.sha256.clone(), signed.clone());
+        }
         self.has(&reference.sha256, reference.signed.as_ref().map(Message::encode_to_vec))
     }
 
@@ -107,7 +131,18 @@ impl Core {
 
     fn carry_out(&self, ask: &Ask) -> Answer {
         match ask {
-            Ask::CreateKek(ask) => Answer::KekCreated(KekCreated { epoch: ask.epoch, wrapped: ask.tenant.clone() }),
+            Ask::CreateKek(ask) => {
+                let wrapped = [ask.tenant.as_slice(), &ask.epoch.to_be_bytes()].concat();
+                Answer::KekCreated(KekCreated { epoch: ask.epoch, wrapped })
+            }
+            Ask::Reseal(ask) => {
+                let done = self.reseals.fetch_add(1, Ordering::Relaxed);
+                let max = self.reseals_max.load(Ordering::Relaxed);
+                if max > 0 && done >= max {
+                    return refusal(Reason::KmsUnavailable, 0);
+                }
+                epochs::reseal(ask)
+            }
             Ask::GetIdentity(ask) => {
                 self.identities.fetch_add(1, Ordering::Relaxed);
                 let identity = ask.kek.as_ref().unwrap().epoch.to_string().into_bytes();
@@ -145,11 +180,16 @@ impl Core {
                 })
             }
             Ask::Recover(ask) => {
+                let before = self.before_recovery.lock().unwrap().take();
+                if let Some(before) = before {
+                    before();
+                }
                 if self.act(ask.act.as_ref()).is_none() {
                     return refusal(Reason::ProofRejected, 0);
                 }
                 let mut record = ask.record.clone().unwrap();
                 record.sealed[0] += 1;
+                record.epoch = ask.kek.as_ref().unwrap().epoch;
                 let release = ask.shares.iter().flat_map(|share| share.sealed.clone()).collect();
                 let receipt = Some(receipt(&record));
                 Answer::Moved(Moved {

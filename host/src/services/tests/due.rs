@@ -5,27 +5,16 @@ use std::sync::Arc;
 use strongroom_proto::v1::{ActResponse, OpenActKind, Receipt};
 
 use super::calls::*;
+use super::rotation::app;
 use super::*;
 use crate::clock::now_ms;
-use crate::enclave::Enclave;
 use crate::error::Error;
 use crate::keys;
 use crate::rows::{DueRow, decode};
 use crate::services::{App, due};
-use crate::store::SqliteStore;
-use crate::testing::enclave_config;
 
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
-
-/// A host of the same database and enclave, without servers and without tasks of its own.
-async fn app(host: &Host) -> App {
-    let store = SqliteStore::open(&host.dir.path().join("db")).unwrap();
-    let enclave = Enclave::start(&enclave_config(host.dir.path(), 1)).unwrap();
-    let mut health = enclave.health();
-    health.wait_for(|health| health.as_ref().is_some_and(|health| health.missing.is_empty())).await.unwrap();
-    App::new(Arc::new(store), vec![enclave])
-}
 
 /// A host, a caller with a backup `b`, and what starts waits for an hour from `now`.
 async fn waiting_host() -> (Host, Caller, u64) {
