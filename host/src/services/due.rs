@@ -80,7 +80,7 @@ async fn attempt(app: &App, due: &Due, row: DueRow, found: Write, now_ms: u64) -
     }
     match app.store.commit(writes).await {
         Ok(()) => Ok(true),
-        Err(Error::Conflict(Kind::Record | Kind::Due | Kind::Share | Kind::Event)) => Ok(false),
+        Err(Error::Conflict(Kind::Record | Kind::Due | Kind::Share | Kind::Event | Kind::Listed)) => Ok(false),
         Err(error) => Err(error),
     }
 }

@@ -18,6 +18,7 @@ use crate::services::App;
 use crate::services::listing::{self, Place};
 use crate::services::load::StoredStatement;
 use crate::services::tenant::epochs_of;
+use crate::status::reason_name;
 use crate::store::SCAN_ROWS_MAX;
 
 /// Most rows of a list in one batch.
@@ -82,7 +83,7 @@ pub(crate) async fn run(app: Arc<App>) {
                 Ok(swept) if swept.left == 0 => {}
                 Ok(_) => drop(again.insert(tenant)),
                 Err(error) => {
-                    let reason = error.reason().as_str_name();
+                    let reason = reason_name(error.reason());
                     tracing::debug!(name: "sweep is interrupted", tenant = %tenant, reason);
                     again.insert(tenant);
                 }
