@@ -7,6 +7,7 @@ pub mod attacks;
 pub mod bench;
 pub mod frames;
 pub mod hostile;
+pub mod rotation;
 pub mod share;
 pub mod stack;
 pub mod user;

@@ -11,6 +11,7 @@ mod stories {
     mod python;
     mod recovery;
     mod resources;
+    mod rotation;
     mod secrets;
     mod surface;
 }

@@ -3,11 +3,14 @@
 use strongroom_proto::id::{RecordId, TenantId};
 use strongroom_proto::limits::{
     ASSERTION_SIGNATURE_BYTES_MAX, ASSERTIONS_MAX, AUTHENTICATOR_DATA_BYTES_MAX, CLIENT_DATA_BYTES_MAX,
-    CREDENTIAL_ID_BYTES_MAX, CREDENTIAL_KEY_BYTES_MAX, EXTENSION_RESULTS_BYTES_MAX, INTENT_BYTES_MAX,
+    CREDENTIAL_ID_BYTES_MAX, CREDENTIAL_KEY_BYTES_MAX, ENCAPSULATED_KEY_BYTES, EXTENSION_RESULTS_BYTES_MAX,
+    INTENT_BYTES_MAX, MESSAGE_BYTES_MAX, PAIRS_MAX,
 };
-use strongroom_proto::v1::{Act, Intent, NewCredential, Role};
+use strongroom_proto::v1::{Act, Intent, NewCredential, Pair, Role};
 use strongroom_proto::{intent, names};
 
+use super::act::{Call, Order, Work};
+use super::listing::Place;
 use crate::error::Error;
 use crate::keys::Name;
 
@@ -16,6 +19,15 @@ pub(super) struct CheckedAct {
     pub(super) act: Act,
     pub(super) intent: Intent,
     pub(super) wallet: Name,
+}
+
+impl CheckedAct {
+    /// The order to do it on the record that it names.
+    pub(super) fn order(self, tenant: TenantId, work: Work) -> Result<Order, Error> {
+        let role = Role::Client;
+        let record = record_id(&self.intent, role)?;
+        Ok(Order { place: Place { tenant, wallet: self.wallet, role, record }, act: Some(self.act), work })
+    }
 }
 
 /// At most `max` bytes.
@@ -41,8 +53,8 @@ pub(super) fn role(field: &'static str, role: i32) -> Result<Role, Error> {
     }
 }
 
-/// An act of this tenant.
-pub(super) fn act(tenant: &TenantId, act: Option<Act>) -> Result<CheckedAct, Error> {
+/// An act of this tenant, for this call.
+pub(super) fn act(tenant: &TenantId, call: Call, act: Option<Act>) -> Result<CheckedAct, Error> {
     let act = act.ok_or_else(|| Error::bad("act", "required"))?;
     at_most("act.intent", act.intent.len(), INTENT_BYTES_MAX)?;
     if act.assertions.len() > ASSERTIONS_MAX {
@@ -66,6 +78,10 @@ pub(super) fn act(tenant: &TenantId, act: Option<Act>) -> Result<CheckedAct, Err
         return Err(Error::bad("act.intent.tenant", "the tenant of the API key"));
     }
     let wallet = Name::parse("act.intent.wallet", &intent.wallet)?;
+    call.check(intent.action.as_ref())?;
+    if intent.custodian.is_some() {
+        return Err(Error::State("act.intent.custodian: no enclave of the custodian role runs here"));
+    }
     Ok(CheckedAct { act, intent, wallet })
 }
 
@@ -83,10 +99,29 @@ pub(super) fn credential(credential: Option<&NewCredential>) -> Result<(), Error
     at_most("credential.public_key", credential.public_key.len(), CREDENTIAL_KEY_BYTES_MAX)
 }
 
+/// A message that is sealed to a channel key.
+pub(super) fn message(field: &'static str, message: &[u8]) -> Result<(), Error> {
+    if message.len() > MESSAGE_BYTES_MAX {
+        return Err(Error::ShareTooLarge { field, max: MESSAGE_BYTES_MAX });
+    }
+    if message.len() <= ENCAPSULATED_KEY_BYTES {
+        return Err(Error::bad(field, format!("more than {ENCAPSULATED_KEY_BYTES} bytes")));
+    }
+    Ok(())
+}
+
+/// The pairs of a generation: their ids become keys of rows.
+pub(super) fn pairs(field: &'static str, pairs: &[Pair]) -> Result<(), Error> {
+    if !(1..=PAIRS_MAX).contains(&pairs.len()) {
+        return Err(Error::bad(field, format!("1 to {PAIRS_MAX}")));
+    }
+    pairs.iter().try_for_each(|pair| Name::parse(field, &pair.id).map(drop))
+}
+
 #[cfg(test)]
 mod tests {
     use prost::Message;
-    use strongroom_proto::v1::{Assertion, RolePart, TenantSignature};
+    use strongroom_proto::v1::{Assertion, RecoverAction, RolePart, TenantSignature, intent::Action};
 
     use super::*;
 
@@ -94,8 +129,13 @@ mod tests {
 
     fn good() -> Act {
         let part = RolePart { record_id: vec![1; 32], ..Default::default() };
-        let intent =
-            Intent { tenant: TENANT.0.to_vec(), wallet: "w".to_owned(), client: Some(part), ..Default::default() };
+        let intent = Intent {
+            tenant: TENANT.0.to_vec(),
+            wallet: "w".to_owned(),
+            client: Some(part),
+            action: Some(Action::Recover(RecoverAction::default())),
+            ..Default::default()
+        };
         let assertion = Assertion {
             credential_id: vec![0; CREDENTIAL_ID_BYTES_MAX],
             authenticator_data: vec![0; AUTHENTICATOR_DATA_BYTES_MAX],
@@ -113,7 +153,7 @@ mod tests {
     fn refuse(field: &str, change: impl FnOnce(&mut Act)) {
         let mut broken = good();
         change(&mut broken);
-        match act(&TENANT, Some(broken)).err() {
+        match act(&TENANT, Call::Recover, Some(broken)).err() {
             Some(Error::BadRequest { field: named, .. }) => assert_eq!(named, field),
             other => panic!("{field}: {other:?}"),
         }
@@ -127,13 +167,18 @@ mod tests {
 
     #[test]
     fn an_act_at_every_limit_passes_and_one_past_each_is_named() {
-        let checked = act(&TENANT, Some(good())).unwrap();
+        let checked = act(&TENANT, Call::Recover, Some(good())).unwrap();
         assert_eq!(record_id(&checked.intent, Role::Client).unwrap(), RecordId([1; 32]));
-        assert!(act(&TENANT, None).is_err());
+        assert!(act(&TENANT, Call::Recover, None).is_err());
+        assert!(act(&TENANT, Call::PutShares, Some(good())).is_err());
+        let mut of_both = good();
+        intent(&mut of_both, |intent| intent.custodian.clone_from(&intent.client));
+        assert!(matches!(act(&TENANT, Call::Recover, Some(of_both)), Err(Error::State(_))));
         refuse("act.intent", |act| act.intent = vec![0; INTENT_BYTES_MAX + 1]);
         refuse("act.intent", |act| act.intent.push(0));
         refuse("act.intent", |act| act.intent.extend_from_slice(&[0xf8, 0x7f, 1]));
         refuse("act.intent.tenant", |act| intent(act, |intent| intent.tenant = vec![5; 32]));
+        refuse("act.intent.action", |act| intent(act, |intent| intent.action = None));
         refuse("act.intent.wallet", |act| intent(act, |intent| intent.wallet = "w/w".to_owned()));
         refuse("act.assertions", |act| act.assertions.push(Assertion::default()));
         refuse("act.assertions.credential_id", |act| act.assertions[1].credential_id.push(0));
@@ -157,5 +202,14 @@ mod tests {
         assert!(credential(Some(&longer_id)).is_err());
         let longer_key = NewCredential { id: Vec::new(), public_key: vec![0; CREDENTIAL_KEY_BYTES_MAX + 1] };
         assert!(credential(Some(&longer_key)).is_err());
+        let of = |len: usize| message("client_message", &vec![0; len]);
+        assert!(of(ENCAPSULATED_KEY_BYTES + 1).is_ok() && of(MESSAGE_BYTES_MAX).is_ok());
+        assert!(matches!(of(ENCAPSULATED_KEY_BYTES), Err(Error::BadRequest { .. })));
+        assert!(matches!(of(MESSAGE_BYTES_MAX + 1), Err(Error::ShareTooLarge { .. })));
+        let pair = |id: &str| Pair { id: id.to_owned(), curve: 1 };
+        assert!(pairs("pairs", &vec![pair("p"); PAIRS_MAX]).is_ok());
+        for bad in [vec![], vec![pair("p"); PAIRS_MAX + 1], vec![pair("p"), pair("p/2")], vec![pair("")]] {
+            assert!(pairs("pairs", &bad).is_err(), "{bad:?}");
+        }
     }
 }

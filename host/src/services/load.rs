@@ -2,15 +2,17 @@
 
 use prost::Message;
 use strongroom_proto::enclave::v1::{KekRef, SealedRecord, SealedShare, StatementRef};
-use strongroom_proto::id::{RecordId, TenantId, sha256};
+use strongroom_proto::id::{TenantId, sha256};
 use strongroom_proto::limits::PAIRS_MAX;
-use strongroom_proto::v1::{Receipt, Role, SignedReceipt, SignedStatement, Statement};
+use strongroom_proto::v1::{Pair, Receipt, Role, SignedReceipt, SignedStatement, Statement};
 
 use super::App;
+use super::epochs::Epochs;
+use super::listing::Place;
 use crate::error::Error;
-use crate::keys;
-use crate::rows::{KekRow, RecordRow, decode};
-use crate::store::Expect;
+use crate::keys::{self, Key, Kind, Name};
+use crate::rows::{GenerationNote, KekRow, RecordRow, ShareRow, decode};
+use crate::store::{Expect, Write};
 
 /// The stored statement.
 pub(super) struct StoredStatement {
@@ -30,21 +32,36 @@ impl StoredStatement {
         StatementRef { sha256: self.sha256.to_vec(), signed: None }
     }
 
+    /// What it says of a role's epochs.
+    pub(super) fn epochs(&self, role: Role) -> Result<Epochs, Error> {
+        self.named_epochs(role)?.ok_or(Error::State("the statement does not name the role"))
+    }
+
     /// The newest epoch of a role that it names; `None` where it does not name the role.
     pub(super) fn newest_epoch(&self, role: Role) -> Result<Option<u64>, Error> {
+        Ok(self.named_epochs(role)?.map(|epochs| epochs.newest()))
+    }
+
+    fn named_epochs(&self, role: Role) -> Result<Option<Epochs>, Error> {
         let statement: Statement = decode(&self.signed.statement)?;
         let part = match role {
             Role::Client => statement.client,
             Role::Custodian => statement.custodian,
             Role::Unspecified => None,
         };
-        Ok(part.and_then(|part| part.epochs.last().map(|epoch| epoch.epoch)))
+        let epochs = part.map(|part| Epochs {
+            named: part.epochs.iter().map(|epoch| epoch.epoch).collect(),
+            lowest: part.lowest_epoch,
+        });
+        Ok(epochs.filter(|epochs| !epochs.named.is_empty()))
     }
 }
 
 /// A stored record, and what must still stand in the store when it is replaced.
 pub(super) struct StoredRecord {
     pub(super) sealed: SealedRecord,
+    /// The row without its record.
+    pub(super) row: RecordRow,
     pub(super) unchanged: Expect,
 }
 
@@ -52,9 +69,9 @@ impl StoredRecord {
     /// Reads a record's row.
     pub(super) fn read(row: Option<&[u8]>) -> Result<Self, Error> {
         let bytes = row.ok_or(Error::NotFound("record"))?;
-        let row: RecordRow = decode(bytes)?;
-        let sealed = row.record.ok_or(Error::Internal("a record's row holds no record"))?;
-        Ok(Self { sealed, unchanged: Expect::unchanged(Some(bytes)) })
+        let mut row: RecordRow = decode(bytes)?;
+        let sealed = row.record.take().ok_or(Error::Internal("a record's row holds no record"))?;
+        Ok(Self { sealed, row, unchanged: Expect::unchanged(Some(bytes)) })
     }
 }
 
@@ -73,22 +90,60 @@ impl App {
         Ok(StoredKek { reference: KekRef { epoch, sha256, wrapped: Vec::new() }, wrapped: row.wrapped })
     }
 
-    /// The sealed shares of one generation of a record.
+    /// A record as it stands.
+    pub(super) async fn record(&self, place: &Place) -> Result<StoredRecord, Error> {
+        StoredRecord::read(self.store.get(place.key()).await?.as_deref())
+    }
+
+    /// The sealed shares of one generation of a record, as far as there are any.
+    ///
+    /// # Errors
+    /// `VERSION_CONFLICT` where the record does not stand there any more as it was read: its shares would not fit it.
     pub(super) async fn shares(
         &self,
-        tenant: &TenantId,
-        record: &RecordId,
-        role: Role,
+        place: &Place,
+        record: &StoredRecord,
         generation: u64,
     ) -> Result<Vec<SealedShare>, Error> {
-        let prefix = keys::shares(tenant, record, role, generation);
-        let rows = self.store.scan(prefix.clone(), None, PAIRS_MAX).await?;
-        let share = |(key, sealed): (Vec<u8>, Vec<u8>)| {
-            let pair = keys::last_name(&prefix, &key).ok_or(Error::Internal("a share's key does not parse"))?;
-            Ok(SealedShare { generation, pair: pair.as_str().to_owned(), sealed })
+        let note = record.row.generations.iter().find(|note| note.generation == generation);
+        let pairs = note.map(|note| note.pairs.as_slice()).unwrap_or_default();
+        let names = pairs.iter().map(|pair| Name::parse("pair", &pair.id)).collect::<Result<Vec<_>, _>>()?;
+        let Place { tenant, role, record: id, .. } = place;
+        let shares = names.iter().map(|name| keys::share(tenant, id, *role, generation, name));
+        let mut rows = self.store.get_all([place.key()].into_iter().chain(shares).collect()).await?.into_iter();
+        if Expect::unchanged(rows.next().flatten().as_deref()) != record.unchanged {
+            return Err(Error::Conflict(Kind::Record));
+        }
+        let share = |(name, row): (&Name, Vec<u8>)| {
+            let ShareRow { sealed, epoch } = decode(&row)?;
+            Ok(SealedShare { generation, pair: name.as_str().to_owned(), sealed, epoch })
         };
-        rows.into_iter().map(share).collect()
+        names.iter().zip(rows).filter_map(|(name, row)| Some((name, row?))).map(share).collect()
     }
+}
+
+/// The rows of a generation's shares.
+pub(super) fn share_keys(place: &Place, note: &GenerationNote) -> Result<Vec<Key>, Error> {
+    let Place { tenant, role, record, .. } = place;
+    let key = |pair: &Pair| {
+        let pair = Name::parse("pair", &pair.id)?;
+        Ok(keys::share(tenant, record, *role, note.generation, &pair))
+    };
+    note.pairs.iter().map(key).collect()
+}
+
+/// The writes of new shares.
+pub(super) fn new_shares(place: &Place, shares: Vec<SealedShare>) -> Result<Vec<Write>, Error> {
+    if shares.len() > PAIRS_MAX {
+        return Err(Error::Internal("the enclave answered too many shares"));
+    }
+    let write = |share: SealedShare| {
+        let pair =
+            Name::parse("pair", &share.pair).map_err(|_| Error::Internal("the enclave named a malformed pair"))?;
+        let key = keys::share(&place.tenant, &place.record, place.role, share.generation, &pair);
+        Ok(Write::new(key, ShareRow { sealed: share.sealed, epoch: share.epoch }.encode_to_vec()))
+    };
+    shares.into_iter().map(write).collect()
 }
 
 /// What a signed receipt says; the enclave made it, so that it decodes.

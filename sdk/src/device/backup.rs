@@ -42,6 +42,7 @@ impl Device {
             act: Some(act(&intent, assertion)),
             credential: Some(credential.clone()),
             client_message: message,
+            client_epoch: role.attested.identity.epoch,
         };
         let response = self.client.create_backup(&request).await?;
         let signed = receipt::of_role(&response.receipts, Role::Client)?;
@@ -53,7 +54,7 @@ impl Device {
             tenant_signature: None,
             release: None,
         };
-        let receipt = receipt::verify(signed, prepared.statement(), &sent)?;
+        let receipt = self.judge(prepared, |statement| receipt::verify(signed, statement, &sent)).await?;
         Ok(BackedUp { receipt, signed: signed.clone() })
     }
 }

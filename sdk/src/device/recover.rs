@@ -8,6 +8,7 @@ use crate::intent::{self, EncodedIntent};
 use crate::prepare::Prepared;
 use crate::receipt::{self, Sent, VerifiedRehearsal};
 use crate::seal::{Expected, RecipientKey};
+use crate::statement::VerifiedStatement;
 use crate::view::{Generation, Record};
 
 impl Device {
@@ -39,8 +40,12 @@ impl Device {
         let signed = receipt::of_role(&response.receipts, Role::Client)?;
         let release = response.client_release.as_slice();
         let sent = Sent { release: Some(release), ..sent(&intent, record, &credential_id) };
-        let receipt = receipt::verify(signed, prepared.statement(), &sent)?;
-        let keys = prepared.statement().epoch(Role::Client, receipt.epoch)?;
+        let check = |statement: &VerifiedStatement| {
+            let receipt = receipt::verify(signed, statement, &sent)?;
+            let keys = statement.epoch(Role::Client, receipt.epoch)?;
+            Ok((receipt, keys))
+        };
+        let (receipt, keys) = self.judge(prepared, check).await?;
         let shares = recipient.open(
             release,
             &Expected {
@@ -76,7 +81,26 @@ impl Device {
         let response = self.client.rehearse(&request).await?;
         expect("answer", "number of rehearsals", response.rehearsals.len(), 1)?;
         let signed = response.rehearsals.first().ok_or_else(|| Error::malformed("answer", "it has no rehearsal"))?;
-        receipt::verify_rehearsal(signed, prepared.statement(), &sent(&intent, record, &credential_id))
+        let sent = sent(&intent, record, &credential_id);
+        self.judge(prepared, |statement| receipt::verify_rehearsal(signed, statement, &sent)).await
+    }
+
+    /// Checks an answer by the statement that was prepared; where that does not name the epoch which signed, by the tenant's newest:
+    /// the epoch may have come between the preparation and the act.
+    pub(super) async fn judge<T>(
+        &self,
+        prepared: &Prepared,
+        check: impl Fn(&VerifiedStatement) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let prepared = prepared.statement();
+        let unknown = match check(prepared) {
+            Err(unknown @ Error::EpochNotInStatement { .. }) => unknown,
+            result => return result,
+        };
+        let newest = self.client.get_statement().await?.ok_or(unknown)?;
+        let newest = VerifiedStatement::verify(&newest, self.tenant)?;
+        newest.require_at_least(prepared.serial())?;
+        check(&newest)
     }
 }
 

@@ -4,6 +4,7 @@ use strongroom_proto::secret::Secret;
 use strongroom_proto::v1::{GenerationState, Policy};
 
 mod flows;
+mod rotation;
 
 fn share(pair: &str, bytes: usize) -> Share {
     Share { pair: pair.to_owned(), bytes: Secret::new(vec![1; bytes]) }
