@@ -8,18 +8,15 @@ use strongroom_proto::enclave::v1::{Reseal, Resealed, SealedShare};
 use strongroom_proto::id::ContentHash;
 
 use super::Scene;
+use super::subject::open_any;
 use crate::platform::Platform;
 use crate::record::Record;
 use crate::refusal::{Refusal, bad};
 use crate::role::RoleKind;
 
 pub(super) fn run<P: Platform, R: RoleKind>(scene: &Scene<'_, P>, request: &Reseal) -> Result<Resealed, Refusal> {
-    let statement = scene.statement()?;
-    if statement.tenant != scene.tenant {
-        return Err(bad("statement: of another tenant"));
-    }
-    statement.check_sealing::<R, _>(scene.kek)?;
-    let mut record = Record::open(scene.keks(), request.record.as_ref().ok_or_else(|| bad("record: missing"))?)?;
+    let mut record = open_any(scene, request.record.as_ref())?;
+    scene.statement()?.check_sealing::<R, _>(scene.kek)?;
     let shares = match request.shares.first() {
         Some(share) => reseal_generation::<P, R>(scene, &mut record, share.generation, &request.shares)?,
         None => Vec::new(),
