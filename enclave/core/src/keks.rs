@@ -1,4 +1,4 @@
-//! The KEKs of one step: the epoch that signs and seals, and at most one other that opens.
+//! The KEKs of one step: the epoch that signs and seals, and at most one lower that opens.
 
 use hpke::kem::Kem;
 
@@ -8,7 +8,7 @@ use crate::kek::Kek;
 pub(crate) struct Keks<'a, K: Kem> {
     /// Signs, seals and opens.
     pub(crate) own: &'a Kek<K>,
-    /// Opens what is sealed under its epoch.
+    /// Opens what is sealed under its epoch, which is lower.
     pub(crate) other: Option<&'a Kek<K>>,
 }
 

@@ -35,9 +35,6 @@ fn reseal_generation<P: Platform, R: RoleKind>(
 ) -> Result<Vec<SealedShare>, Refusal> {
     let found = record.content.generations.iter().find(|generation| generation.generation == number);
     let mut generation = found.cloned().ok_or_else(|| bad("shares.generation: not one of the record"))?;
-    if generation.parts.iter().any(|part| part.epoch > scene.kek.context.epoch) {
-        return Err(bad("kek.epoch: below the epoch that the shares are sealed under"));
-    }
     let opened = record.open_shares::<_, R>(scene.keks(), &generation, stored)?;
     let sealed = opened
         .iter()
