@@ -85,8 +85,9 @@ impl<P: Platform, R: RoleKind> Core<P, R> {
             }
             Needs::Keks { tenant, statement, kek, other } => (tenant, statement, kek, other),
         };
-        if other.is_some_and(|other| other.epoch == kek.epoch) {
-            return Err(bad("other_kek.epoch: the epoch of kek"));
+        // What was sealed to a higher epoch is never stored or signed for under a lower one.
+        if other.is_some_and(|other| other.epoch >= kek.epoch) {
+            return Err(bad("other_kek.epoch: not below the epoch of kek"));
         }
         let statement = statement.map(|reference| self.statement(reference)).transpose()?;
         let own = self.kek(tenant, kek, fresh)?;

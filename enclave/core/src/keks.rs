@@ -1,4 +1,4 @@
-//! The KEKs of one step: the epoch that signs and seals, and at most one other that opens.
+//! The KEKs of one step: the epoch that signs and seals, and at most one lower that opens.
 
 use crate::kek::Kek;
 use crate::suite::Suite;
@@ -7,7 +7,7 @@ use crate::suite::Suite;
 pub(crate) struct Keks<'a, S: Suite> {
     /// Signs, seals and opens.
     pub(crate) own: &'a Kek<S>,
-    /// Opens what is sealed under its epoch.
+    /// Opens what is sealed under its epoch, which is lower.
     pub(crate) other: Option<&'a Kek<S>>,
 }
 

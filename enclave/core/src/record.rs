@@ -45,9 +45,6 @@ impl Record {
         }
         let epoch = sealed.epoch;
         let kek = keks.of(epoch).ok_or_else(|| bad(format!("record.epoch: {epoch}, and no KEK beside it is of it")))?;
-        if epoch > keks.own.context.epoch {
-            return Err(bad(format!("record.epoch: {epoch}, and a record is never sealed under a lower epoch again")));
-        }
         if sealed.sealed.len() > RECORD_BYTES_MAX {
             return Err(bad(format!("record.sealed: more than {RECORD_BYTES_MAX} bytes")));
         }

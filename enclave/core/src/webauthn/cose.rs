@@ -25,7 +25,7 @@ const X_OR_E: i64 = -2;
 const Y: i64 = -3;
 
 /// A credential's public key.
-#[derive(Debug)]
+#[derive(Debug, Eq, PartialEq)]
 pub enum CredentialKey<'a> {
     /// ECDSA on P-256 with SHA-256: the point, uncompressed.
     Es256(Vec<u8>),

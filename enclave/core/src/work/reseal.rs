@@ -8,18 +8,15 @@ use strongroom_proto::enclave::v1::{Reseal, Resealed, SealedShare};
 use strongroom_proto::id::ContentHash;
 
 use super::Scene;
+use super::subject::open_any;
 use crate::platform::Platform;
 use crate::record::Record;
 use crate::refusal::{Refusal, bad};
 use crate::role::RoleKind;
 
 pub(super) fn run<P: Platform, R: RoleKind>(scene: &Scene<'_, P>, request: &Reseal) -> Result<Resealed, Refusal> {
-    let statement = scene.statement()?;
-    if statement.tenant != scene.tenant {
-        return Err(bad("statement: of another tenant"));
-    }
-    statement.check_sealing::<R, _>(scene.kek)?;
-    let mut record = Record::open(scene.keks(), request.record.as_ref().ok_or_else(|| bad("record: missing"))?)?;
+    let mut record = open_any(scene, request.record.as_ref())?;
+    scene.statement()?.check_sealing::<R, _>(scene.kek)?;
     let shares = match request.shares.first() {
         Some(share) => reseal_generation::<P, R>(scene, &mut record, share.generation, &request.shares)?,
         None => Vec::new(),
@@ -38,9 +35,6 @@ fn reseal_generation<P: Platform, R: RoleKind>(
 ) -> Result<Vec<SealedShare>, Refusal> {
     let found = record.content.generations.iter().find(|generation| generation.generation == number);
     let mut generation = found.cloned().ok_or_else(|| bad("shares.generation: not one of the record"))?;
-    if generation.parts.iter().any(|part| part.epoch > scene.kek.context.epoch) {
-        return Err(bad("kek.epoch: below the epoch that the shares are sealed under"));
-    }
     let opened = record.open_shares::<_, R>(scene.keks(), &generation, stored)?;
     let sealed = opened
         .iter()

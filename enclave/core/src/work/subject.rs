@@ -34,16 +34,22 @@ pub(super) fn open<'a, P: Platform, R: RoleKind>(
     Ok(Subject { intent, record, act })
 }
 
-/// Opens a record that takes acts, under a statement that is none lower than the record has seen.
+/// Opens a record that takes acts.
 pub(super) fn open_record<P: Platform>(scene: &Scene<'_, P>, sealed: Option<&SealedRecord>) -> Result<Record, Refusal> {
+    let record = open_any(scene, sealed)?;
+    if record.content.closed {
+        return Err(refuse(Reason::StateInvalid, "record: closed, it was deleted"));
+    }
+    Ok(record)
+}
+
+/// Opens a record, closed or not, under a statement of its tenant that is none lower than the record has seen.
+pub(super) fn open_any<P: Platform>(scene: &Scene<'_, P>, sealed: Option<&SealedRecord>) -> Result<Record, Refusal> {
     let statement = scene.statement()?;
     if statement.tenant != scene.tenant {
         return Err(bad("statement: of another tenant"));
     }
     let record = Record::open(scene.keks(), sealed.ok_or_else(|| bad("record: missing"))?)?;
-    if record.content.closed {
-        return Err(refuse(Reason::StateInvalid, "record: closed, it was deleted"));
-    }
     if statement.body.serial < record.content.statement_serial {
         return Err(refuse(
             Reason::StatementStale,

@@ -17,11 +17,11 @@ use crate::tenant::{key, public};
 use crate::world::{Case, World, told};
 
 /// Seeds of the custodian's receipt keys in epoch 1 and 2, and of one that no statement names.
-const CUSTODIAN: [u8; 2] = [201, 202];
+pub(crate) const CUSTODIAN: [u8; 2] = [201, 202];
 const STRANGER: u8 = 203;
 
 /// A world whose statement names both roles.
-fn two_roles(seed: u64) -> World {
+pub(crate) fn two_roles(seed: u64) -> World {
     let mut world = World::new(seed);
     let mut statement = world.tenant.statement(&[&world.epoch.identity]);
     let epoch = |number: u64, seed: u8| Epoch {
@@ -42,7 +42,7 @@ fn name_both(intent: &mut Intent) {
 }
 
 /// A record of both roles with a put of generation 2 that waits, and that put's intent hash.
-fn waiting(world: &World, wallet: &str) -> (Backup, Vec<u8>) {
+pub(crate) fn waiting(world: &World, wallet: &str) -> (Backup, Vec<u8>) {
     let mut backup = back_up(world, wallet, Passkey::eddsa(9), name_both);
     let hash = put_again(world, &mut backup, 2);
     (backup, hash)
@@ -59,7 +59,7 @@ fn put_again(world: &World, backup: &mut Backup, generation: u64) -> Vec<u8> {
 }
 
 /// What the custodian says after its own commit of a put.
-fn custodians(backup: &Backup, generation: u64, put_intent_hash: &[u8]) -> Receipt {
+pub(crate) fn custodians(backup: &Backup, generation: u64, put_intent_hash: &[u8]) -> Receipt {
     Receipt {
         role: Role::Custodian.into(),
         active: Some(GenerationRef { generation, put_intent_hash: put_intent_hash.to_vec() }),
@@ -70,13 +70,13 @@ fn custodians(backup: &Backup, generation: u64, put_intent_hash: &[u8]) -> Recei
     }
 }
 
-fn sign(key: &Ed25519KeyPair, receipt: &Receipt) -> SignedReceipt {
+pub(crate) fn sign(key: &Ed25519KeyPair, receipt: &Receipt) -> SignedReceipt {
     let receipt = receipt.encode_to_vec();
     let signature = key.sign(&prefixed(prefix::RECEIPT, &receipt)).as_ref().to_vec();
     SignedReceipt { receipt, signature }
 }
 
-fn commit(world: &World, backup: &Backup, receipt: SignedReceipt) -> Commit {
+pub(crate) fn commit(world: &World, backup: &Backup, receipt: SignedReceipt) -> Commit {
     Commit {
         tenant: world.tenant_id(),
         statement: Some(world.statement_ref()),

@@ -20,6 +20,7 @@ mod passkeys;
 mod puts;
 mod releases;
 mod reseals;
+mod standing;
 mod statements;
 mod steps;
 mod story;

@@ -1,6 +1,7 @@
 //! Passkeys of a record as the enemy would have them: added without their own assertion, computed from one, removed too early.
 
 use strongroom_proto::enclave::v1::{Change, request::Body as Ask};
+use strongroom_proto::id::sha256;
 use strongroom_proto::limits::CREDENTIALS_MAX;
 use strongroom_proto::v1::{
     AddPasskeyAction, CredentialRef, NewCredential, Policy, Reason, RemovePasskeyAction, RenamePasskeyAction,
@@ -122,6 +123,15 @@ fn a_key_that_is_there_does_not_come_in_again_under_another_id() {
     let mut alias = Passkey::eddsa(9);
     alias.id = b"alias".to_vec();
     refused(&world, "alias", addition(&world, &backup, &alias), Reason::AlreadyExists, "this id or this key");
+    // The same key with the members of its map in another order.
+    let mut reordered = backup.passkey.cose();
+    reordered[1..5].rotate_left(2);
+    let named = CredentialRef { key_hash: sha256(&[&reordered]).to_vec(), ..named(&alias) };
+    let intent = about(&world, &backup, Action::AddPasskey(AddPasskeyAction { credential: Some(named) }));
+    let credential = Some(NewCredential { id: alias.id.clone(), public_key: reordered });
+    let act = consents(&intent, &[&backup.passkey, &alias]);
+    let ask = Change { credential, ..change(&world, act, &backup) };
+    refused(&world, "alias, encoded anew", ask, Reason::AlreadyExists, "this id or this key");
     let mut twin = Passkey::eddsa(10);
     twin.id.clone_from(&backup.passkey.id);
     refused(&world, "same id", addition(&world, &backup, &twin), Reason::AlreadyExists, "this id or this key");

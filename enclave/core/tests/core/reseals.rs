@@ -133,7 +133,7 @@ fn a_reseal_that_breaks_a_rule_is_refused() {
                 (r.kek, r.other_kek) = (r.other_kek.clone(), r.kek.clone());
             },
             Reason::BadRequest,
-            "never sealed under a lower epoch",
+            "other_kek.epoch",
         ),
         (
             "shares downwards",
@@ -141,8 +141,18 @@ fn a_reseal_that_breaks_a_rule_is_refused() {
                 r.shares.clone_from(&up.shares);
                 (r.kek, r.other_kek) = (r.other_kek.clone(), r.kek.clone());
             },
-            Reason::CiphertextHashMismatch,
-            "pair ed",
+            Reason::BadRequest,
+            "other_kek.epoch",
+        ),
+        (
+            "to the lower epoch alone",
+            &|r| {
+                r.record.clone_from(&up.record);
+                r.shares.clone_from(&up.shares);
+                r.kek = r.other_kek.take();
+            },
+            Reason::BadRequest,
+            "record.epoch: 2",
         ),
         ("epoch not in the statement", &|r| r.kek = Some(third.clone()), Reason::EpochNotInStatement, "epoch 3"),
         (
@@ -209,6 +219,21 @@ fn a_message_to_the_epoch_before_is_stored_under_the_new_one() {
 }
 
 #[test]
+fn a_message_to_the_newer_epoch_is_not_stored_under_the_one_before() {
+    let mut stage = stage(0xb6);
+    let first = std::mem::replace(&mut stage.world.epoch, stage.second.clone());
+    let (intent, message) = put(&stage.world, &stage.backup, 2, &[share("ed", b"sealed to epoch 2")]);
+    let ask = put_shares(&stage.world, consents(&intent, &[&stage.backup.passkey]), message, &stage.backup);
+    let lower = PutShares { kek: Some(first.kek()), other_kek: Some(stage.second.kek()), ..ask.clone() };
+    stage.world.refused("with both", Ask::PutShares(lower), Reason::BadRequest, "other_kek.epoch");
+    let alone = PutShares { kek: Some(first.kek()), ..ask.clone() };
+    stage.world.refused("with the lower alone", Ask::PutShares(alone), Reason::DecryptFailed, "message");
+    let ask = PutShares { other_kek: Some(first.kek()), ..ask };
+    let (moved, _) = moves(&stage.world, "put", Ask::PutShares(ask), &mut stage.backup);
+    assert_eq!((moved.record.unwrap().epoch, moved.shares[0].epoch), (2, 2));
+}
+
+#[test]
 fn a_view_opens_records_of_two_epochs() {
     let stage = stage(0xb5);
     let up = stage.resealed(stage.reseal()).record.unwrap();
@@ -228,5 +253,7 @@ fn a_view_opens_records_of_two_epochs() {
     let without = Ask::GetView(view(&stage.second, None));
     stage.world.refused("without the other KEK", without, Reason::BadRequest, "record.epoch: 1");
     let below = Ask::GetView(view(&stage.world.epoch, Some(stage.second.kek())));
-    stage.world.refused("signed by the lower", below, Reason::BadRequest, "record.epoch: 2");
+    stage.world.refused("signed by the lower", below, Reason::BadRequest, "other_kek.epoch");
+    let alone = Ask::GetView(view(&stage.world.epoch, None));
+    stage.world.refused("by the lower alone", alone, Reason::BadRequest, "record.epoch: 2");
 }

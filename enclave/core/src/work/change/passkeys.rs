@@ -17,6 +17,7 @@ use crate::platform::Platform;
 use crate::record::Record;
 use crate::refusal::{Refusal, bad, refuse};
 use crate::role::RoleKind;
+use crate::webauthn::CredentialKey;
 
 /// Adds a credential, which proves by its own assertion that it exists and works: a registration proves nothing.
 pub(super) fn add<P: Platform, R: RoleKind>(
@@ -27,8 +28,11 @@ pub(super) fn add<P: Platform, R: RoleKind>(
 ) -> Result<Moved, Refusal> {
     let named = action.credential.as_ref().ok_or_else(|| bad("add_passkey.credential: missing"))?;
     let public_key = credential::check(named, given, "add_passkey.credential")?;
+    // As keys, not as bytes: one key has many encodings.
+    let key = CredentialKey::parse(&public_key)?;
     let known = &subject.record.content.credentials;
-    if known.iter().any(|it| it.id == named.id || it.public_key == public_key) {
+    let is_key = |it: &Credential| CredentialKey::parse(&it.public_key).is_ok_and(|known| known == key);
+    if known.iter().any(|it| it.id == named.id || is_key(it)) {
         return Err(refuse(
             Reason::AlreadyExists,
             "add_passkey.credential: the record has this id or this key already",
