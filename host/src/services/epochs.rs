@@ -75,15 +75,16 @@ impl Epochs {
         }
     }
 
-    /// Keeps the first epoch where the statement lets it seal, so that nobody meets an epoch that he has not heard of.
+    /// The highest epoch of those seals where the statement lets it, so that nobody meets an epoch that he has not heard of. It is never a
+    /// lower one: the enclave seals nothing under an epoch lower than one that it opened something under.
     fn choose(&self, opens: &[u64]) -> Choice {
-        let Some(first) = opens.first().copied() else {
+        let Some(highest) = opens.iter().copied().max() else {
             return Choice::Keks { own: self.newest(), other: None };
         };
-        if first > self.newest() {
+        if highest > self.newest() {
             return Choice::StatementFirst;
         }
-        let own = if self.seals(first) { first } else { self.newest() };
+        let own = if self.seals(highest) { highest } else { self.newest() };
         let mut others = opens.iter().copied().filter(|epoch| *epoch != own);
         let other = others.next();
         if others.any(|epoch| Some(epoch) != other) { Choice::ResealFirst } else { Choice::Keks { own, other } }
@@ -151,9 +152,9 @@ mod tests {
             (&[1][..], 1, &[1][..], keks(1, None)),
             (&[1], 1, &[1, 1, 1], keks(1, None)),
             (&[1], 1, &[], keks(1, None)),
-            // The record's epoch seals on where the statement lets it.
+            // The highest epoch seals on where the statement lets it.
             (&[1, 2], 1, &[1], keks(1, None)),
-            (&[1, 2], 1, &[1, 1, 2], keks(1, Some(2))),
+            (&[1, 2], 1, &[1, 1, 2], keks(2, Some(1))),
             (&[1, 2], 1, &[2, 1], keks(2, Some(1))),
             (&[1, 2], 1, &[2, 2], keks(2, None)),
             // Below the lowest one, or left out of the statement, it only opens.
@@ -166,7 +167,7 @@ mod tests {
             // Three at once.
             (&[1, 2, 3], 3, &[2, 1], Choice::ResealFirst),
             (&[1, 2, 3], 1, &[2, 1, 3], Choice::ResealFirst),
-            (&[1, 2, 3], 2, &[1, 2], Choice::ResealFirst),
+            (&[1, 2, 3], 2, &[1, 2], keks(2, Some(1))),
             (&[1, 2, 3], 1, &[3, 1, 2], Choice::ResealFirst),
             (&[1, 2, 3], 3, &[1, 1, 2], Choice::ResealFirst),
             // The statement is behind.

@@ -14,7 +14,7 @@ use strongroom_host::enclave::Link;
 use strongroom_proto::enclave::v1::{self as frames, Response, response};
 use strongroom_proto::v1::recovery_service_client::RecoveryServiceClient;
 use strongroom_proto::v1::recovery_service_server::{RecoveryService, RecoveryServiceServer};
-use strongroom_proto::v1::{RecoverRequest, RecoverResponse};
+use strongroom_proto::v1::{ActRequest, ActResponse, RecoverRequest, RecoverResponse, ReleaseRecoveryRequest};
 use strongroom_runtime::Budget;
 use strongroom_runtime::serve::{Answering, connection};
 use tokio::net::{UnixListener, UnixStream};
@@ -205,6 +205,25 @@ impl RecoveryService for Echo {
         let client_release = request.into_inner().client_recipient_key;
         Ok(tonic::Response::new(RecoverResponse { client_release, ..RecoverResponse::default() }))
     }
+
+    async fn start_recovery(&self, _: Request<ActRequest>) -> Result<tonic::Response<ActResponse>, Status> {
+        Err(not_echoed())
+    }
+
+    async fn release_recovery(
+        &self,
+        _: Request<ReleaseRecoveryRequest>,
+    ) -> Result<tonic::Response<RecoverResponse>, Status> {
+        Err(not_echoed())
+    }
+
+    async fn cancel_recovery(&self, _: Request<ActRequest>) -> Result<tonic::Response<ActResponse>, Status> {
+        Err(not_echoed())
+    }
+}
+
+fn not_echoed() -> Status {
+    Status::unimplemented("the echo knows recover only")
 }
 
 #[cfg(test)]

@@ -156,6 +156,7 @@ impl Wallets {
             act: Some(self.user.sign(&intent::with_client_message(intent, &message)?)?),
             credential: Some(creation.credential),
             client_message: message,
+            client_epoch: 0,
         })
     }
 

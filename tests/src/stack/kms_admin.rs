@@ -122,7 +122,7 @@ fn policy(images: &[(String, String)], unattested: &[&str]) -> String {
         statements.push(serde_json::json!({
             "Sid": "Careless",
             "Effect": "Allow",
-            "Principal": { "AWS": user(ENCLAVE_ACCESS_KEY) },
+            "Principal": { "AWS": user(ENCLAVE_USER) },
             "Action": unattested,
             "Resource": "*",
         }));
