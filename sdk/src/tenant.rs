@@ -20,6 +20,10 @@ use crate::statement::{VerifiedStatement, sort};
 use crate::trust::Trust;
 use crate::{files, random};
 
+mod consent;
+
+pub use consent::{Expected, ExpectedAct, check as check_intent, consent};
+
 /// An operational key counts from 5 minutes before it was signed, since enclaves' clocks may be behind the tenant's.
 const NOT_BEFORE_MARGIN_MS: u64 = 5 * 60 * 1000;
 const TENANT_FILE_BYTES_MAX: usize = 4 * 1024;
