@@ -118,6 +118,12 @@ pub enum Error {
     /// A rehearsal's result.
     #[error("the backup is damaged: the passkey was accepted, but a share is missing or does not open")]
     Damaged,
+    /// What an audit found is not as it must be.
+    #[error("the history does not hold: {findings} findings")]
+    Audit {
+        /// How many.
+        findings: usize,
+    },
     /// The wallet has no such backup.
     #[error("wallet {wallet} has no {what}")]
     NotFound {

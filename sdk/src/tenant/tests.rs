@@ -12,6 +12,7 @@ fn draft(previous: Option<&Statement>) -> Draft<'_> {
         images: vec![Image { pcr0: [9; 48], pcr1: [8; 48], pcr2: [7; 48] }],
         attested: vec![AttestedIdentity { identity: role_identity(), checks: Vec::new() }],
         keep: false,
+        lowest_epoch: None,
         rp_id: "wallet.example".to_owned(),
         origins: vec!["https://b.example".to_owned(), "https://a.example".to_owned()],
         top_origins: Vec::new(),

@@ -29,6 +29,8 @@ mod policy;
 mod report;
 mod waiting;
 
+pub(crate) use policy::PolicyFlags;
+
 /// Commands of a device.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Device {
