@@ -72,6 +72,10 @@ kinds! {
     Reply = 10, "reply";
     /// When a stored reply was made.
     ReplyTime = 11, "reply time";
+    /// An act that waits, by the time when the host tries to carry it out.
+    Due = 12, "due act";
+    /// A statement of a tenant, by its serial.
+    StatementSerial = 13, "statement by serial";
 }
 
 /// A row's key, or the start of several.
@@ -141,6 +145,18 @@ pub fn statement(tenant: &TenantId) -> Key {
     Key::new(Kind::Statement).fixed(&tenant.0)
 }
 
+/// Start of the keys of all statements of a tenant, in order of their serials.
+#[must_use]
+pub fn statement_serials(tenant: &TenantId) -> Key {
+    Key::new(Kind::StatementSerial).fixed(&tenant.0)
+}
+
+/// The statement of a serial.
+#[must_use]
+pub fn statement_serial(tenant: &TenantId, serial: u64) -> Key {
+    statement_serials(tenant).number(serial)
+}
+
 /// An API key by its SHA-256.
 #[must_use]
 pub fn api_key(hash: &[u8; 32]) -> Key {
@@ -207,10 +223,46 @@ pub fn share(tenant: &TenantId, record: &RecordId, role: Role, generation: u64, 
     shares(tenant, record, role, generation).name(pair)
 }
 
+/// Start of the keys of the receipts of a backup's records, in order of role and version.
+#[must_use]
+pub fn events(tenant: &TenantId, record: &RecordId) -> Key {
+    Key::new(Kind::Event).fixed(&tenant.0).fixed(&record.0)
+}
+
 /// The receipt of the act that led to a version.
 #[must_use]
 pub fn event(tenant: &TenantId, record: &RecordId, role: Role, version: u64) -> Key {
-    Key::new(Kind::Event).fixed(&tenant.0).fixed(&record.0).role(role).number(version)
+    events(tenant, record).role(role).number(version)
+}
+
+/// Start of the keys of all acts that wait, the next one first.
+#[must_use]
+pub fn dues() -> Key {
+    Key::new(Kind::Due)
+}
+
+/// An act that waits.
+#[must_use]
+pub fn due(due: &Due) -> Key {
+    let key = dues().number(due.time_ms).fixed(&due.tenant.0).fixed(&due.record.0).role(due.role);
+    key.number(u64::from(due.kind.unsigned_abs())).fixed(&due.intent)
+}
+
+/// What the key of an act that waits says.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Due {
+    /// When the host tries to carry it out.
+    pub time_ms: u64,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Where it waits.
+    pub record: RecordId,
+    /// Of the record.
+    pub role: Role,
+    /// An `OpenActKind`.
+    pub kind: i32,
+    /// Hash of the intent that started it.
+    pub intent: [u8; 32],
 }
 
 /// The stored reply to a request id.
@@ -254,110 +306,37 @@ pub fn parse_reply_time(key: &[u8]) -> Option<(u64, TenantId, Name)> {
     Some((u64::from_be_bytes(*time), TenantId(*tenant), Name::parse("request_id", request).ok()?))
 }
 
-#[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use super::*;
-
-    fn name(text: &str) -> Name {
-        Name::parse("id", text).unwrap()
-    }
-
-    /// Every kind of key over ids that invite confusion: prefixes of each other, and pieces that move between neighbours.
-    fn all() -> Vec<(String, Key)> {
-        let ids: Vec<[u8; 32]> = [0, 1, b'a', 0xff].map(|byte| [byte; 32]).into();
-        let texts = ["a", "aa", "a.", "a-a", "A", "0", &"a".repeat(64)];
-        let roles = [Role::Client, Role::Custodian];
-        let numbers = [0, 1, 0x6100, u64::MAX];
-        let mut out = Vec::new();
-        for id in &ids {
-            let tenant = TenantId(*id);
-            out.push((format!("tenant {tenant}"), super::tenant(&tenant)));
-            out.push((format!("statement {tenant}"), statement(&tenant)));
-            out.push((format!("api {tenant}"), api_key(id)));
-            for text in texts {
-                let one = name(text);
-                out.push((format!("wallet {tenant} {text}"), wallet(&tenant, &one)));
-                out.push((format!("reply {tenant} {text}"), reply(&tenant, &one)));
-                for number in numbers {
-                    out.push((format!("time {number} {tenant} {text}"), reply_time(number, &tenant, &one)));
-                }
-                for other in texts {
-                    let key = backup(&tenant, &one, &name(other));
-                    out.push((format!("backup {tenant} {text} {other}"), key));
-                }
-            }
-            for role in roles {
-                for number in numbers {
-                    out.push((format!("kek {tenant} {role:?} {number}"), kek(&tenant, role, number)));
-                    for record_id in &ids {
-                        let record_id = RecordId(*record_id);
-                        let key = event(&tenant, &record_id, role, number);
-                        out.push((format!("event {tenant} {record_id} {role:?} {number}"), key));
-                        for text in texts {
-                            let key = share(&tenant, &record_id, role, number, &name(text));
-                            out.push((format!("share {tenant} {record_id} {role:?} {number} {text}"), key));
-                        }
-                    }
-                }
-                for record_id in &ids {
-                    for text in texts {
-                        let key = record(&tenant, &name(text), role, &RecordId(*record_id));
-                        out.push((format!("record {tenant} {text} {role:?} {record_id:?}"), key));
-                    }
-                }
-            }
-        }
-        out
-    }
-
-    #[test]
-    fn no_two_rows_share_a_key_and_none_is_the_start_of_another() {
-        let keys = all();
-        let mut seen: HashMap<&[u8], &str> = HashMap::new();
-        for (what, key) in &keys {
-            assert_eq!(seen.insert(key.bytes(), what), None, "{what}");
-            assert_eq!(key.bytes()[0], key.kind() as u8);
-        }
-        let mut sorted: Vec<&[u8]> = seen.into_keys().collect();
-        sorted.sort_unstable();
-        for pair in sorted.windows(2) {
-            assert!(!pair[1].starts_with(pair[0]), "{:?}", pair[0]);
-        }
-    }
-
-    #[test]
-    fn rows_stand_in_the_order_of_their_ids() {
-        let tenant = TenantId([7; 32]);
-        let mut texts = ["b", "a", "a.b", "aa", "a-", "B", "a0"];
-        texts.sort_unstable();
-        let keys: Vec<Key> = texts.iter().map(|text| wallet(&tenant, &name(text))).collect();
-        assert!(keys.windows(2).all(|pair| pair[0].bytes() < pair[1].bytes()));
-        assert!(kek(&tenant, Role::Client, 9).bytes() < kek(&tenant, Role::Client, 10).bytes());
-        assert!(keys.iter().all(|key| key.bytes().starts_with(wallets(&tenant).bytes())));
-    }
-
-    #[test]
-    fn names_that_could_end_early_are_refused() {
-        for text in ["", "a\0", "\0", "a/b", "a b", "\u{e9}", &"a".repeat(65)] {
-            assert!(matches!(Name::parse("wallet", text), Err(Error::BadRequest { field: "wallet", .. })), "{text:?}");
-        }
-        assert_eq!(name(&"a".repeat(64)).as_str().len(), 64);
-    }
-
-    #[test]
-    fn a_reply_time_reads_back_and_nothing_else_does() {
-        let key = reply_time(77, &TenantId([3; 32]), &name("r-1"));
-        assert_eq!(parse_reply_time(key.bytes()), Some((77, TenantId([3; 32]), name("r-1"))));
-        for cut in 0..key.bytes().len() {
-            assert_eq!(parse_reply_time(&key.bytes()[..cut]), None, "cut at {cut}");
-        }
-        let prefix = wallets(&TenantId([3; 32]));
-        assert_eq!(last_name(&prefix, wallet(&TenantId([3; 32]), &name("w")).bytes()), Some(name("w")));
-        assert_eq!(last_name(&prefix, wallet(&TenantId([4; 32]), &name("w")).bytes()), None);
-        assert_eq!(last_id(&tenants(), tenant(&TenantId([3; 32])).bytes()), Some([3; 32]));
-        assert_eq!(last_id(&tenants(), prefix.bytes()), None);
-        assert_eq!(parse_reply_time(reply(&TenantId([3; 32]), &name("r-1")).bytes()), None);
-    }
+/// Reads what [`due`] wrote.
+#[must_use]
+pub fn parse_due(key: &[u8]) -> Option<Due> {
+    let rest = key.strip_prefix(&[Kind::Due as u8])?;
+    let (time, rest) = rest.split_first_chunk()?;
+    let (tenant, rest) = rest.split_first_chunk()?;
+    let (record, rest) = rest.split_first_chunk()?;
+    let (role, rest) = rest.split_first()?;
+    let (kind, rest) = rest.split_first_chunk()?;
+    Some(Due {
+        time_ms: u64::from_be_bytes(*time),
+        tenant: TenantId(*tenant),
+        record: RecordId(*record),
+        role: Role::try_from(i32::from(*role)).ok()?,
+        kind: i32::try_from(u64::from_be_bytes(*kind)).ok()?,
+        intent: rest.try_into().ok()?,
+    })
 }
+
+/// Reads the role and version of an event's key that starts with `prefix`.
+#[must_use]
+pub fn parse_event(prefix: &Key, key: &[u8]) -> Option<(Role, u64)> {
+    let (role, version) = key.strip_prefix(prefix.bytes())?.split_first()?;
+    Some((Role::try_from(i32::from(*role)).ok()?, u64::from_be_bytes(version.try_into().ok()?)))
+}
+
+/// Reads the number that ends a key which starts with `prefix`.
+#[must_use]
+pub fn last_number(prefix: &Key, key: &[u8]) -> Option<u64> {
+    key.strip_prefix(prefix.bytes())?.try_into().ok().map(u64::from_be_bytes)
+}
+
+#[cfg(test)]
+mod tests;

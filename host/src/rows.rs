@@ -2,7 +2,7 @@
 
 use prost::Message;
 use strongroom_proto::enclave::v1::SealedRecord;
-use strongroom_proto::v1::{Pair, SignedReceipt};
+use strongroom_proto::v1::{OpenAct, Pair, SignedReceipt};
 
 use crate::error::Error;
 
@@ -85,7 +85,7 @@ pub struct BackupRow {
     pub created_ms: u64,
 }
 
-/// A sealed record with the receipt of its newest act; both always move together.
+/// A sealed record with the receipt of its newest act, and what the host notes from its receipts; all of it moves together.
 #[derive(Clone, PartialEq, Message)]
 pub struct RecordRow {
     /// As the enclave gave it.
@@ -94,6 +94,37 @@ pub struct RecordRow {
     /// Of the newest act.
     #[prost(message, optional, tag = "2")]
     pub receipt: Option<SignedReceipt>,
+    /// The generations that the record names, ascending.
+    #[prost(message, repeated, tag = "3")]
+    pub generations: Vec<GenerationNote>,
+    /// What waits in the record.
+    #[prost(message, repeated, tag = "4")]
+    pub open_acts: Vec<OpenAct>,
+    /// The record was deleted: it has no shares and takes no act.
+    #[prost(bool, tag = "5")]
+    pub closed: bool,
+}
+
+/// What the host notes of a generation, so that it finds the rows of its shares.
+#[derive(Clone, PartialEq, Message)]
+pub struct GenerationNote {
+    /// Its number.
+    #[prost(uint64, tag = "1")]
+    pub generation: u64,
+    /// One share for each.
+    #[prost(message, repeated, tag = "2")]
+    pub pairs: Vec<Pair>,
+}
+
+/// A sealed share.
+#[derive(Clone, PartialEq, Message)]
+pub struct ShareRow {
+    /// As the enclave gave it.
+    #[prost(bytes = "vec", tag = "1")]
+    pub sealed: Vec<u8>,
+    /// Of the KEK that it is sealed under.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
 }
 
 /// A stored reply.
@@ -108,6 +139,20 @@ pub struct ReplyRow {
     /// By the host's clock.
     #[prost(uint64, tag = "3")]
     pub created_ms: u64,
+}
+
+/// An act that waits; its key says which and when.
+#[derive(Clone, PartialEq, Message)]
+pub struct DueRow {
+    /// The record's wallet.
+    #[prost(string, tag = "1")]
+    pub wallet: String,
+    /// When nobody can carry it out any more, by the enclave's time.
+    #[prost(uint64, tag = "2")]
+    pub expires_ms: u64,
+    /// How often the enclave refused.
+    #[prost(uint32, tag = "3")]
+    pub tries: u32,
 }
 
 /// Reads a row.

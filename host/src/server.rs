@@ -41,7 +41,7 @@ use crate::services::passkey::Passkeys;
 use crate::services::recovery::Recoveries;
 use crate::services::tenant::Tenants;
 use crate::services::wallet::Wallets;
-use crate::services::{App, replies};
+use crate::services::{App, due, replies};
 use crate::store::SqliteStore;
 use crate::{status, telemetry};
 
@@ -110,6 +110,7 @@ pub async fn serve(
     background.spawn(relay::serve(relay, config.relay.names, relay::Waits::default()));
     background.spawn(replies::sweep(store.clone()));
     let app = Arc::new(App::new(store, enclaves));
+    background.spawn(due::run(Arc::clone(&app)));
 
     let stopping = watch::Sender::new(false);
     let api_routes = api_routes(&app, &config.api)?.add_service(health_service);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use strongroom_proto::id::TenantId;
-use strongroom_proto::v1::Role;
+use strongroom_proto::v1::{ActRequest, ActResponse, Role};
 use tonic::{Request, Response, Status};
 
 use crate::auth::{self, InFlight};
@@ -16,10 +16,13 @@ use crate::error::Error;
 use crate::status::{code, reason_name, status};
 use crate::store::Store;
 
+mod act;
 pub(crate) mod admin;
 mod attestations;
 pub(crate) mod backup;
 mod check;
+pub(crate) mod due;
+mod epochs;
 mod load;
 pub(crate) mod passkey;
 pub(crate) mod recovery;
@@ -27,6 +30,7 @@ pub(crate) mod replies;
 pub(crate) mod tenant;
 pub(crate) mod wallet;
 
+use act::Call;
 pub(crate) use attestations::Attestations;
 
 /// What the services share.
@@ -83,6 +87,11 @@ impl App {
         };
         let result = result.await;
         answer(rpc, caller, started, result)
+    }
+
+    /// Carries out a tenant's call to an act whose intent says everything.
+    async fn plain_act(&self, call: Call, request: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
+        self.call(call.rpc(), request, |tenant, message| act::plain(self, tenant, call, message)).await
     }
 
     /// Carries out an operator's call: whoever opens the operator's socket may.

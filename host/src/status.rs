@@ -17,7 +17,7 @@ use crate::error::Error;
 pub const DOMAIN: &str = "strongroom";
 /// Longest message of a status in bytes.
 pub const DETAIL_BYTES_MAX: usize = 512;
-/// Longest wait that a status recommends, whatever an enclave asks for.
+/// Longest wait that a status recommends, whatever an enclave asks for; but for what waits for the delay of a policy.
 pub const RETRY_MS_MAX: u32 = 60_000;
 
 /// The gRPC code of a reason.
@@ -36,12 +36,16 @@ pub fn code(reason: Reason) -> Code {
         | Reason::RecordStale
         | Reason::StatementStale
         | Reason::EpochNotInStatement
+        | Reason::LastPasskey
+        | Reason::RecoveryDelayed
         | Reason::RequestIdReused => Code::FailedPrecondition,
         Reason::BadRequest | Reason::CiphertextHashMismatch | Reason::PrfResultPresent => Code::InvalidArgument,
         Reason::NotFound | Reason::NoValidBackup => Code::NotFound,
         Reason::AlreadyExists => Code::AlreadyExists,
         Reason::OperationInProgress | Reason::VersionConflict => Code::Aborted,
-        Reason::RateLimited | Reason::ShareTooLarge | Reason::Overloaded => Code::ResourceExhausted,
+        Reason::RateLimited | Reason::ShareTooLarge | Reason::TooManyPasskeys | Reason::Overloaded => {
+            Code::ResourceExhausted
+        }
         Reason::EnclaveUnavailable | Reason::KmsUnavailable | Reason::KmsThrottled | Reason::StoreUnavailable => {
             Code::Unavailable
         }
@@ -131,11 +135,15 @@ fn retry_after(reason: Reason, error: &Error) -> Option<Duration> {
             _ => return None,
         },
     };
-    Some(Duration::from_millis(ms.min(RETRY_MS_MAX).into()))
+    // What waits for its delay says when it is due, be that in days.
+    let longest = if reason == Reason::RecoveryDelayed { u32::MAX } else { RETRY_MS_MAX };
+    Some(Duration::from_millis(ms.min(longest).into()))
 }
 
 #[cfg(test)]
 mod tests {
+    use strongroom_proto::limits::DELAY_SECONDS_MAX;
+
     use super::*;
     use crate::keys::Kind;
 
@@ -171,13 +179,15 @@ mod tests {
                     "STATEMENT_STALE",
                     "EPOCH_NOT_IN_STATEMENT",
                     "REQUEST_ID_REUSED",
+                    "LAST_PASSKEY",
+                    "RECOVERY_DELAYED",
                 ],
             ),
             (Code::InvalidArgument, &["BAD_REQUEST", "CIPHERTEXT_HASH_MISMATCH", "PRF_RESULT_PRESENT"]),
             (Code::NotFound, &["NOT_FOUND", "NO_VALID_BACKUP"]),
             (Code::AlreadyExists, &["ALREADY_EXISTS"]),
             (Code::Aborted, &["OPERATION_IN_PROGRESS", "VERSION_CONFLICT"]),
-            (Code::ResourceExhausted, &["RATE_LIMITED", "SHARE_TOO_LARGE", "OVERLOADED"]),
+            (Code::ResourceExhausted, &["RATE_LIMITED", "SHARE_TOO_LARGE", "TOO_MANY_PASSKEYS", "OVERLOADED"]),
             (Code::Unavailable, &["ENCLAVE_UNAVAILABLE", "KMS_UNAVAILABLE", "KMS_THROTTLED", "STORE_UNAVAILABLE"]),
             (Code::DataLoss, &["DECRYPT_FAILED"]),
             (Code::Internal, &["INTERNAL_ERROR"]),
@@ -203,6 +213,10 @@ mod tests {
         check(&Error::StoreUnavailable("disk".to_owned()), Code::Unavailable, "STORE_UNAVAILABLE", Some(1_000));
         check(&enclave(Reason::KmsThrottled, 0), Code::Unavailable, "KMS_THROTTLED", Some(1_000));
         check(&enclave(Reason::KmsThrottled, u32::MAX), Code::Unavailable, "KMS_THROTTLED", Some(60_000));
+        check(&enclave(Reason::RecoveryDelayed, 0), Code::FailedPrecondition, "RECOVERY_DELAYED", None);
+        let month = DELAY_SECONDS_MAX * 1000;
+        let late = enclave(Reason::RecoveryDelayed, month);
+        check(&late, Code::FailedPrecondition, "RECOVERY_DELAYED", Some(month.into()));
         check(&Error::NotFound("wallet"), Code::NotFound, "NOT_FOUND", None);
         let details =
             check(&Error::bad("act.intent", "at most 4096 bytes"), Code::InvalidArgument, "BAD_REQUEST", None);

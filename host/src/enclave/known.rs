@@ -12,12 +12,14 @@ pub(crate) struct Known {
     pub(crate) statement: Option<SignedStatement>,
     /// The wrapped KEK.
     pub(crate) wrapped: Vec<u8>,
+    /// The other wrapped KEK; empty where the request names none.
+    pub(crate) other: Vec<u8>,
 }
 
 impl Known {
     /// Puts into the request what `need` names.
     pub(super) fn supply(&self, request: &mut Request, need: Need) -> Result<(), Error> {
-        let (statement, kek) = references(request);
+        let References { statement, kek, other } = references(request);
         if need.statement {
             let reference = statement.ok_or(Error::Internal("the enclave needs a statement where none is named"))?;
             reference.signed.clone_from(&self.statement);
@@ -26,17 +28,45 @@ impl Known {
             let reference = kek.ok_or(Error::Internal("the enclave needs a KEK where none is named"))?;
             reference.wrapped.clone_from(&self.wrapped);
         }
+        if need.other_kek {
+            let reference = other.ok_or(Error::Internal("the enclave needs another KEK where none is named"))?;
+            reference.wrapped.clone_from(&self.other);
+        }
         Ok(())
     }
 }
 
-fn references(request: &mut Request) -> (Option<&mut StatementRef>, Option<&mut KekRef>) {
+/// The references of a request.
+#[derive(Default)]
+struct References<'a> {
+    statement: Option<&'a mut StatementRef>,
+    kek: Option<&'a mut KekRef>,
+    other: Option<&'a mut KekRef>,
+}
+
+fn references(request: &mut Request) -> References<'_> {
+    macro_rules! all {
+        ($body:ident) => {
+            References { statement: $body.statement.as_mut(), kek: $body.kek.as_mut(), other: $body.other_kek.as_mut() }
+        };
+    }
     match &mut request.body {
-        Some(Body::CreateRecord(body)) => (body.statement.as_mut(), body.kek.as_mut()),
-        Some(Body::Recover(body)) => (body.statement.as_mut(), body.kek.as_mut()),
-        Some(Body::Rehearse(body)) => (body.statement.as_mut(), body.kek.as_mut()),
-        Some(Body::GetIdentity(body)) => (None, body.kek.as_mut()),
-        Some(Body::GetView(body)) => (None, body.kek.as_mut()),
-        Some(Body::CreateKek(_) | Body::Boot(_) | Body::SetCredentials(_) | Body::GetHealth(_)) | None => (None, None),
+        Some(Body::CreateRecord(body)) => {
+            References { statement: body.statement.as_mut(), kek: body.kek.as_mut(), other: None }
+        }
+        Some(Body::Recover(body)) => all!(body),
+        Some(Body::Rehearse(body)) => all!(body),
+        Some(Body::PutShares(body)) => all!(body),
+        Some(Body::Commit(body)) => all!(body),
+        Some(Body::Change(body)) => all!(body),
+        Some(Body::CarryOut(body)) => all!(body),
+        Some(Body::Reseal(body)) => all!(body),
+        Some(Body::GetIdentity(body)) => References { kek: body.kek.as_mut(), ..References::default() },
+        Some(Body::GetView(body)) => {
+            References { statement: None, kek: body.kek.as_mut(), other: body.other_kek.as_mut() }
+        }
+        Some(Body::CreateKek(_) | Body::Boot(_) | Body::SetCredentials(_) | Body::GetHealth(_)) | None => {
+            References::default()
+        }
     }
 }

@@ -69,12 +69,12 @@ async fn what_an_enclave_needs_is_sent_once() {
         }
         let known = has.lock().unwrap().contains(&kek.sha256) && view.wallet != "insatiable";
         let view = response::Body::View(View { view: Some(SignedView::default()) });
-        let need = response::Body::Need(Need { statement: view_needs_statement(ask), kek: true });
+        let need = response::Body::Need(Need { statement: view_needs_statement(ask), kek: true, other_kek: false });
         Reaction::Say(if known { view } else { need })
     });
     let enclave = Enclave::start(&enclave_config(dir.path(), 1)).unwrap();
     ready(&enclave).await;
-    let known = Known { statement: None, wrapped: b"wrapped".to_vec() };
+    let known = Known { wrapped: b"wrapped".to_vec(), ..Known::default() };
     let view = |wallet: &str| {
         let kek = KekRef { epoch: 1, sha256: vec![1], wrapped: Vec::new() };
         request::Body::GetView(GetView { kek: Some(kek), wallet: wallet.to_owned(), ..Default::default() })

@@ -9,6 +9,7 @@ use strongroom_proto::v1::{
     CreateApiKeyRequest, CreateApiKeyResponse, CreateKekRequest, CreateKekResponse, CreateTenantRequest,
     CreateTenantResponse, ListTenantsRequest, ListTenantsResponse, RevokeApiKeyRequest, RevokeApiKeyResponse, Tenant,
 };
+use strongroom_proto::v1::{ListKeksRequest, ListKeksResponse, RotateKekRequest, RotateKekResponse};
 use tonic::{Request, Response, Status};
 
 use super::tenant::newest_epoch;
@@ -76,6 +77,14 @@ impl AdminService for Admin {
     async fn create_kek(&self, request: Request<CreateKekRequest>) -> Result<Response<CreateKekResponse>, Status> {
         let work = |message| async move { create_kek(&self.0, message).await };
         self.0.operator_call("CreateKek", request, work).await
+    }
+
+    async fn rotate_kek(&self, _: Request<RotateKekRequest>) -> Result<Response<RotateKekResponse>, Status> {
+        Err(Status::unimplemented("RotateKek comes with the next commits"))
+    }
+
+    async fn list_keks(&self, _: Request<ListKeksRequest>) -> Result<Response<ListKeksResponse>, Status> {
+        Err(Status::unimplemented("ListKeks comes with the next commits"))
     }
 }
 

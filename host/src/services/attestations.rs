@@ -70,7 +70,7 @@ pub(super) async fn make(
     nonce: Vec<u8>,
 ) -> Result<RoleAttestation, Error> {
     let body = GetIdentity { tenant: tenant.0.to_vec(), kek: Some(kek.reference.clone()), nonce };
-    let known = Known { statement: None, wrapped: kek.wrapped.clone() };
+    let known = Known { statement: None, wrapped: kek.wrapped.clone(), ..Known::default() };
     match enclave.ask(request::Body::GetIdentity(body), &known).await? {
         response::Body::IdentityProven(proven) => {
             Ok(RoleAttestation { role: enclave.role().into(), identity: proven.identity, document: proven.document })

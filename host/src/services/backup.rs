@@ -1,24 +1,26 @@
-//! `BackupService`: creates, shows and rehearses backups.
+//! `BackupService`: backups and the acts on them.
 
-use strongroom_proto::enclave::v1::{Rehearse, request, response};
-use strongroom_proto::id::{RecordId, TenantId};
+use strongroom_proto::id::TenantId;
 use strongroom_proto::limits::RECORDS_MAX;
 use strongroom_proto::v1::backup_service_server::BackupService;
 use strongroom_proto::v1::{
-    Backup, BackupPart, BackupState, CreateBackupRequest, CreateBackupResponse, GetBackupRequest, GetBackupResponse,
-    ListBackupsRequest, ListBackupsResponse, Rehearsal, RehearseBackupRequest, RehearseBackupResponse, Role,
-    SecretKind, intent::Action,
+    ActRequest, ActResponse, CarryOutRequest, CreateBackupRequest, CreateBackupResponse, ExportAuditRequest,
+    ExportAuditResponse, GetBackupRequest, GetBackupResponse, ListBackupsRequest, ListBackupsResponse,
+    PutSharesRequest, PutSharesResponse, RehearseBackupRequest, RehearseBackupResponse,
 };
 use tonic::{Request, Response, Status};
 
-use super::load::{StoredRecord, StoredStatement};
-use super::{App, check, service};
-use crate::enclave::Known;
+use super::act::{Call, carry_out};
+use super::service;
 use crate::error::Error;
 use crate::keys::{self, Name};
-use crate::rows::{BackupRow, RecordRow, decode};
+use crate::rows::decode;
 
 mod create;
+mod export;
+mod put;
+mod rehearse;
+mod show;
 
 service! {
     /// The service.
@@ -40,7 +42,7 @@ impl BackupService for Backups {
             let wallet = Name::parse("wallet", &message.wallet)?;
             let id = Name::parse("backup", &message.backup)?;
             let row = self.0.store.get(keys::backup(&tenant, &wallet, &id)).await?.ok_or(Error::NotFound("backup"))?;
-            let backup = show_stored(&self.0, &tenant, &wallet, &id, &decode(&row)?).await?;
+            let backup = show::stored(&self.0, &tenant, &wallet, &id, &decode(&row)?).await?;
             Ok(GetBackupResponse { backup: Some(backup) })
         };
         self.0.call("GetBackup", request, work).await
@@ -58,7 +60,7 @@ impl BackupService for Backups {
             let mut backups = Vec::new();
             for (key, row) in self.0.store.scan(prefix.clone(), None, RECORDS_MAX).await? {
                 let id = keys::last_name(&prefix, &key).ok_or(Error::Internal("a backup's key does not parse"))?;
-                backups.push(show_stored(&self.0, &tenant, &wallet, &id, &decode(&row)?).await?);
+                backups.push(show::stored(&self.0, &tenant, &wallet, &id, &decode(&row)?).await?);
             }
             Ok(ListBackupsResponse { backups })
         };
@@ -69,82 +71,37 @@ impl BackupService for Backups {
         &self,
         request: Request<RehearseBackupRequest>,
     ) -> Result<Response<RehearseBackupResponse>, Status> {
-        let work = |tenant, message| async move { rehearse(&self.0, tenant, message).await };
+        let work = |tenant, message| async move { rehearse::rehearse(&self.0, tenant, message).await };
         self.0.call("RehearseBackup", request, work).await
     }
-}
 
-async fn rehearse(
-    app: &App,
-    tenant: TenantId,
-    message: RehearseBackupRequest,
-) -> Result<RehearseBackupResponse, Error> {
-    let role = Role::Client;
-    let checked = check::act(&tenant, message.act)?;
-    let Some(Action::Rehearse(action)) = &checked.intent.action else {
-        return Err(Error::bad("act.intent.action", "must be rehearse"));
-    };
-    let record_id = check::record_id(&checked.intent, role)?;
-    let keys = vec![keys::statement(&tenant), keys::record(&tenant, &checked.wallet, role, &record_id)];
-    let rows = app.store.get_all(keys).await?;
-    let [statement, record] = rows.as_slice() else { return Err(Error::Internal("rows are missing")) };
-    let record = StoredRecord::read(record.as_deref())?;
-    let statement = StoredStatement::read(statement.as_deref())?;
-    let kek = app.kek(&tenant, role, record.sealed.epoch).await?;
-    let shares = app.shares(&tenant, &record_id, role, action.generation).await?;
-    let body = Rehearse {
-        tenant: tenant.0.to_vec(),
-        statement: Some(statement.reference()),
-        kek: Some(kek.reference),
-        act: Some(checked.act),
-        record: Some(record.sealed),
-        shares,
-    };
-    let known = Known { statement: Some(statement.signed), wrapped: kek.wrapped };
-    match app.enclave(role)?.ask(request::Body::Rehearse(body), &known).await? {
-        response::Body::Rehearsed(rehearsed) => {
-            let signed = rehearsed.rehearsal.ok_or(Error::Internal("a rehearsal is missing"))?;
-            let report: Rehearsal = decode(&signed.rehearsal)?;
-            Ok(RehearseBackupResponse { rehearsals: vec![signed], stages: report.stages })
-        }
-        _ => Err(Error::Internal("an enclave's answer to Rehearse")),
+    async fn put_shares(&self, request: Request<PutSharesRequest>) -> Result<Response<PutSharesResponse>, Status> {
+        let work = |tenant, message| async move { put::put(&self.0, tenant, message).await };
+        self.0.call("PutShares", request, work).await
     }
-}
 
-/// A backup as it stands in the store.
-async fn show_stored(app: &App, tenant: &TenantId, wallet: &Name, id: &Name, row: &BackupRow) -> Result<Backup, Error> {
-    let record_id = RecordId::from_slice(&row.record_id).ok_or(Error::Internal("a backup's row holds no record id"))?;
-    let roles: Vec<Role> = row.roles.iter().filter_map(|role| Role::try_from(*role).ok()).collect();
-    let keys = roles.iter().map(|role| keys::record(tenant, wallet, *role, &record_id)).collect();
-    let mut records: Vec<(Role, RecordRow)> = Vec::with_capacity(roles.len());
-    for (role, record) in roles.iter().zip(app.store.get_all(keys).await?) {
-        if let Some(record) = record {
-            records.push((*role, decode(&record)?));
-        }
+    async fn change_policy(&self, request: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
+        self.0.plain_act(Call::ChangePolicy, request).await
     }
-    Ok(show(wallet, id, row, &records))
-}
 
-/// A backup from its row and the records that are stored: active when every role that the creation named has one.
-fn show(wallet: &Name, id: &Name, row: &BackupRow, records: &[(Role, RecordRow)]) -> Backup {
-    let part = |role: &Role| match role {
-        Role::Custodian => BackupPart::CustodianStored,
-        _ if row.secret == SecretKind::Key as i32 => BackupPart::KeyStored,
-        _ => BackupPart::ClientStored,
-    };
-    let mut parts: Vec<i32> = records.iter().map(|(role, _)| part(role).into()).collect();
-    parts.sort_unstable();
-    let complete = row.roles.iter().all(|role| records.iter().any(|(stored, _)| *stored as i32 == *role));
-    let state = if complete && !row.roles.is_empty() { BackupState::Active } else { BackupState::Pending };
-    Backup {
-        wallet: wallet.as_str().to_owned(),
-        backup: id.as_str().to_owned(),
-        method: row.method.clone(),
-        state: state.into(),
-        parts,
-        pairs: row.pairs.clone(),
-        record_id: row.record_id.clone(),
-        receipts: records.iter().filter_map(|(_, record)| record.receipt.clone()).collect(),
-        created_ms: row.created_ms,
+    async fn delete_backup(&self, request: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
+        self.0.plain_act(Call::DeleteBackup, request).await
+    }
+
+    async fn cancel_act(&self, request: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
+        self.0.plain_act(Call::CancelAct, request).await
+    }
+
+    async fn carry_out(&self, request: Request<CarryOutRequest>) -> Result<Response<ActResponse>, Status> {
+        let work = |tenant, message| async move { carry_out::asked_for(&self.0, tenant, message).await };
+        self.0.call("CarryOut", request, work).await
+    }
+
+    async fn export_audit(
+        &self,
+        request: Request<ExportAuditRequest>,
+    ) -> Result<Response<ExportAuditResponse>, Status> {
+        let work = |tenant, message| async move { export::export(&self.0, tenant, &message).await };
+        self.0.call("ExportAudit", request, work).await
     }
 }

@@ -3,11 +3,14 @@
 use strongroom_proto::id::{RecordId, TenantId};
 use strongroom_proto::limits::{
     ASSERTION_SIGNATURE_BYTES_MAX, ASSERTIONS_MAX, AUTHENTICATOR_DATA_BYTES_MAX, CLIENT_DATA_BYTES_MAX,
-    CREDENTIAL_ID_BYTES_MAX, CREDENTIAL_KEY_BYTES_MAX, EXTENSION_RESULTS_BYTES_MAX, INTENT_BYTES_MAX,
+    CREDENTIAL_ID_BYTES_MAX, CREDENTIAL_KEY_BYTES_MAX, ENCAPSULATED_KEY_BYTES, EXTENSION_RESULTS_BYTES_MAX,
+    INTENT_BYTES_MAX, MESSAGE_BYTES_MAX, PAIRS_MAX,
 };
-use strongroom_proto::v1::{Act, Intent, NewCredential, Role};
+use strongroom_proto::v1::{Act, Intent, NewCredential, Pair, Role};
 use strongroom_proto::{intent, names};
 
+use super::act::{Call, Order, Work};
+use super::load::Place;
 use crate::error::Error;
 use crate::keys::Name;
 
@@ -16,6 +19,15 @@ pub(super) struct CheckedAct {
     pub(super) act: Act,
     pub(super) intent: Intent,
     pub(super) wallet: Name,
+}
+
+impl CheckedAct {
+    /// The order to do it on the record that it names.
+    pub(super) fn order(self, tenant: TenantId, work: Work) -> Result<Order, Error> {
+        let role = Role::Client;
+        let record_id = record_id(&self.intent, role)?;
+        Ok(Order { place: Place { tenant, wallet: self.wallet, role, record_id }, act: Some(self.act), work })
+    }
 }
 
 /// At most `max` bytes.
@@ -41,8 +53,8 @@ pub(super) fn role(field: &'static str, role: i32) -> Result<Role, Error> {
     }
 }
 
-/// An act of this tenant.
-pub(super) fn act(tenant: &TenantId, act: Option<Act>) -> Result<CheckedAct, Error> {
+/// An act of this tenant, for this call.
+pub(super) fn act(tenant: &TenantId, call: Call, act: Option<Act>) -> Result<CheckedAct, Error> {
     let act = act.ok_or_else(|| Error::bad("act", "required"))?;
     at_most("act.intent", act.intent.len(), INTENT_BYTES_MAX)?;
     if act.assertions.len() > ASSERTIONS_MAX {
@@ -66,6 +78,10 @@ pub(super) fn act(tenant: &TenantId, act: Option<Act>) -> Result<CheckedAct, Err
         return Err(Error::bad("act.intent.tenant", "the tenant of the API key"));
     }
     let wallet = Name::parse("act.intent.wallet", &intent.wallet)?;
+    call.check(intent.action.as_ref())?;
+    if intent.custodian.is_some() {
+        return Err(Error::State("act.intent.custodian: no enclave of the custodian role runs here"));
+    }
     Ok(CheckedAct { act, intent, wallet })
 }
 
@@ -81,6 +97,25 @@ pub(super) fn credential(credential: Option<&NewCredential>) -> Result<(), Error
     let Some(credential) = credential else { return Ok(()) };
     at_most("credential.id", credential.id.len(), CREDENTIAL_ID_BYTES_MAX)?;
     at_most("credential.public_key", credential.public_key.len(), CREDENTIAL_KEY_BYTES_MAX)
+}
+
+/// A message that is sealed to a channel key.
+pub(super) fn message(field: &'static str, message: &[u8]) -> Result<(), Error> {
+    if message.len() > MESSAGE_BYTES_MAX {
+        return Err(Error::ShareTooLarge { field, max: MESSAGE_BYTES_MAX });
+    }
+    if message.len() <= ENCAPSULATED_KEY_BYTES {
+        return Err(Error::bad(field, format!("more than {ENCAPSULATED_KEY_BYTES} bytes")));
+    }
+    Ok(())
+}
+
+/// The pairs of a generation: their ids become keys of rows.
+pub(super) fn pairs(field: &'static str, pairs: &[Pair]) -> Result<(), Error> {
+    if !(1..=PAIRS_MAX).contains(&pairs.len()) {
+        return Err(Error::bad(field, format!("1 to {PAIRS_MAX}")));
+    }
+    pairs.iter().try_for_each(|pair| Name::parse(field, &pair.id).map(drop))
 }
 
 #[cfg(test)]

@@ -4,13 +4,13 @@ use prost::Message;
 use strongroom_proto::enclave::v1::{KekRef, SealedRecord, SealedShare, StatementRef};
 use strongroom_proto::id::{RecordId, TenantId, sha256};
 use strongroom_proto::limits::PAIRS_MAX;
-use strongroom_proto::v1::{Receipt, Role, SignedReceipt, SignedStatement, Statement};
+use strongroom_proto::v1::{Pair, Receipt, Role, SignedReceipt, SignedStatement, Statement};
 
 use super::App;
 use crate::error::Error;
-use crate::keys;
-use crate::rows::{KekRow, RecordRow, decode};
-use crate::store::Expect;
+use crate::keys::{self, Key, Name};
+use crate::rows::{GenerationNote, KekRow, RecordRow, ShareRow, decode};
+use crate::store::{Expect, Write};
 
 /// The stored statement.
 pub(super) struct StoredStatement {
@@ -30,6 +30,14 @@ impl StoredStatement {
         StatementRef { sha256: self.sha256.to_vec(), signed: None }
     }
 
+    /// The epoch that a message was sealed to: as the request names it, or the newest.
+    pub(super) fn message_epoch(&self, role: Role, named: u64) -> Result<u64, Error> {
+        if named > 0 {
+            return Ok(named);
+        }
+        self.newest_epoch(role)?.ok_or(Error::State("the statement does not name the client role"))
+    }
+
     /// The newest epoch of a role that it names; `None` where it does not name the role.
     pub(super) fn newest_epoch(&self, role: Role) -> Result<Option<u64>, Error> {
         let statement: Statement = decode(&self.signed.statement)?;
@@ -42,9 +50,50 @@ impl StoredStatement {
     }
 }
 
+/// Where a record stands.
+#[derive(Clone)]
+pub(super) struct Place {
+    pub(super) tenant: TenantId,
+    pub(super) wallet: Name,
+    pub(super) role: Role,
+    pub(super) record_id: RecordId,
+}
+
+impl Place {
+    /// The record's row.
+    pub(super) fn key(&self) -> Key {
+        keys::record(&self.tenant, &self.wallet, self.role, &self.record_id)
+    }
+
+    /// The rows of a generation's shares.
+    pub(super) fn share_keys(&self, note: &GenerationNote) -> Result<Vec<Key>, Error> {
+        let key = |pair: &Pair| {
+            let pair = Name::parse("pair", &pair.id)?;
+            Ok(keys::share(&self.tenant, &self.record_id, self.role, note.generation, &pair))
+        };
+        note.pairs.iter().map(key).collect()
+    }
+
+    /// The writes of new shares.
+    pub(super) fn new_shares(&self, shares: Vec<SealedShare>) -> Result<Vec<Write>, Error> {
+        if shares.len() > PAIRS_MAX {
+            return Err(Error::Internal("the enclave answered too many shares"));
+        }
+        let write = |share: SealedShare| {
+            let pair =
+                Name::parse("pair", &share.pair).map_err(|_| Error::Internal("the enclave named a malformed pair"))?;
+            let key = keys::share(&self.tenant, &self.record_id, self.role, share.generation, &pair);
+            Ok(Write::new(key, ShareRow { sealed: share.sealed, epoch: share.epoch }.encode_to_vec()))
+        };
+        shares.into_iter().map(write).collect()
+    }
+}
+
 /// A stored record, and what must still stand in the store when it is replaced.
 pub(super) struct StoredRecord {
     pub(super) sealed: SealedRecord,
+    /// The row without its record.
+    pub(super) row: RecordRow,
     pub(super) unchanged: Expect,
 }
 
@@ -52,9 +101,9 @@ impl StoredRecord {
     /// Reads a record's row.
     pub(super) fn read(row: Option<&[u8]>) -> Result<Self, Error> {
         let bytes = row.ok_or(Error::NotFound("record"))?;
-        let row: RecordRow = decode(bytes)?;
-        let sealed = row.record.ok_or(Error::Internal("a record's row holds no record"))?;
-        Ok(Self { sealed, unchanged: Expect::unchanged(Some(bytes)) })
+        let mut row: RecordRow = decode(bytes)?;
+        let sealed = row.record.take().ok_or(Error::Internal("a record's row holds no record"))?;
+        Ok(Self { sealed, row, unchanged: Expect::unchanged(Some(bytes)) })
     }
 }
 
@@ -73,22 +122,35 @@ impl App {
         Ok(StoredKek { reference: KekRef { epoch, sha256, wrapped: Vec::new() }, wrapped: row.wrapped })
     }
 
-    /// The sealed shares of one generation of a record.
-    pub(super) async fn shares(
+    /// A record with the shares of one of its generations, as they stand at one moment: a re-seal moves them together. No shares where
+    /// the record names no such generation.
+    pub(super) async fn opened(
         &self,
-        tenant: &TenantId,
-        record: &RecordId,
-        role: Role,
+        place: &Place,
+        record: StoredRecord,
         generation: u64,
-    ) -> Result<Vec<SealedShare>, Error> {
-        let prefix = keys::shares(tenant, record, role, generation);
-        let rows = self.store.scan(prefix.clone(), None, PAIRS_MAX).await?;
-        let share = |(key, sealed): (Vec<u8>, Vec<u8>)| {
-            let pair = keys::last_name(&prefix, &key).ok_or(Error::Internal("a share's key does not parse"))?;
-            Ok(SealedShare { generation, pair: pair.as_str().to_owned(), sealed })
+    ) -> Result<(StoredRecord, Vec<SealedShare>), Error> {
+        // The pairs of a generation never change, so that the row read before says where its shares are.
+        let Some(note) = record.row.generations.iter().find(|note| note.generation == generation) else {
+            return Ok((record, Vec::new()));
         };
-        rows.into_iter().map(share).collect()
+        let all = [place.key()].into_iter().chain(place.share_keys(note)?).collect();
+        let mut rows = self.store.get_all(all).await?.into_iter();
+        let mut shares = Vec::with_capacity(note.pairs.len());
+        let opened = StoredRecord::read(rows.next().flatten().as_deref())?;
+        for (pair, row) in note.pairs.iter().zip(rows) {
+            if let Some(row) = row {
+                let ShareRow { sealed, epoch } = decode(&row)?;
+                shares.push(SealedShare { generation, pair: pair.id.clone(), sealed, epoch });
+            }
+        }
+        Ok((opened, shares))
     }
+}
+
+/// The epochs that a record and its shares are sealed under, the record's first.
+pub(super) fn epochs(record: &StoredRecord, shares: &[SealedShare]) -> Vec<u64> {
+    [record.sealed.epoch].into_iter().chain(shares.iter().map(|share| share.epoch)).collect()
 }
 
 /// What a signed receipt says; the enclave made it, so that it decodes.

@@ -1,17 +1,21 @@
-//! `PasskeyService`: what a device needs before it prompts its user.
+//! `PasskeyService`: what a device needs before it prompts its user, and the passkeys of its wallet.
 
 use strongroom_proto::enclave::v1::{GetView, request, response};
 use strongroom_proto::id::TenantId;
 use strongroom_proto::limits::RECORDS_MAX;
 use strongroom_proto::v1::passkey_service_server::PasskeyService;
-use strongroom_proto::v1::{PrepareRequest, PrepareResponse, RolePreparation};
+use strongroom_proto::v1::{ActRequest, ActResponse, AddPasskeyRequest, ListPasskeysRequest, ListPasskeysResponse};
+use strongroom_proto::v1::{PrepareRequest, PrepareResponse, RolePreparation, SignedView};
 use tonic::{Request, Response, Status};
 
+use super::act::{self, Call};
 use super::load::{StoredRecord, StoredStatement};
-use super::{App, check, service};
-use crate::enclave::{Enclave, Known};
+use super::{App, check, replies, service};
+use crate::enclave::Enclave;
 use crate::error::Error;
 use crate::keys::{self, Name};
+
+mod list;
 
 service! {
     /// The service.
@@ -24,6 +28,35 @@ impl PasskeyService for Passkeys {
         let work = |tenant, message| async move { prepare(&self.0, tenant, message).await };
         self.0.call("Prepare", request, work).await
     }
+
+    async fn add_passkey(&self, request: Request<AddPasskeyRequest>) -> Result<Response<ActResponse>, Status> {
+        let work = |tenant, message| async move { add(&self.0, tenant, message).await };
+        self.0.call("AddPasskey", request, work).await
+    }
+
+    async fn remove_passkey(&self, request: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
+        self.0.plain_act(Call::RemovePasskey, request).await
+    }
+
+    async fn rename_passkey(&self, request: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
+        self.0.plain_act(Call::RenamePasskey, request).await
+    }
+
+    async fn list_passkeys(
+        &self,
+        request: Request<ListPasskeysRequest>,
+    ) -> Result<Response<ListPasskeysResponse>, Status> {
+        let work = |tenant, message| async move { list::list(&self.0, tenant, &message).await };
+        self.0.call("ListPasskeys", request, work).await
+    }
+}
+
+async fn add(app: &App, tenant: TenantId, message: AddPasskeyRequest) -> Result<ActResponse, Error> {
+    check::credential(Some(message.credential.as_ref().ok_or_else(|| Error::bad("credential", "required"))?))?;
+    let call = Call::AddPasskey;
+    let request_sha256 = replies::request_hash(call.rpc(), &message);
+    let AddPasskeyRequest { request_id, act, credential } = message;
+    act::change(app, tenant, call, request_sha256, &request_id, act, credential).await
 }
 
 async fn prepare(app: &App, tenant: TenantId, message: PrepareRequest) -> Result<PrepareResponse, Error> {
@@ -35,7 +68,7 @@ async fn prepare(app: &App, tenant: TenantId, message: PrepareRequest) -> Result
     let mut roles = Vec::with_capacity(app.enclaves.len());
     for enclave in &app.enclaves {
         let Some(epoch) = statement.newest_epoch(enclave.role())? else { continue };
-        roles.push(role(app, enclave, &tenant, &wallet, epoch, message.nonce.clone()).await?);
+        roles.push(role(app, enclave, &tenant, &wallet, &statement, epoch, message.nonce.clone()).await?);
     }
     Ok(PrepareResponse { statement: Some(statement.signed), roles })
 }
@@ -45,25 +78,36 @@ async fn role(
     enclave: &Enclave,
     tenant: &TenantId,
     wallet: &Name,
+    statement: &StoredStatement,
     epoch: u64,
     nonce: Vec<u8>,
 ) -> Result<RolePreparation, Error> {
     let kek = app.kek(tenant, enclave.role(), epoch).await?;
     let attestation = app.attestations.get(enclave, tenant, &kek).await?;
+    let view = view(app, enclave, tenant, wallet, statement, epoch, nonce).await?;
+    Ok(RolePreparation { role: enclave.role().into(), attestation: Some(attestation), view: Some(view) })
+}
+
+/// The records of a wallet as the enclave sees them, signed under an epoch.
+async fn view(
+    app: &App,
+    enclave: &Enclave,
+    tenant: &TenantId,
+    wallet: &Name,
+    statement: &StoredStatement,
+    epoch: u64,
+    nonce: Vec<u8>,
+) -> Result<SignedView, Error> {
     let rows = app.store.scan(keys::records(tenant, wallet, enclave.role()), None, RECORDS_MAX).await?;
     let sealed = |(_, row): (Vec<u8>, Vec<u8>)| StoredRecord::read(Some(&row)).map(|record| record.sealed);
-    let body = GetView {
-        tenant: tenant.0.to_vec(),
-        kek: Some(kek.reference),
-        wallet: wallet.as_str().to_owned(),
-        nonce,
-        records: rows.into_iter().map(sealed).collect::<Result<_, Error>>()?,
-    };
-    let known = Known { statement: None, wrapped: kek.wrapped };
-    match enclave.ask(request::Body::GetView(body), &known).await? {
-        response::Body::View(view) => {
-            Ok(RolePreparation { role: enclave.role().into(), attestation: Some(attestation), view: view.view })
-        }
+    let records = rows.into_iter().map(sealed).collect::<Result<Vec<_>, Error>>()?;
+    let opens: Vec<u64> = [epoch].into_iter().chain(records.iter().map(|record| record.epoch)).collect();
+    let keks = app.keks(tenant, enclave.role(), statement, &opens).await?;
+    let (kek, other_kek) = keks.references();
+    let tenant = tenant.0.to_vec();
+    let body = GetView { tenant, kek, wallet: wallet.as_str().to_owned(), nonce, records, other_kek };
+    match enclave.ask(request::Body::GetView(body), &keks.known(None)).await? {
+        response::Body::View(view) => view.view.ok_or(Error::Internal("a view is missing")),
         _ => Err(Error::Internal("an enclave's answer to GetView")),
     }
 }

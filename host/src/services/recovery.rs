@@ -1,24 +1,17 @@
 //! `RecoveryService`: releases of shares.
 
-use prost::Message;
-use strongroom_proto::enclave::v1::{Recover, Recovered, request, response};
-use strongroom_proto::id::{RecordId, TenantId};
+use strongroom_proto::id::TenantId;
 use strongroom_proto::limits::CHANNEL_KEY_BYTES;
 use strongroom_proto::v1::recovery_service_server::RecoveryService;
-use strongroom_proto::v1::{RecoverRequest, RecoverResponse, Role, intent::Action};
+use strongroom_proto::v1::{
+    ActRequest, ActResponse, RecoverRequest, RecoverResponse, ReleaseRecoveryRequest, intent::Action,
+};
 use tonic::{Request, Response, Status};
 
-use super::check::CheckedAct;
-use super::load::{self, StoredRecord, StoredStatement};
-use super::replies::{self, Found, Ticket};
-use super::{App, check, service};
-use crate::enclave::Known;
+use super::act::{self, Asked, Call, Work, carry_out};
+use super::{App, check, replies, service};
 use crate::error::Error;
-use crate::keys::{self, Name};
-use crate::rows::RecordRow;
-use crate::store::Write;
-
-const ROLE: Role = Role::Client;
+use crate::keys::Name;
 
 service! {
     /// The service.
@@ -31,71 +24,33 @@ impl RecoveryService for Recoveries {
         let work = |tenant, message| async move { recover(&self.0, tenant, message).await };
         self.0.call("Recover", request, work).await
     }
+
+    async fn start_recovery(&self, request: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
+        self.0.plain_act(Call::StartRecovery, request).await
+    }
+
+    async fn release_recovery(
+        &self,
+        request: Request<ReleaseRecoveryRequest>,
+    ) -> Result<Response<RecoverResponse>, Status> {
+        let work = |tenant, message| async move { carry_out::released(&self.0, tenant, message).await };
+        self.0.call("ReleaseRecovery", request, work).await
+    }
+
+    async fn cancel_recovery(&self, request: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
+        self.0.plain_act(Call::CancelRecovery, request).await
+    }
 }
 
 async fn recover(app: &App, tenant: TenantId, message: RecoverRequest) -> Result<RecoverResponse, Error> {
     let request_id = Name::parse("request_id", &message.request_id)?;
     check::exactly("client_recipient_key", message.client_recipient_key.len(), CHANNEL_KEY_BYTES)?;
-    let request_sha256 = replies::request_hash("Recover", &message);
-    let checked = check::act(&tenant, message.act)?;
+    let request_sha256 = replies::request_hash(Call::Recover.rpc(), &message);
+    let checked = check::act(&tenant, Call::Recover, message.act)?;
     let Some(Action::Recover(action)) = &checked.intent.action else {
-        return Err(Error::bad("act.intent.action", "must be recover"));
+        return Err(Error::Internal("an intent of another action"));
     };
-    let generation = action.generation;
-    let record_id = check::record_id(&checked.intent, ROLE)?;
-    let record_key = keys::record(&tenant, &checked.wallet, ROLE, &record_id);
-    let keys = vec![Ticket::key(&tenant, &request_id), keys::statement(&tenant), record_key.clone()];
-    let rows = app.store.get_all(keys).await?;
-    let [reply, statement, record] = rows.as_slice() else { return Err(Error::Internal("rows are missing")) };
-    let ticket = match replies::find(&tenant, &request_id, request_sha256, reply.as_deref())? {
-        Found::Reply(reply) => return Ok(reply),
-        Found::Fresh(ticket) => ticket,
-    };
-    let record = StoredRecord::read(record.as_deref())?;
-    let statement = StoredStatement::read(statement.as_deref())?;
-    let unchanged = record.unchanged;
-    let recipient_key = message.client_recipient_key;
-    let answer = ask(app, tenant, &record_id, checked, record, statement, generation, recipient_key).await?;
-    let receipt = load::receipt(answer.receipt.as_ref())?;
-    let stored = answer.record.as_ref().is_some_and(|record| record.record_id == record_id.0);
-    if !stored || receipt.record_id != record_id.0 {
-        return Err(Error::Internal("the enclave answered for another record"));
-    }
-    let signed = answer.receipt.unwrap_or_default();
-    let row = RecordRow { record: answer.record, receipt: Some(signed.clone()) };
-    let writes = vec![
-        Write { key: record_key, expect: unchanged, put: Some(row.encode_to_vec()) },
-        Write::new(keys::event(&tenant, &record_id, ROLE, receipt.version), signed.encode_to_vec()),
-    ];
-    let response = RecoverResponse { client_release: answer.release, receipts: vec![signed], stages: receipt.stages };
-    replies::commit(&*app.store, &ticket, response, writes).await
-}
-
-#[expect(clippy::too_many_arguments, reason = "each is one field of the frame, and none has a default")]
-async fn ask(
-    app: &App,
-    tenant: TenantId,
-    record_id: &RecordId,
-    checked: CheckedAct,
-    record: StoredRecord,
-    statement: StoredStatement,
-    generation: u64,
-    recipient_key: Vec<u8>,
-) -> Result<Recovered, Error> {
-    let kek = app.kek(&tenant, ROLE, record.sealed.epoch).await?;
-    let shares = app.shares(&tenant, record_id, ROLE, generation).await?;
-    let body = Recover {
-        tenant: tenant.0.to_vec(),
-        statement: Some(statement.reference()),
-        kek: Some(kek.reference),
-        act: Some(checked.act),
-        recipient_key,
-        record: Some(record.sealed),
-        shares,
-    };
-    let known = Known { statement: Some(statement.signed), wrapped: kek.wrapped };
-    match app.enclave(ROLE)?.ask(request::Body::Recover(body), &known).await? {
-        response::Body::Recovered(recovered) => Ok(recovered),
-        _ => Err(Error::Internal("an enclave's answer to Recover")),
-    }
+    let work = Work::Recover { generation: action.generation, recipient_key: message.client_recipient_key };
+    let order = checked.order(tenant, work)?;
+    act::run(app, &Asked { request_id, request_sha256, order }, |outcome| Ok(act::release(outcome))).await
 }

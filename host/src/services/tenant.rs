@@ -82,7 +82,9 @@ async fn put(app: &App, tenant: TenantId, new: &SignedStatement) -> Result<u64, 
             return Err(Error::StatementStale { given: statement.serial, stored: former.serial });
         }
     }
-    app.store.commit(vec![Write { key, expect: Expect::unchanged(stored.as_deref()), put: Some(bytes) }]).await?;
+    let by_serial = Write::new(keys::statement_serial(&tenant, statement.serial), bytes.clone());
+    let newest = Write { key, expect: Expect::unchanged(stored.as_deref()), put: Some(bytes) };
+    app.store.commit(vec![newest, by_serial]).await?;
     Ok(statement.serial)
 }
 

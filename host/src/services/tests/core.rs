@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use prost::Message;
 use strongroom_proto::enclave::v1::{
-    IdentityProven, KekCreated, KekRef, Need, RecordCreated, Recovered, Rehearsed, SealedRecord, SealedShare,
-    StatementRef, View, request::Body as Ask, response::Body as Answer,
+    IdentityProven, KekCreated, KekRef, Moved, Need, Rehearsed, SealedRecord, SealedShare, StatementRef, View,
+    request::Body as Ask, response::Body as Answer,
 };
 use strongroom_proto::id::sha256;
 use strongroom_proto::intent;
@@ -48,7 +48,7 @@ impl Core {
             Ask::Rehearse(ask) => (ask.statement.as_ref(), ask.kek.as_ref()),
             _ => (None, None),
         };
-        let need = Need { statement: !self.has_statement(statement), kek: !self.has_kek(kek) };
+        let need = Need { statement: !self.has_statement(statement), kek: !self.has_kek(kek), other_kek: false };
         if need.statement || need.kek {
             self.needs.fetch_add(1, Ordering::Relaxed);
             return Answer::Need(need);
@@ -106,10 +106,18 @@ impl Core {
                     sealed: vec![1],
                 };
                 let sealed = &ask.message[..ask.message.len() / action.pairs.len()];
-                let share = |id: &String| SealedShare { generation: 1, pair: id.clone(), sealed: sealed.to_vec() };
+                let epoch = record.epoch;
+                let share =
+                    |id: &String| SealedShare { generation: 1, pair: id.clone(), sealed: sealed.to_vec(), epoch };
                 let shares = action.pairs.iter().map(|pair| share(&pair.id)).collect();
                 let receipt = Some(receipt(&record));
-                Answer::RecordCreated(RecordCreated { record: Some(record), shares, receipt })
+                Answer::Moved(Moved {
+                    record: Some(record),
+                    shares,
+                    receipt,
+                    generations: vec![1],
+                    release: Vec::new(),
+                })
             }
             Ask::Recover(ask) => {
                 if self.act(ask.act.as_ref()).is_none() {
@@ -119,7 +127,13 @@ impl Core {
                 record.sealed[0] += 1;
                 let release = ask.shares.iter().flat_map(|share| share.sealed.clone()).collect();
                 let receipt = Some(receipt(&record));
-                Answer::Recovered(Recovered { record: Some(record), release, receipt })
+                Answer::Moved(Moved {
+                    record: Some(record),
+                    release,
+                    receipt,
+                    generations: vec![1],
+                    shares: Vec::new(),
+                })
             }
             Ask::Rehearse(ask) => {
                 let opens = ask.shares.iter().any(|share| !share.sealed.is_empty());

@@ -165,6 +165,7 @@ impl Caller {
             act: Some(act(&self.creation(wallet, backup))),
             credential: None,
             client_message: vec![5; 1200],
+            client_epoch: 0,
         }
     }
 

@@ -1,0 +1,89 @@
+//! The calls that carry out an act: the name of each, and the action that its intent must have.
+
+use strongroom_proto::v1::{OpenActKind, intent::Action};
+
+use crate::error::Error;
+
+/// A call that carries out an act.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::services) enum Call {
+    CreateBackup,
+    RehearseBackup,
+    PutShares,
+    ChangePolicy,
+    DeleteBackup,
+    CancelAct,
+    CarryOut,
+    AddPasskey,
+    RemovePasskey,
+    RenamePasskey,
+    Recover,
+    StartRecovery,
+    ReleaseRecovery,
+    CancelRecovery,
+}
+
+impl Call {
+    /// Its name, which a request's hash and the log carry.
+    pub(in crate::services) fn rpc(self) -> &'static str {
+        self.entry().0
+    }
+
+    /// Checks that an intent's action is the one of this call.
+    pub(in crate::services) fn check(self, action: Option<&Action>) -> Result<(), Error> {
+        let (_, wanted) = self.entry();
+        if action.is_some_and(|action| self.takes(action)) {
+            Ok(())
+        } else {
+            Err(Error::bad("act.intent.action", wanted))
+        }
+    }
+
+    /// Name, and what the action must be.
+    fn entry(self) -> (&'static str, &'static str) {
+        match self {
+            Self::CreateBackup => ("CreateBackup", "must be create_backup"),
+            Self::RehearseBackup => ("RehearseBackup", "must be rehearse"),
+            Self::PutShares => ("PutShares", "must be put_shares"),
+            Self::ChangePolicy => ("ChangePolicy", "must be change_policy"),
+            Self::DeleteBackup => ("DeleteBackup", "must be delete_backup"),
+            Self::CancelAct => ("CancelAct", "must be cancel, of a policy change, a passkey removal or a deletion"),
+            Self::CarryOut => ("CarryOut", "must be carry_out, of a policy change, a passkey removal or a deletion"),
+            Self::AddPasskey => ("AddPasskey", "must be add_passkey"),
+            Self::RemovePasskey => ("RemovePasskey", "must be remove_passkey"),
+            Self::RenamePasskey => ("RenamePasskey", "must be rename_passkey"),
+            Self::Recover => ("Recover", "must be recover"),
+            Self::StartRecovery => ("StartRecovery", "must be start_recovery"),
+            Self::ReleaseRecovery => ("ReleaseRecovery", "must be carry_out, of a recovery"),
+            Self::CancelRecovery => ("CancelRecovery", "must be cancel, of a recovery"),
+        }
+    }
+
+    fn takes(self, action: &Action) -> bool {
+        match (self, action) {
+            (Self::CreateBackup, Action::CreateBackup(_))
+            | (Self::RehearseBackup, Action::Rehearse(_))
+            | (Self::PutShares, Action::PutShares(_))
+            | (Self::ChangePolicy, Action::ChangePolicy(_))
+            | (Self::DeleteBackup, Action::DeleteBackup(_))
+            | (Self::AddPasskey, Action::AddPasskey(_))
+            | (Self::RemovePasskey, Action::RemovePasskey(_))
+            | (Self::RenamePasskey, Action::RenamePasskey(_))
+            | (Self::Recover, Action::Recover(_))
+            | (Self::StartRecovery, Action::StartRecovery(_)) => true,
+            (Self::CancelAct, Action::Cancel(cancel)) => waits_by_itself(cancel.kind()),
+            (Self::CarryOut, Action::CarryOut(due)) => waits_by_itself(due.kind()),
+            (Self::CancelRecovery, Action::Cancel(cancel)) => cancel.kind() == OpenActKind::Recovery,
+            (Self::ReleaseRecovery, Action::CarryOut(due)) => due.kind() == OpenActKind::Recovery,
+            _ => false,
+        }
+    }
+}
+
+/// Whether what waits of a kind can be carried out without a recipient: everything but a recovery.
+pub(in crate::services) fn waits_by_itself(kind: OpenActKind) -> bool {
+    match kind {
+        OpenActKind::PolicyChange | OpenActKind::PasskeyRemoval | OpenActKind::Delete => true,
+        OpenActKind::Recovery | OpenActKind::Unspecified => false,
+    }
+}

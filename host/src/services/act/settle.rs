@@ -1,0 +1,122 @@
+//! From what the enclave did to the rows that the host keeps of it: record, shares, event, and what waits.
+
+use prost::Message;
+use strongroom_proto::enclave::v1::Moved;
+use strongroom_proto::limits::{DELETE_DUE_MS_MAX, DUE_MS_MAX};
+use strongroom_proto::v1::{ActKind, Event, OpenAct, OpenActKind};
+
+use super::call::waits_by_itself;
+use super::{Order, Outcome, Work, about};
+use crate::error::Error;
+use crate::keys::{self, Due, Name};
+use crate::rows::{BackupRow, DueRow, GenerationNote, RecordRow, decode};
+use crate::services::{App, load};
+use crate::store::{Expect, Write};
+
+/// The rows of an act. `before` is the record's row without its record, and what must still stand there.
+pub(super) async fn settle(
+    app: &App,
+    order: &Order,
+    before: (RecordRow, Expect),
+    backup: Option<(Name, BackupRow)>,
+    moved: Moved,
+) -> Result<Outcome, Error> {
+    let receipt = load::receipt(moved.receipt.as_ref())?;
+    let signed = about(order, &moved, &receipt)?.clone();
+    let event: Event = decode(&receipt.event)?;
+    let (mut row, unchanged) = before;
+    row.receipt = Some(signed.clone());
+    row.record = moved.record;
+    row.closed = event.kind() == ActKind::Delete;
+    let started = note_open_acts(&mut row, order, &event, receipt.time_ms);
+    let dropped = note_generations(&mut row, order, &moved.generations);
+
+    let place = &order.place;
+    let event = keys::event(&place.tenant, &place.record_id, place.role, receipt.version);
+    let mut writes = vec![
+        Write { key: place.key(), expect: unchanged, put: Some(row.encode_to_vec()) },
+        Write::new(event, signed.encode_to_vec()),
+    ];
+    writes.extend(place.new_shares(moved.shares)?);
+    writes.extend(drop_shares(app, order, &dropped).await?);
+    writes.extend(started.map(|open| due(order, &open)).transpose()?.flatten());
+    Ok(Outcome { receipt, signed, release: moved.release, row, backup, writes })
+}
+
+/// Notes which generations the record names, and gives those that it names no more.
+fn note_generations(row: &mut RecordRow, order: &Order, named: &[u64]) -> Vec<GenerationNote> {
+    if let Work::PutShares { generation, pairs, .. } = &order.work {
+        row.generations.push(GenerationNote { generation: *generation, pairs: pairs.clone() });
+    }
+    let all = std::mem::take(&mut row.generations);
+    let (kept, dropped) = all.into_iter().partition(|note| named.contains(&note.generation));
+    row.generations = kept;
+    dropped
+}
+
+/// Deletes the shares of generations that the record names no more.
+async fn drop_shares(app: &App, order: &Order, dropped: &[GenerationNote]) -> Result<Vec<Write>, Error> {
+    let mut all = Vec::new();
+    for note in dropped {
+        all.extend(order.place.share_keys(note)?);
+    }
+    if all.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = app.store.get_all(all.clone()).await?;
+    let there = all.into_iter().zip(rows).filter_map(|(key, row)| row.map(|row| (key, row)));
+    Ok(there.map(|(key, row)| Write { key, expect: Expect::unchanged(Some(&row)), put: None }).collect())
+}
+
+/// Notes what waits after an event: one more, or what was carried out, cancelled or closed no longer. Gives the one that started.
+fn note_open_acts(row: &mut RecordRow, order: &Order, event: &Event, now_ms: u64) -> Option<OpenAct> {
+    let cancelled = match &order.work {
+        Work::Change { cancels: Some(cancelled), .. } => cancelled.as_slice(),
+        _ => &[],
+    };
+    row.open_acts.retain(|open| {
+        let done = open.intent_hash == event.intent_hash || open.intent_hash == cancelled;
+        !row.closed && !done && now_ms < open.expires_ms
+    });
+    let started = started(event)?;
+    row.open_acts.push(started.clone());
+    row.open_acts.sort_by_key(|open| open.kind);
+    Some(started)
+}
+
+/// What waits from an event on.
+fn started(event: &Event) -> Option<OpenAct> {
+    let (kind, due_ms) = match event.kind() {
+        ActKind::StartRecovery => (OpenActKind::Recovery, DUE_MS_MAX),
+        ActKind::StartChangePolicy => (OpenActKind::PolicyChange, DUE_MS_MAX),
+        ActKind::StartRemovePasskey => (OpenActKind::PasskeyRemoval, DUE_MS_MAX),
+        ActKind::StartDelete => (OpenActKind::Delete, DELETE_DUE_MS_MAX),
+        _ => return None,
+    };
+    Some(OpenAct {
+        kind: kind.into(),
+        intent_hash: event.intent_hash.clone(),
+        not_before_ms: event.not_before_ms,
+        expires_ms: event.not_before_ms.saturating_add(due_ms),
+        generation: event.generation,
+        ..OpenAct::default()
+    })
+}
+
+/// The row that lets this host, or another, carry out what waits when it is due; none for a recovery.
+fn due(order: &Order, open: &OpenAct) -> Result<Option<Write>, Error> {
+    if !waits_by_itself(open.kind()) {
+        return Ok(None);
+    }
+    let intent = open.intent_hash.as_slice().try_into();
+    let key = Due {
+        time_ms: open.not_before_ms,
+        tenant: order.place.tenant,
+        record: order.place.record_id,
+        role: order.place.role,
+        kind: open.kind,
+        intent: intent.map_err(|_| Error::Internal("the enclave named a malformed intent hash"))?,
+    };
+    let row = DueRow { wallet: order.place.wallet.as_str().to_owned(), expires_ms: open.expires_ms, tries: 0 };
+    Ok(Some(Write::new(keys::due(&key), row.encode_to_vec())))
+}
