@@ -3,6 +3,7 @@
 mod stories {
     mod durability;
     mod hostile;
+    mod passkeys;
     mod recovery;
     mod resources;
     mod secrets;

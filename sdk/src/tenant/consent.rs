@@ -189,3 +189,6 @@ fn same_bytes(field: &'static str, found: &[u8], expected: impl AsRef<[u8]>) -> 
 fn not_expected(field: &'static str, found: impl ToString, expected: impl ToString) -> Error {
     Error::NotExpected { field, found: found.to_string(), expected: expected.to_string() }
 }
+
+#[cfg(test)]
+mod tests;

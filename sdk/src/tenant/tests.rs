@@ -61,6 +61,23 @@ fn a_later_statement_only_adds_epochs() {
 }
 
 #[test]
+fn the_lowest_epoch_is_one_that_was_attested_and_never_goes_back() {
+    let before = statement();
+    let with = |lowest_epoch, previous| Draft { lowest_epoch, ..draft(previous) };
+    for (lowest, previous, expect) in [
+        (None, None, Ok(2)),
+        (Some(2), Some(&before), Ok(2)),
+        (Some(1), None, Ok(1)),
+        (Some(3), None, Err("lowest epoch: 3; the newest of the client role is 2")),
+        (Some(1), Some(&before), Err("lowest epoch: 1; the client role gave up all below 2")),
+    ] {
+        let draft = with(lowest, previous);
+        let lowest = draft.check_lowest_epoch().map(|()| draft.build().client.unwrap().lowest_epoch);
+        assert_eq!(lowest.map_err(|error| error.to_string()), expect.map_err(str::to_owned));
+    }
+}
+
+#[test]
 fn a_folder_keeps_keys_and_the_newest_statement() {
     let dir = tempfile::tempdir().unwrap();
     let folder = Folder::new(&dir.path().join("acme"));
