@@ -70,6 +70,16 @@ pub enum Error {
         /// Serial in the store.
         stored: u64,
     },
+    /// A message that is sealed to an epoch which the tenant gave up, or has not named.
+    #[error("epoch {given}: sealed to are epochs of the statement from {lowest} to {newest}")]
+    EpochNotInStatement {
+        /// Epoch in the call.
+        given: u64,
+        /// Lowest epoch of the statement to seal to.
+        lowest: u64,
+        /// Newest epoch of the statement.
+        newest: u64,
+    },
     /// The request id was used for other bytes within 24 h.
     #[error("request_id was used for another request")]
     RequestIdReused,
@@ -113,6 +123,7 @@ impl Error {
             Self::AlreadyExists(_) => Reason::AlreadyExists,
             Self::State(_) => Reason::StateInvalid,
             Self::StatementStale { .. } => Reason::StatementStale,
+            Self::EpochNotInStatement { .. } => Reason::EpochNotInStatement,
             Self::RequestIdReused => Reason::RequestIdReused,
             Self::Conflict(_) => Reason::VersionConflict,
             Self::Overloaded(_) => Reason::Overloaded,

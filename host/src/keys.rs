@@ -76,6 +76,8 @@ kinds! {
     Due = 12, "due act";
     /// A statement of a tenant, by its serial.
     StatementSerial = 13, "statement by serial";
+    /// What is sealed under an epoch.
+    Listed = 20, "list of an epoch";
 }
 
 /// A row's key, or the start of several.
@@ -281,6 +283,25 @@ pub fn reply_times() -> Key {
 #[must_use]
 pub fn reply_time(time_ms: u64, tenant: &TenantId, request: &Name) -> Key {
     reply_times().number(time_ms).fixed(&tenant.0).name(request)
+}
+
+/// Start of the keys of what is sealed under an epoch, in order of the records' ids.
+#[must_use]
+pub fn listed(tenant: &TenantId, role: Role, epoch: u64) -> Key {
+    Key::new(Kind::Listed).fixed(&tenant.0).role(role).number(epoch)
+}
+
+/// A record that is sealed under an epoch, as generation 0, or one of its generations whose shares are.
+#[must_use]
+pub fn listed_part(tenant: &TenantId, role: Role, epoch: u64, record: &RecordId, generation: u64) -> Key {
+    listed(tenant, role, epoch).fixed(&record.0).number(generation)
+}
+
+/// Reads what [`listed_part`] wrote, behind the prefix of [`listed`].
+#[must_use]
+pub fn parse_listed(prefix: &Key, key: &[u8]) -> Option<(RecordId, u64)> {
+    let (record, generation) = key.strip_prefix(prefix.bytes())?.split_first_chunk()?;
+    Some((RecordId(*record), u64::from_be_bytes(generation.try_into().ok()?)))
 }
 
 /// The name that ends a key which starts with `prefix`.

@@ -114,6 +114,20 @@ pub struct GenerationNote {
     /// One share for each.
     #[prost(message, repeated, tag = "2")]
     pub pairs: Vec<Pair>,
+    /// Of the KEK that its shares are sealed under.
+    #[prost(uint64, tag = "3")]
+    pub epoch: u64,
+}
+
+/// One of the things that are sealed under an epoch: a record, or a generation of one.
+#[derive(Clone, PartialEq, Message)]
+pub struct ListedRow {
+    /// The record's wallet.
+    #[prost(string, tag = "1")]
+    pub wallet: String,
+    /// Shares of the generation; 0 for a record itself.
+    #[prost(uint32, tag = "2")]
+    pub shares: u32,
 }
 
 /// A sealed share.

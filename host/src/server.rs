@@ -39,6 +39,7 @@ use crate::services::admin::Admin;
 use crate::services::backup::Backups;
 use crate::services::passkey::Passkeys;
 use crate::services::recovery::Recoveries;
+use crate::services::reseal::sweep;
 use crate::services::tenant::Tenants;
 use crate::services::wallet::Wallets;
 use crate::services::{App, due, replies};
@@ -111,6 +112,7 @@ pub async fn serve(
     background.spawn(replies::sweep(store.clone()));
     let app = Arc::new(App::new(store, enclaves));
     background.spawn(due::run(Arc::clone(&app)));
+    background.spawn(sweep::run(Arc::clone(&app)));
 
     let stopping = watch::Sender::new(false);
     let api_routes = api_routes(&app, &config.api)?.add_service(health_service);

@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status};
 use crate::auth::{self, InFlight};
 use crate::enclave::Enclave;
 use crate::error::Error;
+use crate::keys::Kind;
 use crate::status::{code, reason_name, status};
 use crate::store::Store;
 
@@ -23,15 +24,18 @@ pub(crate) mod backup;
 mod check;
 pub(crate) mod due;
 mod epochs;
+mod listing;
 mod load;
 pub(crate) mod passkey;
 pub(crate) mod recovery;
 pub(crate) mod replies;
+pub(crate) mod reseal;
 pub(crate) mod tenant;
 pub(crate) mod wallet;
 
 use act::Call;
 pub(crate) use attestations::Attestations;
+use reseal::sweep::Sweep;
 
 /// What the services share.
 pub(crate) struct App {
@@ -39,7 +43,11 @@ pub(crate) struct App {
     pub(crate) enclaves: Vec<Enclave>,
     pub(crate) calls: InFlight,
     pub(crate) attestations: Attestations,
+    sweep: Sweep,
 }
+
+/// Most times that a call or an act is begun: every re-seal that it needs first, or that comes between, costs it one.
+const BEGIN_MAX: usize = 4;
 
 /// A service over the shared state. Each of the generated traits is implemented for one of these.
 macro_rules! service {
@@ -53,7 +61,8 @@ pub(crate) use service;
 
 impl App {
     pub(crate) fn new(store: Arc<dyn Store>, enclaves: Vec<Enclave>) -> Self {
-        Self { store, enclaves, calls: InFlight::default(), attestations: Attestations::default() }
+        let (calls, attestations) = (InFlight::default(), Attestations::default());
+        Self { store, enclaves, calls, attestations, sweep: Sweep::default() }
     }
 
     /// The enclave of a role.
@@ -107,6 +116,25 @@ impl App {
         let started = Instant::now();
         answer(rpc, None, started, work(request.into_inner()).await)
     }
+}
+
+/// Begins anew what writes nothing, where a record or what lies beside it is not as it was read: it was sealed again, or moved.
+async fn begin<T, F>(work: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    for _ in 1..BEGIN_MAX {
+        match work().await {
+            Err(error) if is_overtaken(&error) => {}
+            result => return result,
+        }
+    }
+    work().await
+}
+
+/// Whether a record, or what lies beside it, was not any more as it was read.
+fn is_overtaken(error: &Error) -> bool {
+    matches!(error, Error::Conflict(Kind::Record | Kind::Share | Kind::Listed | Kind::Statement))
 }
 
 fn answer<T>(

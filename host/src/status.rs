@@ -114,6 +114,9 @@ fn metadata(error: &Error) -> HashMap<String, String> {
         Error::BadRequest { field, limit } => vec![("field", (*field).to_owned()), ("limit", limit.clone())],
         Error::ShareTooLarge { field, max } => vec![("field", (*field).to_owned()), ("limit", max.to_string())],
         Error::StatementStale { given, stored } => vec![("given", given.to_string()), ("stored", stored.to_string())],
+        Error::EpochNotInStatement { given, lowest, newest } => {
+            vec![("given", given.to_string()), ("lowest", lowest.to_string()), ("newest", newest.to_string())]
+        }
         Error::NotFound(what) | Error::AlreadyExists(what) => vec![("what", (*what).to_owned())],
         Error::Conflict(kind) => vec![("what", kind.to_string())],
         _ => Vec::new(),

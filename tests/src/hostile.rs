@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use prost::Message;
 use strongroom_host::keys::{self, Name};
-use strongroom_host::rows::{KekRow, RecordRow};
+use strongroom_host::rows::{KekRow, RecordRow, ShareRow};
 use strongroom_host::store::{SqliteStore, Store};
 use strongroom_proto::enclave::v1::{
     CreateRecord, GetView, KekRef, Recover, Rehearse, SealedRecord, SealedShare, StatementRef, request, response,
@@ -51,9 +51,10 @@ pub async fn loot(database: &Path, tenant: TenantId, wallet: &str) -> Result<Loo
         let id = RecordId::from_slice(&record.record_id).context("a record without an id")?;
         let prefix = keys::shares(&tenant, &id, Role::Client, 1);
         let mut shares = Vec::new();
-        for (key, sealed) in store.scan(prefix.clone(), None, ROWS_MAX).await? {
+        for (key, row) in store.scan(prefix.clone(), None, ROWS_MAX).await? {
             let pair = keys::last_name(&prefix, &key).context("a share without a pair")?;
-            shares.push(SealedShare { generation: 1, pair: pair.as_str().to_owned(), sealed });
+            let ShareRow { sealed, epoch } = ShareRow::decode(row.as_slice())?;
+            shares.push(SealedShare { generation: 1, pair: pair.as_str().to_owned(), sealed, epoch });
         }
         loot.records.push(record);
         loot.shares.push(shares);
@@ -88,6 +89,7 @@ impl Loot {
             recipient_key: recipient_key.to_vec(),
             record: self.records.first().cloned(),
             shares: self.shares.first().cloned().unwrap_or_default(),
+            other_kek: None,
         }
     }
 
@@ -95,7 +97,7 @@ impl Loot {
     #[must_use]
     pub fn rehearse(&self, act: Act) -> Rehearse {
         let Recover { tenant, statement, kek, act, record, shares, .. } = self.recover(act, &[]);
-        Rehearse { tenant, statement, kek, act, record, shares }
+        Rehearse { tenant, statement, kek, act, record, shares, other_kek: None }
     }
 
     /// A creation, as an honest host would ask for it.
@@ -120,6 +122,7 @@ impl Loot {
             wallet: wallet.to_owned(),
             nonce: nonce.to_vec(),
             records: self.records.clone(),
+            other_kek: None,
         }
     }
 }

@@ -6,6 +6,7 @@
 pub mod attacks;
 pub mod frames;
 pub mod hostile;
+pub mod rotation;
 pub mod share;
 pub mod stack;
 pub mod user;

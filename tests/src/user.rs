@@ -104,7 +104,8 @@ impl User {
     ) -> Result<CreateBackupRequest> {
         let (intent, record_id) = intent::create_backup(&prepared.base(Role::Client)?, creation)?;
         let identity = &prepared.role(Role::Client)?.attested.identity;
-        self.finish(intent, creation, seal::seal_shares(identity, &record_id, &shares(secrets))?)
+        let message = seal::seal_shares(identity, &record_id, &shares(secrets))?;
+        Ok(CreateBackupRequest { client_epoch: identity.epoch, ..self.finish(intent, creation, message)? })
     }
 
     /// A creation around a message that somebody else sealed.
@@ -148,7 +149,9 @@ fn pair(id: &str, curve: Curve) -> Pair {
     Pair { id: id.to_owned(), curve: curve.into() }
 }
 
-fn shares(secrets: [&[u8]; 2]) -> Vec<Share> {
+/// The shares of a backup of two pairs.
+#[must_use]
+pub fn shares(secrets: [&[u8]; 2]) -> Vec<Share> {
     let share = |pair: &str, bytes: &[u8]| Share { pair: pair.to_owned(), bytes: Secret::new(bytes.to_vec()) };
     vec![share("eth-main", secrets[0]), share("sol-main", secrets[1])]
 }

@@ -6,6 +6,7 @@ mod stories {
     mod passkeys;
     mod recovery;
     mod resources;
+    mod rotation;
     mod secrets;
     mod surface;
 }

@@ -37,6 +37,10 @@ fn all() -> Vec<(String, Key)> {
                     let record_id = RecordId(*record_id);
                     let key = event(&tenant, &record_id, role, number);
                     out.push((format!("event {tenant} {record_id} {role:?} {number}"), key));
+                    for epoch in numbers {
+                        let key = listed_part(&tenant, role, epoch, &record_id, number);
+                        out.push((format!("listed {tenant} {role:?} {epoch} {record_id} {number}"), key));
+                    }
                     for text in texts {
                         let key = share(&tenant, &record_id, role, number, &name(text));
                         out.push((format!("share {tenant} {record_id} {role:?} {number} {text}"), key));
@@ -100,6 +104,11 @@ fn a_reply_time_reads_back_and_nothing_else_does() {
     assert_eq!(last_name(&prefix, wallet(&TenantId([4; 32]), &name("w")).bytes()), None);
     assert_eq!(last_id(&tenants(), tenant(&TenantId([3; 32])).bytes()), Some([3; 32]));
     assert_eq!(last_id(&tenants(), prefix.bytes()), None);
+    let list = listed(&TenantId([3; 32]), Role::Client, 2);
+    let part = |epoch| listed_part(&TenantId([3; 32]), Role::Client, epoch, &RecordId([5; 32]), 9);
+    assert_eq!(parse_listed(&list, part(2).bytes()), Some((RecordId([5; 32]), 9)));
+    assert_eq!(parse_listed(&list, part(3).bytes()), None);
+    assert_eq!(parse_listed(&list, list.bytes()), None);
     assert_eq!(parse_reply_time(reply(&TenantId([3; 32]), &name("r-1")).bytes()), None);
 }
 

@@ -15,9 +15,10 @@ use strongroom_proto::v1::{
 };
 
 use super::epochs::Keks;
-use super::load::{Place, StoredRecord, StoredStatement, epochs};
+use super::listing::Place;
+use super::load::{StoredRecord, StoredStatement};
 use super::replies::{self, Found, Ticket};
-use super::{App, check};
+use super::{App, BEGIN_MAX, check, is_overtaken};
 use crate::error::Error;
 use crate::keys::{self, Kind, Name};
 use crate::rows::{BackupRow, RecordRow, decode};
@@ -28,9 +29,6 @@ pub(super) mod carry_out;
 mod settle;
 
 pub(super) use call::Call;
-
-/// How often an act is tried again because its record was sealed anew while the enclave worked on it.
-const RESEALS_MAX: u32 = 3;
 
 /// What is asked of the enclave: an act on one record.
 pub(super) struct Order {
@@ -66,14 +64,6 @@ pub(super) struct Outcome {
     pub(super) writes: Vec<Write>,
 }
 
-/// What the store holds of a record, at one moment.
-struct Subject {
-    record: StoredRecord,
-    /// Of the generation that the act opens.
-    shares: Vec<SealedShare>,
-    backup: Option<(Name, BackupRow)>,
-}
-
 /// Carries out an act whose intent says everything.
 pub(super) async fn plain(app: &App, tenant: TenantId, call: Call, message: ActRequest) -> Result<ActResponse, Error> {
     let request_sha256 = replies::request_hash(call.rpc(), &message);
@@ -101,20 +91,18 @@ pub(super) async fn change(
 }
 
 /// Carries out an act, or finds its answer. An act that another one overtook is refused: its intent names a head that has moved. One that
-/// was overtaken by a re-seal alone, which moves no head, is tried again.
+/// only a re-seal overtook, which moves no head, is begun anew.
 pub(super) async fn run<R: Message + Default>(
     app: &App,
     asked: &Asked,
     answer: impl Fn(&Outcome) -> Result<R, Error>,
 ) -> Result<R, Error> {
     let place = &asked.order.place;
+    let mut begun = 0;
     let mut overtaken: Option<Option<SignedReceipt>> = None;
-    let mut reseals = 0;
     loop {
-        let rows = app
-            .store
-            .get_all(vec![Ticket::key(&place.tenant, &asked.request_id), keys::statement(&place.tenant), place.key()])
-            .await?;
+        let all = vec![Ticket::key(&place.tenant, &asked.request_id), keys::statement(&place.tenant), place.key()];
+        let rows = app.store.get_all(all).await?;
         let [reply, statement, record] = rows.as_slice() else { return Err(Error::Internal("rows are missing")) };
         let found = replies::find(&place.tenant, &asked.request_id, asked.request_sha256, reply.as_deref())?;
         let ticket = match found {
@@ -122,19 +110,30 @@ pub(super) async fn run<R: Message + Default>(
             Found::Fresh(ticket) => ticket,
         };
         let record = StoredRecord::read(record.as_deref())?;
-        if overtaken.is_some_and(|before| before != record.row.receipt) {
+        if overtaken.is_some_and(|receipt| receipt != record.row.receipt) {
             return Err(Error::Conflict(Kind::Record));
         }
-        let before = record.row.receipt.clone();
+        overtaken = Some(record.row.receipt.clone());
         let statement = StoredStatement::read(statement.as_deref())?;
-        let outcome = carry_out(app, &asked.order, statement, record).await?;
-        let response = answer(&outcome)?;
-        match replies::commit(&*app.store, &ticket, response, outcome.writes).await {
-            Err(Error::Conflict(Kind::Record)) if reseals < RESEALS_MAX => overtaken = Some(before),
+        begun += 1;
+        match answered(app, asked, &ticket, statement, &record, &answer).await {
+            Err(error) if is_overtaken(&error) && begun < BEGIN_MAX => {}
             result => return result,
         }
-        reseals += 1;
     }
+}
+
+async fn answered<R: Message + Default>(
+    app: &App,
+    asked: &Asked,
+    ticket: &Ticket,
+    statement: StoredStatement,
+    record: &StoredRecord,
+    answer: impl Fn(&Outcome) -> Result<R, Error>,
+) -> Result<R, Error> {
+    let outcome = carry_out(app, &asked.order, statement, record).await?;
+    let response = answer(&outcome)?;
+    replies::commit(&*app.store, ticket, response, outcome.writes).await
 }
 
 /// The answer of an act that releases nothing.
@@ -156,45 +155,50 @@ async fn carry_out(
     app: &App,
     order: &Order,
     statement: StoredStatement,
-    record: StoredRecord,
+    record: &StoredRecord,
 ) -> Result<Outcome, Error> {
+    let place = &order.place;
     if record.row.closed {
         return Err(Error::State("the backup was deleted"));
     }
-    let Subject { record, shares, backup } = subject(app, order, record).await?;
-    let mut opens = epochs(&record, &shares);
-    if let Work::PutShares { epoch, .. } = &order.work {
-        opens.push(statement.message_epoch(order.place.role, *epoch)?);
-    }
-    let keks = app.keks(&order.place.tenant, order.place.role, &statement, &opens).await?;
-    let StoredRecord { sealed, row, unchanged } = record;
-    let body = frame(order, &statement, &keks, sealed, shares);
+    let shares = match generation(order, record)? {
+        Some(generation) => app.shares(place, record, generation).await?,
+        None => Vec::new(),
+    };
+    let (message, backup) = match &order.work {
+        Work::PutShares { epoch, .. } => {
+            let message = statement.epochs(place.role)?.of_message(*epoch)?;
+            (Some(message), Some(backup(app, place, record).await?))
+        }
+        _ => (None, None),
+    };
+    let keks = app.keks_of(place, &statement, record, &shares, message).await?;
+    let body = frame(order, &statement, &keks, record.sealed.clone(), shares);
     let known = keks.known(Some(statement.signed));
-    match app.enclave(order.place.role)?.ask(body, &known).await? {
-        response::Body::Moved(moved) => settle::settle(app, order, (row, unchanged), backup, moved).await,
+    match app.enclave(place.role)?.ask(body, &known).await? {
+        response::Body::Moved(moved) => settle::settle(app, order, record, backup, moved).await,
         _ => Err(Error::Internal("an enclave's answer to an act")),
     }
 }
 
-/// What the act needs beside its record, as it stands at one moment with the record: a re-seal moves both together.
-async fn subject(app: &App, order: &Order, record: StoredRecord) -> Result<Subject, Error> {
-    if let Work::PutShares { .. } = &order.work {
-        let id = Name::parse("backup", &record.sealed.backup)?;
-        let row = app.store.get(keys::backup(&order.place.tenant, &order.place.wallet, &id)).await?;
-        let row = decode(&row.ok_or(Error::Internal("a record without its backup"))?)?;
-        return Ok(Subject { record, shares: Vec::new(), backup: Some((id, row)) });
-    }
-    let generation = match &order.work {
-        Work::Recover { generation, .. } => *generation,
+/// The generation that an act opens.
+fn generation(order: &Order, record: &StoredRecord) -> Result<Option<u64>, Error> {
+    match &order.work {
+        Work::Recover { generation, .. } => Ok(Some(*generation)),
         Work::CarryOut { kind, started_by: Some(started_by), .. } => {
-            let waiting = record.row.open_acts.iter();
-            let waiting = waiting.filter(|open| open.kind() == *kind).find(|open| open.intent_hash == *started_by);
-            waiting.ok_or(Error::NotFound("recovery"))?.generation
+            let mut waiting = record.row.open_acts.iter().filter(|open| open.kind() == *kind);
+            let open = waiting.find(|open| open.intent_hash == *started_by).ok_or(Error::NotFound("recovery"))?;
+            Ok(Some(open.generation))
         }
-        _ => return Ok(Subject { record, shares: Vec::new(), backup: None }),
-    };
-    let (record, shares) = app.opened(&order.place, record, generation).await?;
-    Ok(Subject { record, shares, backup: None })
+        Work::CarryOut { .. } | Work::PutShares { .. } | Work::Change { .. } => Ok(None),
+    }
+}
+
+/// The backup that a record is of.
+async fn backup(app: &App, place: &Place, record: &StoredRecord) -> Result<(Name, BackupRow), Error> {
+    let id = Name::parse("backup", &record.sealed.backup)?;
+    let row = app.store.get(keys::backup(&place.tenant, &place.wallet, &id)).await?;
+    Ok((id, decode(&row.ok_or(Error::Internal("a record without its backup"))?)?))
 }
 
 fn frame(
@@ -236,9 +240,9 @@ fn frame(
 
 /// What an enclave answered, if it is about this record.
 fn about<'a>(order: &Order, moved: &'a Moved, receipt: &Receipt) -> Result<&'a SignedReceipt, Error> {
-    let same = moved.record.as_ref().is_some_and(|record| record.record_id == order.place.record_id.0);
+    let same = moved.record.as_ref().is_some_and(|record| record.record_id == order.place.record.0);
     match &moved.receipt {
-        Some(signed) if same && receipt.record_id == order.place.record_id.0 => Ok(signed),
+        Some(signed) if same && receipt.record_id == order.place.record.0 => Ok(signed),
         _ => Err(Error::Internal("the enclave answered for another record")),
     }
 }

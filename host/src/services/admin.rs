@@ -1,9 +1,7 @@
 //! `AdminService`: the operator's calls. Served on the operator's unix socket alone; whoever opens that may call.
 
 use prost::Message;
-use strongroom_proto::enclave::v1::{CreateKek, request, response};
 use strongroom_proto::id::TenantId;
-use strongroom_proto::limits::WRAPPED_KEK_BYTES_MAX;
 use strongroom_proto::v1::admin_service_server::AdminService;
 use strongroom_proto::v1::{
     CreateApiKeyRequest, CreateApiKeyResponse, CreateKekRequest, CreateKekResponse, CreateTenantRequest,
@@ -12,20 +10,18 @@ use strongroom_proto::v1::{
 use strongroom_proto::v1::{ListKeksRequest, ListKeksResponse, RotateKekRequest, RotateKekResponse};
 use tonic::{Request, Response, Status};
 
-use super::tenant::newest_epoch;
 use super::{App, check, service};
 use crate::auth::NewKey;
 use crate::clock::now_ms;
-use crate::enclave::Known;
 use crate::error::Error;
 use crate::keys::{self, Kind};
-use crate::rows::{ApiKeyRow, KekRow, TenantRow, decode};
+use crate::rows::{ApiKeyRow, TenantRow, decode};
 use crate::store::{Expect, SCAN_ROWS_MAX, Write};
 
-/// Epochs are counted from here.
-const FIRST_EPOCH: u64 = 1;
 /// Most tenants in one list.
 const TENANTS_LISTED_MAX: usize = 10_000;
+
+mod epochs;
 
 service! {
     /// The service.
@@ -75,16 +71,18 @@ impl AdminService for Admin {
     }
 
     async fn create_kek(&self, request: Request<CreateKekRequest>) -> Result<Response<CreateKekResponse>, Status> {
-        let work = |message| async move { create_kek(&self.0, message).await };
+        let work = |message| async move { epochs::create(&self.0, message).await };
         self.0.operator_call("CreateKek", request, work).await
     }
 
-    async fn rotate_kek(&self, _: Request<RotateKekRequest>) -> Result<Response<RotateKekResponse>, Status> {
-        Err(Status::unimplemented("RotateKek comes with the next commits"))
+    async fn rotate_kek(&self, request: Request<RotateKekRequest>) -> Result<Response<RotateKekResponse>, Status> {
+        let work = |message| async move { epochs::rotate(&self.0, message).await };
+        self.0.operator_call("RotateKek", request, work).await
     }
 
-    async fn list_keks(&self, _: Request<ListKeksRequest>) -> Result<Response<ListKeksResponse>, Status> {
-        Err(Status::unimplemented("ListKeks comes with the next commits"))
+    async fn list_keks(&self, request: Request<ListKeksRequest>) -> Result<Response<ListKeksResponse>, Status> {
+        let work = |message| async move { epochs::list(&self.0, message).await };
+        self.0.operator_call("ListKeks", request, work).await
     }
 }
 
@@ -138,27 +136,6 @@ async fn revoke(app: &App, message: RevokeApiKeyRequest) -> Result<RevokeApiKeyR
         app.store.commit(vec![Write { key, expect, put: Some(row.encode_to_vec()) }]).await?;
     }
     Ok(RevokeApiKeyResponse {})
-}
-
-async fn create_kek(app: &App, message: CreateKekRequest) -> Result<CreateKekResponse, Error> {
-    let tenant = known_tenant(app, &message.tenant).await?;
-    let role = check::role("role", message.role)?;
-    let enclave = app.enclave(role)?;
-    // Records stay under the epoch of their creation until there is rotation, and a view holds those of one epoch.
-    if newest_epoch(app, &tenant, role).await?.is_some() {
-        return Err(Error::State("the tenant has its KEK in this role; this release has no rotation"));
-    }
-    let epoch = FIRST_EPOCH;
-    let body = request::Body::CreateKek(CreateKek { tenant: tenant.0.to_vec(), epoch });
-    let response::Body::KekCreated(created) = enclave.ask(body, &Known::default()).await? else {
-        return Err(Error::Internal("an enclave's answer to CreateKek"));
-    };
-    if created.epoch != epoch || !(1..=WRAPPED_KEK_BYTES_MAX).contains(&created.wrapped.len()) {
-        return Err(Error::Internal("the enclave made another KEK"));
-    }
-    let row = KekRow { wrapped: created.wrapped, created_ms: now_ms() };
-    app.store.commit(vec![Write::new(keys::kek(&tenant, role, epoch), row.encode_to_vec())]).await?;
-    Ok(CreateKekResponse { epoch })
 }
 
 async fn known_tenant(app: &App, id: &[u8]) -> Result<TenantId, Error> {

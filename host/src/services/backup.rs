@@ -11,7 +11,7 @@ use strongroom_proto::v1::{
 use tonic::{Request, Response, Status};
 
 use super::act::{Call, carry_out};
-use super::service;
+use super::{begin, service};
 use crate::error::Error;
 use crate::keys::{self, Name};
 use crate::rows::decode;
@@ -71,7 +71,7 @@ impl BackupService for Backups {
         &self,
         request: Request<RehearseBackupRequest>,
     ) -> Result<Response<RehearseBackupResponse>, Status> {
-        let work = |tenant, message| async move { rehearse::rehearse(&self.0, tenant, message).await };
+        let work = |tenant, message| async move { begin(|| rehearse::rehearse(&self.0, tenant, &message)).await };
         self.0.call("RehearseBackup", request, work).await
     }
 

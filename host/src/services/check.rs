@@ -10,7 +10,7 @@ use strongroom_proto::v1::{Act, Intent, NewCredential, Pair, Role};
 use strongroom_proto::{intent, names};
 
 use super::act::{Call, Order, Work};
-use super::load::Place;
+use super::listing::Place;
 use crate::error::Error;
 use crate::keys::Name;
 
@@ -25,8 +25,8 @@ impl CheckedAct {
     /// The order to do it on the record that it names.
     pub(super) fn order(self, tenant: TenantId, work: Work) -> Result<Order, Error> {
         let role = Role::Client;
-        let record_id = record_id(&self.intent, role)?;
-        Ok(Order { place: Place { tenant, wallet: self.wallet, role, record_id }, act: Some(self.act), work })
+        let record = record_id(&self.intent, role)?;
+        Ok(Order { place: Place { tenant, wallet: self.wallet, role, record }, act: Some(self.act), work })
     }
 }
 
@@ -121,7 +121,7 @@ pub(super) fn pairs(field: &'static str, pairs: &[Pair]) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use prost::Message;
-    use strongroom_proto::v1::{Assertion, RolePart, TenantSignature};
+    use strongroom_proto::v1::{Assertion, RecoverAction, RolePart, TenantSignature, intent::Action};
 
     use super::*;
 
@@ -129,8 +129,13 @@ mod tests {
 
     fn good() -> Act {
         let part = RolePart { record_id: vec![1; 32], ..Default::default() };
-        let intent =
-            Intent { tenant: TENANT.0.to_vec(), wallet: "w".to_owned(), client: Some(part), ..Default::default() };
+        let intent = Intent {
+            tenant: TENANT.0.to_vec(),
+            wallet: "w".to_owned(),
+            client: Some(part),
+            action: Some(Action::Recover(RecoverAction::default())),
+            ..Default::default()
+        };
         let assertion = Assertion {
             credential_id: vec![0; CREDENTIAL_ID_BYTES_MAX],
             authenticator_data: vec![0; AUTHENTICATOR_DATA_BYTES_MAX],
@@ -148,7 +153,7 @@ mod tests {
     fn refuse(field: &str, change: impl FnOnce(&mut Act)) {
         let mut broken = good();
         change(&mut broken);
-        match act(&TENANT, Some(broken)).err() {
+        match act(&TENANT, Call::Recover, Some(broken)).err() {
             Some(Error::BadRequest { field: named, .. }) => assert_eq!(named, field),
             other => panic!("{field}: {other:?}"),
         }
@@ -162,13 +167,18 @@ mod tests {
 
     #[test]
     fn an_act_at_every_limit_passes_and_one_past_each_is_named() {
-        let checked = act(&TENANT, Some(good())).unwrap();
+        let checked = act(&TENANT, Call::Recover, Some(good())).unwrap();
         assert_eq!(record_id(&checked.intent, Role::Client).unwrap(), RecordId([1; 32]));
-        assert!(act(&TENANT, None).is_err());
+        assert!(act(&TENANT, Call::Recover, None).is_err());
+        assert!(act(&TENANT, Call::PutShares, Some(good())).is_err());
+        let mut of_both = good();
+        intent(&mut of_both, |intent| intent.custodian.clone_from(&intent.client));
+        assert!(matches!(act(&TENANT, Call::Recover, Some(of_both)), Err(Error::State(_))));
         refuse("act.intent", |act| act.intent = vec![0; INTENT_BYTES_MAX + 1]);
         refuse("act.intent", |act| act.intent.push(0));
         refuse("act.intent", |act| act.intent.extend_from_slice(&[0xf8, 0x7f, 1]));
         refuse("act.intent.tenant", |act| intent(act, |intent| intent.tenant = vec![5; 32]));
+        refuse("act.intent.action", |act| intent(act, |intent| intent.action = None));
         refuse("act.intent.wallet", |act| intent(act, |intent| intent.wallet = "w/w".to_owned()));
         refuse("act.assertions", |act| act.assertions.push(Assertion::default()));
         refuse("act.assertions.credential_id", |act| act.assertions[1].credential_id.push(0));
@@ -192,5 +202,14 @@ mod tests {
         assert!(credential(Some(&longer_id)).is_err());
         let longer_key = NewCredential { id: Vec::new(), public_key: vec![0; CREDENTIAL_KEY_BYTES_MAX + 1] };
         assert!(credential(Some(&longer_key)).is_err());
+        let of = |len: usize| message("client_message", &vec![0; len]);
+        assert!(of(ENCAPSULATED_KEY_BYTES + 1).is_ok() && of(MESSAGE_BYTES_MAX).is_ok());
+        assert!(matches!(of(ENCAPSULATED_KEY_BYTES), Err(Error::BadRequest { .. })));
+        assert!(matches!(of(MESSAGE_BYTES_MAX + 1), Err(Error::ShareTooLarge { .. })));
+        let pair = |id: &str| Pair { id: id.to_owned(), curve: 1 };
+        assert!(pairs("pairs", &vec![pair("p"); PAIRS_MAX]).is_ok());
+        for bad in [vec![], vec![pair("p"); PAIRS_MAX + 1], vec![pair("p"), pair("p/2")], vec![pair("")]] {
+            assert!(pairs("pairs", &bad).is_err(), "{bad:?}");
+        }
     }
 }

@@ -12,7 +12,7 @@ use strongroom_proto::v1::{OpenActKind, Reason};
 
 use super::App;
 use super::act::carry_out;
-use super::load::Place;
+use super::listing::Place;
 use crate::clock::now_ms;
 use crate::error::Error;
 use crate::keys::{self, Due, Kind, Name};
@@ -45,7 +45,7 @@ pub(crate) async fn run(app: Arc<App>) {
 
 /// Tries what is due at `now_ms`, the oldest first, and says how many rows it settled. An error ends the batch: the next act would fail
 /// alike.
-async fn once(app: &App, now_ms: u64) -> Result<usize, Error> {
+pub(super) async fn once(app: &App, now_ms: u64) -> Result<usize, Error> {
     let rows = app.store.scan(keys::dues(), None, BATCH_MAX).await?;
     let mut settled = 0_usize;
     for (key, value) in rows {
@@ -87,7 +87,7 @@ async fn attempt(app: &App, due: &Due, row: DueRow, found: Write, now_ms: u64) -
 async fn carry_out(app: &App, due: &Due, row: &DueRow) -> Result<Option<Vec<Write>>, Error> {
     let kind = OpenActKind::try_from(due.kind).map_err(|_| Error::Internal("a due act of an unknown kind"))?;
     let wallet = Name::parse("wallet", &row.wallet)?;
-    let place = Place { tenant: due.tenant, wallet, role: due.role, record_id: due.record };
+    let place = Place { tenant: due.tenant, wallet, role: due.role, record: due.record };
     Ok(carry_out::due(app, place, kind, &due.intent).await?.map(|outcome| outcome.writes))
 }
 

@@ -2,13 +2,15 @@
 
 use prost::Message;
 use strongroom_proto::enclave::v1::{KekRef, SealedRecord, SealedShare, StatementRef};
-use strongroom_proto::id::{RecordId, TenantId, sha256};
+use strongroom_proto::id::{TenantId, sha256};
 use strongroom_proto::limits::PAIRS_MAX;
 use strongroom_proto::v1::{Pair, Receipt, Role, SignedReceipt, SignedStatement, Statement};
 
 use super::App;
+use super::epochs::Epochs;
+use super::listing::Place;
 use crate::error::Error;
-use crate::keys::{self, Key, Name};
+use crate::keys::{self, Key, Kind, Name};
 use crate::rows::{GenerationNote, KekRow, RecordRow, ShareRow, decode};
 use crate::store::{Expect, Write};
 
@@ -30,62 +32,28 @@ impl StoredStatement {
         StatementRef { sha256: self.sha256.to_vec(), signed: None }
     }
 
-    /// The epoch that a message was sealed to: as the request names it, or the newest.
-    pub(super) fn message_epoch(&self, role: Role, named: u64) -> Result<u64, Error> {
-        if named > 0 {
-            return Ok(named);
-        }
-        self.newest_epoch(role)?.ok_or(Error::State("the statement does not name the client role"))
+    /// What it says of a role's epochs.
+    pub(super) fn epochs(&self, role: Role) -> Result<Epochs, Error> {
+        self.named_epochs(role)?.ok_or(Error::State("the statement does not name the role"))
     }
 
     /// The newest epoch of a role that it names; `None` where it does not name the role.
     pub(super) fn newest_epoch(&self, role: Role) -> Result<Option<u64>, Error> {
+        Ok(self.named_epochs(role)?.map(|epochs| epochs.newest()))
+    }
+
+    fn named_epochs(&self, role: Role) -> Result<Option<Epochs>, Error> {
         let statement: Statement = decode(&self.signed.statement)?;
         let part = match role {
             Role::Client => statement.client,
             Role::Custodian => statement.custodian,
             Role::Unspecified => None,
         };
-        Ok(part.and_then(|part| part.epochs.last().map(|epoch| epoch.epoch)))
-    }
-}
-
-/// Where a record stands.
-#[derive(Clone)]
-pub(super) struct Place {
-    pub(super) tenant: TenantId,
-    pub(super) wallet: Name,
-    pub(super) role: Role,
-    pub(super) record_id: RecordId,
-}
-
-impl Place {
-    /// The record's row.
-    pub(super) fn key(&self) -> Key {
-        keys::record(&self.tenant, &self.wallet, self.role, &self.record_id)
-    }
-
-    /// The rows of a generation's shares.
-    pub(super) fn share_keys(&self, note: &GenerationNote) -> Result<Vec<Key>, Error> {
-        let key = |pair: &Pair| {
-            let pair = Name::parse("pair", &pair.id)?;
-            Ok(keys::share(&self.tenant, &self.record_id, self.role, note.generation, &pair))
-        };
-        note.pairs.iter().map(key).collect()
-    }
-
-    /// The writes of new shares.
-    pub(super) fn new_shares(&self, shares: Vec<SealedShare>) -> Result<Vec<Write>, Error> {
-        if shares.len() > PAIRS_MAX {
-            return Err(Error::Internal("the enclave answered too many shares"));
-        }
-        let write = |share: SealedShare| {
-            let pair =
-                Name::parse("pair", &share.pair).map_err(|_| Error::Internal("the enclave named a malformed pair"))?;
-            let key = keys::share(&self.tenant, &self.record_id, self.role, share.generation, &pair);
-            Ok(Write::new(key, ShareRow { sealed: share.sealed, epoch: share.epoch }.encode_to_vec()))
-        };
-        shares.into_iter().map(write).collect()
+        let epochs = part.map(|part| Epochs {
+            named: part.epochs.iter().map(|epoch| epoch.epoch).collect(),
+            lowest: part.lowest_epoch,
+        });
+        Ok(epochs.filter(|epochs| !epochs.named.is_empty()))
     }
 }
 
@@ -122,35 +90,60 @@ impl App {
         Ok(StoredKek { reference: KekRef { epoch, sha256, wrapped: Vec::new() }, wrapped: row.wrapped })
     }
 
-    /// A record with the shares of one of its generations, as they stand at one moment: a re-seal moves them together. No shares where
-    /// the record names no such generation.
-    pub(super) async fn opened(
+    /// A record as it stands.
+    pub(super) async fn record(&self, place: &Place) -> Result<StoredRecord, Error> {
+        StoredRecord::read(self.store.get(place.key()).await?.as_deref())
+    }
+
+    /// The sealed shares of one generation of a record, as far as there are any.
+    ///
+    /// # Errors
+    /// `VERSION_CONFLICT` where the record does not stand there any more as it was read: its shares would not fit it.
+    pub(super) async fn shares(
         &self,
         place: &Place,
-        record: StoredRecord,
+        record: &StoredRecord,
         generation: u64,
-    ) -> Result<(StoredRecord, Vec<SealedShare>), Error> {
-        // The pairs of a generation never change, so that the row read before says where its shares are.
-        let Some(note) = record.row.generations.iter().find(|note| note.generation == generation) else {
-            return Ok((record, Vec::new()));
-        };
-        let all = [place.key()].into_iter().chain(place.share_keys(note)?).collect();
-        let mut rows = self.store.get_all(all).await?.into_iter();
-        let mut shares = Vec::with_capacity(note.pairs.len());
-        let opened = StoredRecord::read(rows.next().flatten().as_deref())?;
-        for (pair, row) in note.pairs.iter().zip(rows) {
-            if let Some(row) = row {
-                let ShareRow { sealed, epoch } = decode(&row)?;
-                shares.push(SealedShare { generation, pair: pair.id.clone(), sealed, epoch });
-            }
+    ) -> Result<Vec<SealedShare>, Error> {
+        let note = record.row.generations.iter().find(|note| note.generation == generation);
+        let pairs = note.map(|note| note.pairs.as_slice()).unwrap_or_default();
+        let names = pairs.iter().map(|pair| Name::parse("pair", &pair.id)).collect::<Result<Vec<_>, _>>()?;
+        let Place { tenant, role, record: id, .. } = place;
+        let shares = names.iter().map(|name| keys::share(tenant, id, *role, generation, name));
+        let mut rows = self.store.get_all([place.key()].into_iter().chain(shares).collect()).await?.into_iter();
+        if Expect::unchanged(rows.next().flatten().as_deref()) != record.unchanged {
+            return Err(Error::Conflict(Kind::Record));
         }
-        Ok((opened, shares))
+        let share = |(name, row): (&Name, Vec<u8>)| {
+            let ShareRow { sealed, epoch } = decode(&row)?;
+            Ok(SealedShare { generation, pair: name.as_str().to_owned(), sealed, epoch })
+        };
+        names.iter().zip(rows).filter_map(|(name, row)| Some((name, row?))).map(share).collect()
     }
 }
 
-/// The epochs that a record and its shares are sealed under, the record's first.
-pub(super) fn epochs(record: &StoredRecord, shares: &[SealedShare]) -> Vec<u64> {
-    [record.sealed.epoch].into_iter().chain(shares.iter().map(|share| share.epoch)).collect()
+/// The rows of a generation's shares.
+pub(super) fn share_keys(place: &Place, note: &GenerationNote) -> Result<Vec<Key>, Error> {
+    let Place { tenant, role, record, .. } = place;
+    let key = |pair: &Pair| {
+        let pair = Name::parse("pair", &pair.id)?;
+        Ok(keys::share(tenant, record, *role, note.generation, &pair))
+    };
+    note.pairs.iter().map(key).collect()
+}
+
+/// The writes of new shares.
+pub(super) fn new_shares(place: &Place, shares: Vec<SealedShare>) -> Result<Vec<Write>, Error> {
+    if shares.len() > PAIRS_MAX {
+        return Err(Error::Internal("the enclave answered too many shares"));
+    }
+    let write = |share: SealedShare| {
+        let pair =
+            Name::parse("pair", &share.pair).map_err(|_| Error::Internal("the enclave named a malformed pair"))?;
+        let key = keys::share(&place.tenant, &place.record, place.role, share.generation, &pair);
+        Ok(Write::new(key, ShareRow { sealed: share.sealed, epoch: share.epoch }.encode_to_vec()))
+    };
+    shares.into_iter().map(write).collect()
 }
 
 /// What a signed receipt says; the enclave made it, so that it decodes.

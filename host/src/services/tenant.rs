@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status};
 use super::{App, attestations, check, service};
 use crate::error::Error;
 use crate::keys;
-use crate::rows::decode;
+use crate::rows::{KekRow, decode};
 use crate::store::{Expect, Write};
 
 service! {
@@ -85,6 +85,7 @@ async fn put(app: &App, tenant: TenantId, new: &SignedStatement) -> Result<u64, 
     let by_serial = Write::new(keys::statement_serial(&tenant, statement.serial), bytes.clone());
     let newest = Write { key, expect: Expect::unchanged(stored.as_deref()), put: Some(bytes) };
     app.store.commit(vec![newest, by_serial]).await?;
+    app.sweep.wake(tenant);
     Ok(statement.serial)
 }
 
@@ -107,9 +108,16 @@ fn checked(tenant: TenantId, new: &SignedStatement) -> Result<Statement, Error> 
 
 /// The newest epoch that has a KEK.
 pub(super) async fn newest_epoch(app: &App, tenant: &TenantId, role: Role) -> Result<Option<u64>, Error> {
+    Ok(epochs_of(app, tenant, role).await?.last().map(|(epoch, _)| *epoch))
+}
+
+/// The epochs that have a KEK, ascending.
+pub(super) async fn epochs_of(app: &App, tenant: &TenantId, role: Role) -> Result<Vec<(u64, KekRow)>, Error> {
     let prefix = keys::keks(tenant, role);
     let rows = app.store.scan(prefix.clone(), None, EPOCHS_MAX).await?;
-    let Some((key, _)) = rows.last() else { return Ok(None) };
-    let epoch = key.strip_prefix(prefix.bytes()).and_then(|rest| rest.try_into().ok()).map(u64::from_be_bytes);
-    epoch.map(Some).ok_or(Error::Internal("a KEK's key does not parse"))
+    let read = |(key, row): (Vec<u8>, Vec<u8>)| {
+        let epoch = key.strip_prefix(prefix.bytes()).and_then(|rest| rest.try_into().ok()).map(u64::from_be_bytes);
+        Ok((epoch.ok_or(Error::Internal("a KEK's key does not parse"))?, decode(&row)?))
+    };
+    rows.into_iter().map(read).collect()
 }

@@ -23,8 +23,13 @@ use tonic_types::StatusExt;
 
 use self::fixture::{Caller, Host, act};
 
+mod acts;
+mod calls;
 mod core;
+mod due;
+mod export;
 mod fixture;
+mod rotation;
 
 #[track_caller]
 fn refused<T: std::fmt::Debug>(result: Result<Response<T>, Status>, code: Code, reason: &str) -> Status {
@@ -159,7 +164,7 @@ async fn a_lost_race_gives_nothing_out() {
     let mut backups = BackupServiceClient::new(host.api.clone());
     backups.create_backup(caller.says(caller.create_backup("r1", "w", "b"))).await.unwrap();
     let mut recoveries = RecoveryServiceClient::new(host.api.clone());
-    host.core.meddle.store(true, Ordering::Relaxed);
+    *host.core.meddle.lock().unwrap() = core::AN_ACT;
     let recover = || caller.says(caller.recover("r2", "w", "b"));
     let status = refused(recoveries.recover(recover()).await, Code::Aborted, "VERSION_CONFLICT");
     assert!(status.get_error_details().retry_info().is_some());
@@ -306,7 +311,7 @@ async fn callers_reach_only_what_is_theirs() {
     let custodian = kek(caller.tenant.clone(), Role::Custodian);
     refused(admin.create_kek(custodian).await, Code::FailedPrecondition, "STATE_INVALID");
     let second = kek(caller.tenant.clone(), Role::Client);
-    refused(admin.create_kek(second).await, Code::FailedPrecondition, "STATE_INVALID");
+    refused(admin.create_kek(second).await, Code::AlreadyExists, "ALREADY_EXISTS");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::intent::EncodedIntent;
 use crate::prepare::Prepared;
 use crate::receipt::{self, Sent};
+use crate::statement::VerifiedStatement;
 use crate::view::Record;
 
 /// A backend's answer that is still to come.
@@ -85,9 +86,32 @@ impl Device {
     }
 
     /// Checks the receipt of an act without a release.
-    pub(super) fn receipted(prepared: &Prepared, receipts: &[SignedReceipt], sent: &Sent<'_>) -> Result<Acted, Error> {
+    pub(super) async fn receipted(
+        &self,
+        prepared: &Prepared,
+        receipts: &[SignedReceipt],
+        sent: &Sent<'_>,
+    ) -> Result<Acted, Error> {
         let signed = receipt::of_role(receipts, Role::Client)?;
-        let receipt = receipt::verify(signed, prepared.statement(), sent)?;
+        let receipt = self.judge(prepared, |statement| receipt::verify(signed, statement, sent)).await?;
         Ok(Acted { receipt, signed: signed.clone() })
+    }
+
+    /// Checks an answer by the statement that was prepared; where that does not name the epoch which signed, by the tenant's newest:
+    /// the epoch may have come between the preparation and the act.
+    pub(super) async fn judge<T>(
+        &self,
+        prepared: &Prepared,
+        check: impl Fn(&VerifiedStatement) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let prepared = prepared.statement();
+        let unknown = match check(prepared) {
+            Err(unknown @ Error::EpochNotInStatement { .. }) => unknown,
+            result => return result,
+        };
+        let newest = self.client.get_statement().await?.ok_or(unknown)?;
+        let newest = VerifiedStatement::verify(&newest, self.tenant)?;
+        newest.require_at_least(prepared.serial())?;
+        check(&newest)
     }
 }

@@ -54,7 +54,7 @@ impl Device {
             tenant_signature: None,
             release: None,
         };
-        let receipt = receipt::verify(signed, prepared.statement(), &sent)?;
+        let receipt = self.judge(prepared, |statement| receipt::verify(signed, statement, &sent)).await?;
         Ok(Acted { receipt, signed: signed.clone() })
     }
 }

@@ -152,7 +152,7 @@ impl Device {
             tenant_signature: tenant_signature.as_ref(),
             release: None,
         };
-        Self::receipted(prepared, &response.receipts, &sent)
+        self.receipted(prepared, &response.receipts, &sent).await
     }
 
     /// Removes a passkey, at once or after the policy's delay: the receipt says which.
@@ -177,7 +177,7 @@ impl Device {
         let signed = self.sign(prepared, record, &intent, tenant, authenticator).await?;
         let request = ActRequest { request_id: request_id()?, act: Some(signed.act.clone()) };
         let response = self.client.remove_passkey(&request).await?;
-        Self::receipted(prepared, &response.receipts, &signed.sent(&intent, record))
+        self.receipted(prepared, &response.receipts, &signed.sent(&intent, record)).await
     }
 
     /// Gives a passkey another label.
@@ -198,7 +198,7 @@ impl Device {
         let signed = self.sign(prepared, record, &intent, record.policy.tenant_signature, authenticator).await?;
         let request = ActRequest { request_id: request_id()?, act: Some(signed.act.clone()) };
         let response = self.client.rename_passkey(&request).await?;
-        Self::receipted(prepared, &response.receipts, &signed.sent(&intent, record))
+        self.receipted(prepared, &response.receipts, &signed.sent(&intent, record)).await
     }
 
     /// Changes the policy, with the consents and after the delay of the one in force: the receipt says whether it waits.
@@ -222,6 +222,6 @@ impl Device {
         let signed = self.sign(prepared, record, &intent, record.policy.tenant_signature, authenticator).await?;
         let request = ActRequest { request_id: request_id()?, act: Some(signed.act.clone()) };
         let response = self.client.change_policy(&request).await?;
-        Self::receipted(prepared, &response.receipts, &signed.sent(&intent, record))
+        self.receipted(prepared, &response.receipts, &signed.sent(&intent, record)).await
     }
 }

@@ -49,6 +49,6 @@ impl Device {
             client_epoch: identity.epoch,
         };
         let response = self.client.put_shares(&request).await?;
-        Self::receipted(prepared, &response.receipts, &signed.sent(&intent, record))
+        self.receipted(prepared, &response.receipts, &signed.sent(&intent, record)).await
     }
 }

@@ -9,6 +9,7 @@ use crate::intent;
 use crate::prepare::Prepared;
 use crate::receipt::{self, Sent, VerifiedRehearsal};
 use crate::seal::{Expected, RecipientKey};
+use crate::statement::VerifiedStatement;
 
 impl Device {
     /// Recovers the active generation of a backup to a key made for this call. `backup` may be left out where there is one only.
@@ -52,8 +53,12 @@ impl Device {
         let signed = receipt::of_role(&response.receipts, Role::Client)?;
         let release = response.client_release.as_slice();
         let sent = Sent { release: Some(release), ..signed_act.sent(&intent, record) };
-        let receipt = receipt::verify(signed, prepared.statement(), &sent)?;
-        let keys = prepared.statement().epoch(Role::Client, receipt.epoch)?;
+        let check = |statement: &VerifiedStatement| {
+            let receipt = receipt::verify(signed, statement, &sent)?;
+            let keys = statement.epoch(Role::Client, receipt.epoch)?;
+            Ok((receipt, keys))
+        };
+        let (receipt, keys) = self.judge(prepared, check).await?;
         let shares = recipient.open(
             release,
             &Expected {
@@ -88,6 +93,7 @@ impl Device {
         let response = self.client.rehearse(&request).await?;
         expect("answer", "number of rehearsals", response.rehearsals.len(), 1)?;
         let signed = response.rehearsals.first().ok_or_else(|| Error::malformed("answer", "it has no rehearsal"))?;
-        receipt::verify_rehearsal(signed, prepared.statement(), &signed_act.sent(&intent, record))
+        let sent = signed_act.sent(&intent, record);
+        self.judge(prepared, |statement| receipt::verify_rehearsal(signed, statement, &sent)).await
     }
 }

@@ -7,6 +7,7 @@ mod acts;
 mod flows;
 mod host;
 mod refusals;
+mod rotation;
 
 /// The passkey, asked from the wallet's page.
 fn at(passkey: &Passkey) -> PasskeyAt<'_> {

@@ -9,6 +9,7 @@ use crate::intent::{self, EncodedIntent};
 use crate::prepare::Prepared;
 use crate::receipt::{self, Due};
 use crate::seal::{Expected, RecipientKey};
+use crate::statement::VerifiedStatement;
 use crate::view::{OpenAct, Record, Waiting};
 use strongroom_proto::v1::TenantSignature;
 
@@ -41,7 +42,7 @@ impl Device {
         let signed = self.sign(prepared, record, &intent, record.policy.tenant_signature, authenticator).await?;
         let request = ActRequest { request_id: request_id()?, act: Some(signed.act.clone()) };
         let response = self.client.start_recovery(&request).await?;
-        Self::receipted(prepared, &response.receipts, &signed.sent(&intent, record))
+        self.receipted(prepared, &response.receipts, &signed.sent(&intent, record)).await
     }
 
     /// Releases a recovery that is due, to the key that it was started for. No prompt: its consents were taken then. Under a policy with
@@ -78,8 +79,12 @@ impl Device {
         let signed = receipt::of_role(&response.receipts, Role::Client)?;
         let release = response.client_release.as_slice();
         let due = Due { release: Some(release), ..due_of(prepared, record, open, &second) };
-        let receipt = receipt::verify_due(signed, prepared.statement(), &due)?;
-        let keys = prepared.statement().epoch(Role::Client, receipt.epoch)?;
+        let check = |statement: &VerifiedStatement| {
+            let receipt = receipt::verify_due(signed, statement, &due)?;
+            let keys = statement.epoch(Role::Client, receipt.epoch)?;
+            Ok((receipt, keys))
+        };
+        let (receipt, keys) = self.judge(prepared, check).await?;
         let shares = recipient.open(
             release,
             &Expected {
@@ -117,7 +122,8 @@ impl Device {
         };
         let response = self.client.carry_out(&request).await?;
         let signed = receipt::of_role(&response.receipts, Role::Client)?;
-        let receipt = receipt::verify_due(signed, prepared.statement(), &due_of(prepared, record, open, &second))?;
+        let due = due_of(prepared, record, open, &second);
+        let receipt = self.judge(prepared, |statement| receipt::verify_due(signed, statement, &due)).await?;
         Ok(Acted { receipt, signed: signed.clone() })
     }
 
@@ -141,7 +147,7 @@ impl Device {
         } else {
             self.client.cancel_act(&request).await?
         };
-        Self::receipted(prepared, &response.receipts, &signed.sent(&intent, record))
+        self.receipted(prepared, &response.receipts, &signed.sent(&intent, record)).await
     }
 
     /// Deletes a backup after its grace of 7 days, in which any passkey or the tenant can cancel it.
@@ -160,7 +166,7 @@ impl Device {
         let signed = self.sign(prepared, record, &intent, false, authenticator).await?;
         let request = ActRequest { request_id: request_id()?, act: Some(signed.act.clone()) };
         let response = self.client.delete_backup(&request).await?;
-        Self::receipted(prepared, &response.receipts, &signed.sent(&intent, record))
+        self.receipted(prepared, &response.receipts, &signed.sent(&intent, record)).await
     }
 
     /// The tenant's second signature, where the policy asks for the newest head.

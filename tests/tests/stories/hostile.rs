@@ -57,7 +57,7 @@ async fn a_captured_recovery_releases_nothing_once_it_was_carried_out() {
     let (act, recipient) = user.recovery(&user.prepare().await.unwrap()).unwrap();
     let mut frames = Frames::connect(&stack.enclave_socket()).unwrap();
     let captured = request::Body::Recover(old.recover(act, recipient.public_key()));
-    let response::Body::Recovered(done) = frames.ask(captured.clone()).unwrap() else { panic!("not recovered") };
+    let response::Body::Moved(done) = frames.ask(captured.clone()).unwrap() else { panic!("not recovered") };
 
     let request::Body::Recover(mut replay) = captured else { unreachable!() };
     replay.record = done.record;

@@ -87,3 +87,56 @@ pub(in crate::services) fn waits_by_itself(kind: OpenActKind) -> bool {
         OpenActKind::Recovery | OpenActKind::Unspecified => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use strongroom_proto::v1::{
+        AddPasskeyAction, CancelAction, CarryOutAction, ChangePolicyAction, CreateBackupAction, DeleteBackupAction,
+        PutSharesAction, RecoverAction, RehearseAction, RemovePasskeyAction, RenamePasskeyAction, StartRecoveryAction,
+    };
+
+    use super::*;
+
+    fn cancel(kind: OpenActKind) -> Action {
+        Action::Cancel(CancelAction { kind: kind.into(), intent_hash: vec![0; 32] })
+    }
+
+    fn carry_out(kind: OpenActKind) -> Action {
+        Action::CarryOut(CarryOutAction { kind: kind.into(), intent_hash: vec![0; 32] })
+    }
+
+    #[test]
+    fn a_call_takes_its_own_action_and_no_other() {
+        use OpenActKind::{Delete, PasskeyRemoval, PolicyChange, Recovery, Unspecified};
+        let table: Vec<(Call, Vec<Action>)> = vec![
+            (Call::CreateBackup, vec![Action::CreateBackup(CreateBackupAction::default())]),
+            (Call::RehearseBackup, vec![Action::Rehearse(RehearseAction::default())]),
+            (Call::PutShares, vec![Action::PutShares(PutSharesAction::default())]),
+            (Call::ChangePolicy, vec![Action::ChangePolicy(ChangePolicyAction::default())]),
+            (Call::DeleteBackup, vec![Action::DeleteBackup(DeleteBackupAction {})]),
+            (Call::CancelAct, vec![cancel(PolicyChange), cancel(PasskeyRemoval), cancel(Delete)]),
+            (Call::CarryOut, vec![carry_out(PolicyChange), carry_out(PasskeyRemoval), carry_out(Delete)]),
+            (Call::AddPasskey, vec![Action::AddPasskey(AddPasskeyAction::default())]),
+            (Call::RemovePasskey, vec![Action::RemovePasskey(RemovePasskeyAction::default())]),
+            (Call::RenamePasskey, vec![Action::RenamePasskey(RenamePasskeyAction::default())]),
+            (Call::Recover, vec![Action::Recover(RecoverAction::default())]),
+            (Call::StartRecovery, vec![Action::StartRecovery(StartRecoveryAction::default())]),
+            (Call::ReleaseRecovery, vec![carry_out(Recovery)]),
+            (Call::CancelRecovery, vec![cancel(Recovery)]),
+        ];
+        for (call, own) in &table {
+            for (other, actions) in &table {
+                for action in actions {
+                    assert_eq!(call.check(Some(action)).is_ok(), call == other, "{call:?} {action:?}");
+                }
+            }
+            assert!(!own.is_empty());
+            for nobodys in [None, Some(&cancel(Unspecified)), Some(&carry_out(Unspecified))] {
+                let refused = call.check(nobodys);
+                let named = matches!(refused, Err(Error::BadRequest { field: "act.intent.action", .. }));
+                assert!(named, "{call:?} {nobodys:?}");
+            }
+            assert_eq!(call.rpc(), format!("{call:?}"), "the log and the hashes name the call as the API does");
+        }
+    }
+}

@@ -11,7 +11,8 @@ use super::{Asked, Call, Order, Outcome, Work, receipts, release, run};
 use crate::error::Error;
 use crate::keys::{self, Name};
 use crate::rows::{BackupRow, decode};
-use crate::services::load::{Place, StoredRecord, StoredStatement};
+use crate::services::listing::Place;
+use crate::services::load::{StoredRecord, StoredStatement};
 use crate::services::{App, check, replies};
 
 const ROLE: Role = Role::Client;
@@ -68,7 +69,7 @@ pub(in crate::services) async fn due(
         return Ok(None);
     }
     let work = Work::CarryOut { kind, recipient_key: Vec::new(), started_by: None };
-    super::carry_out(app, &Order { place, act: None, work }, statement, record).await.map(Some)
+    super::carry_out(app, &Order { place, act: None, work }, statement, &record).await.map(Some)
 }
 
 /// The tenant's second signature, where the call brings one.
@@ -108,5 +109,5 @@ async fn order(
         }
     }
     let act = checked.map(|checked| checked.act);
-    Ok(Order { place: Place { tenant, wallet, role: ROLE, record_id }, act, work })
+    Ok(Order { place: Place { tenant, wallet, role: ROLE, record: record_id }, act, work })
 }

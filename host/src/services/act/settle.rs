@@ -10,46 +10,47 @@ use super::{Order, Outcome, Work, about};
 use crate::error::Error;
 use crate::keys::{self, Due, Name};
 use crate::rows::{BackupRow, DueRow, GenerationNote, RecordRow, decode};
-use crate::services::{App, load};
+use crate::services::load::StoredRecord;
+use crate::services::{App, listing, load};
 use crate::store::{Expect, Write};
 
-/// The rows of an act. `before` is the record's row without its record, and what must still stand there.
+/// The rows of an act. `before` is the record as the enclave was given it, and so what must still stand there.
 pub(super) async fn settle(
     app: &App,
     order: &Order,
-    before: (RecordRow, Expect),
+    before: &StoredRecord,
     backup: Option<(Name, BackupRow)>,
     moved: Moved,
 ) -> Result<Outcome, Error> {
     let receipt = load::receipt(moved.receipt.as_ref())?;
     let signed = about(order, &moved, &receipt)?.clone();
     let event: Event = decode(&receipt.event)?;
-    let (mut row, unchanged) = before;
+    let mut row = before.row.clone();
     row.receipt = Some(signed.clone());
-    row.record = moved.record;
+    row.record.clone_from(&moved.record);
     row.closed = event.kind() == ActKind::Delete;
     let started = note_open_acts(&mut row, order, &event, receipt.time_ms);
-    let dropped = note_generations(&mut row, order, &moved.generations);
+    let dropped = note_generations(&mut row, order, &moved);
 
     let place = &order.place;
-    let event = keys::event(&place.tenant, &place.record_id, place.role, receipt.version);
-    let mut writes = vec![
-        Write { key: place.key(), expect: unchanged, put: Some(row.encode_to_vec()) },
-        Write::new(event, signed.encode_to_vec()),
-    ];
-    writes.extend(place.new_shares(moved.shares)?);
+    let event = keys::event(&place.tenant, &place.record, place.role, receipt.version);
+    // The record first, so that another write to it is the conflict that is named.
+    let mut writes = listing::writes(place, Some(before), &row);
+    writes.push(Write::new(event, signed.encode_to_vec()));
+    writes.extend(load::new_shares(place, moved.shares)?);
     writes.extend(drop_shares(app, order, &dropped).await?);
     writes.extend(started.map(|open| due(order, &open)).transpose()?.flatten());
     Ok(Outcome { receipt, signed, release: moved.release, row, backup, writes })
 }
 
 /// Notes which generations the record names, and gives those that it names no more.
-fn note_generations(row: &mut RecordRow, order: &Order, named: &[u64]) -> Vec<GenerationNote> {
-    if let Work::PutShares { generation, pairs, .. } = &order.work {
-        row.generations.push(GenerationNote { generation: *generation, pairs: pairs.clone() });
+fn note_generations(row: &mut RecordRow, order: &Order, moved: &Moved) -> Vec<GenerationNote> {
+    if let (Work::PutShares { generation, pairs, .. }, Some(share)) = (&order.work, moved.shares.first()) {
+        let epoch = share.epoch;
+        row.generations.push(GenerationNote { generation: *generation, pairs: pairs.clone(), epoch });
     }
     let all = std::mem::take(&mut row.generations);
-    let (kept, dropped) = all.into_iter().partition(|note| named.contains(&note.generation));
+    let (kept, dropped) = all.into_iter().partition(|note| moved.generations.contains(&note.generation));
     row.generations = kept;
     dropped
 }
@@ -58,7 +59,7 @@ fn note_generations(row: &mut RecordRow, order: &Order, named: &[u64]) -> Vec<Ge
 async fn drop_shares(app: &App, order: &Order, dropped: &[GenerationNote]) -> Result<Vec<Write>, Error> {
     let mut all = Vec::new();
     for note in dropped {
-        all.extend(order.place.share_keys(note)?);
+        all.extend(load::share_keys(&order.place, note)?);
     }
     if all.is_empty() {
         return Ok(Vec::new());
@@ -112,7 +113,7 @@ fn due(order: &Order, open: &OpenAct) -> Result<Option<Write>, Error> {
     let key = Due {
         time_ms: open.not_before_ms,
         tenant: order.place.tenant,
-        record: order.place.record_id,
+        record: order.place.record,
         role: order.place.role,
         kind: open.kind,
         intent: intent.map_err(|_| Error::Internal("the enclave named a malformed intent hash"))?,

@@ -14,7 +14,8 @@ use crate::keys::{self, Kind, Name};
 use crate::rows::{BackupRow, GenerationNote, RecordRow, WalletRow, decode};
 use crate::services::act::Call;
 use crate::services::check::CheckedAct;
-use crate::services::load::{self, Place, StoredStatement};
+use crate::services::listing::{self, Place};
+use crate::services::load::{self, StoredStatement};
 use crate::services::replies::{self, Found, Ticket};
 use crate::services::{App, check};
 use crate::store::{Expect, Write};
@@ -60,6 +61,7 @@ pub(super) async fn create(
     let mut place = place(&creation, wallet.as_deref())?;
     let statement = StoredStatement::read(statement.as_deref())?;
     let created = ask(app, &creation, statement, message).await?;
+    let epoch = created.record.as_ref().map_or(0, |record| record.epoch);
     let (response, results) = results(&creation, created)?;
     // Ends: each conflict says that another creation has taken one of the wallet's few places.
     loop {
@@ -70,7 +72,10 @@ pub(super) async fn create(
                 place = self::place(&creation, wallet.as_deref())?;
             }
             Err(Error::Conflict(Kind::Backup)) => return Err(Error::AlreadyExists("backup")),
-            result => return result,
+            result => {
+                app.came_late(&tenant, ROLE, epoch).await;
+                return result;
+            }
         }
     }
 }
@@ -117,7 +122,7 @@ async fn ask(
     statement: StoredStatement,
     message: CreateBackupRequest,
 ) -> Result<Moved, Error> {
-    let epoch = statement.message_epoch(ROLE, message.client_epoch)?;
+    let epoch = statement.epochs(ROLE)?.of_message(message.client_epoch)?;
     let keks = app.keks(&creation.tenant, ROLE, &statement, &[epoch]).await?;
     let body = CreateRecord {
         tenant: creation.tenant.0.to_vec(),
@@ -149,20 +154,21 @@ fn results(creation: &Creation, created: Moved) -> Result<(CreateBackupResponse,
         roles: vec![ROLE.into()],
         created_ms: now_ms(),
     };
+    let epoch = created.shares.first().map_or(0, |share| share.epoch);
     let record = RecordRow {
         record: created.record,
         receipt: created.receipt.clone(),
-        generations: vec![GenerationNote { generation: action.generation, pairs: action.pairs.clone() }],
+        generations: vec![GenerationNote { generation: action.generation, pairs: action.pairs.clone(), epoch }],
         ..RecordRow::default()
     };
     let signed = created.receipt.unwrap_or_default();
     let mut writes = vec![
         Write::new(keys::backup(tenant, &checked.wallet, backup), row.encode_to_vec()),
-        Write::new(keys::record(tenant, &checked.wallet, ROLE, record_id), record.encode_to_vec()),
         Write::new(keys::event(tenant, record_id, ROLE, receipt.version), signed.encode_to_vec()),
     ];
-    let place = Place { tenant: *tenant, wallet: checked.wallet.clone(), role: ROLE, record_id: *record_id };
-    writes.extend(place.new_shares(created.shares)?);
+    let place = Place { tenant: *tenant, wallet: checked.wallet.clone(), role: ROLE, record: *record_id };
+    writes.extend(listing::writes(&place, None, &record));
+    writes.extend(load::new_shares(&place, created.shares)?);
     let response = CreateBackupResponse {
         backup: Some(show(&checked.wallet, backup, &row, &[(ROLE, record)])?),
         receipts: vec![signed],

@@ -74,11 +74,11 @@ pub(super) async fn export(
     let mut page = AuditExport::default();
     let next = match token {
         Token::Statements(after) => statements(app, &tenant, after, &mut page).await?,
-        receipts => receipts,
+        receipts @ Token::Receipts(_) => receipts,
     };
     let next = match next {
         Token::Receipts(after) => receipts(app, &tenant, &record, after, size, &mut page).await?,
-        statements => Some(statements),
+        statements @ Token::Statements(_) => Some(statements),
     };
     page.attestations = attestations(app, &tenant, &page.receipts).await?;
     Ok(ExportAuditResponse { page: Some(page), next_page_token: next.map(Token::text).unwrap_or_default() })

@@ -8,27 +8,28 @@ use crate::error::Error;
 use crate::keys;
 use crate::rows::decode;
 use crate::services::act::Call;
-use crate::services::load::{Place, StoredRecord, StoredStatement, epochs};
+use crate::services::listing::Place;
+use crate::services::load::{StoredRecord, StoredStatement};
 use crate::services::{App, check};
 
 pub(super) async fn rehearse(
     app: &App,
     tenant: TenantId,
-    message: RehearseBackupRequest,
+    message: &RehearseBackupRequest,
 ) -> Result<RehearseBackupResponse, Error> {
     let role = Role::Client;
-    let checked = check::act(&tenant, Call::RehearseBackup, message.act)?;
+    let checked = check::act(&tenant, Call::RehearseBackup, message.act.clone())?;
     let Some(Action::Rehearse(action)) = &checked.intent.action else {
         return Err(Error::Internal("an intent of another action"));
     };
-    let record_id = check::record_id(&checked.intent, role)?;
-    let place = Place { tenant, wallet: checked.wallet, role, record_id };
+    let record = check::record_id(&checked.intent, role)?;
+    let place = Place { tenant, wallet: checked.wallet.clone(), role, record };
     let rows = app.store.get_all(vec![keys::statement(&tenant), place.key()]).await?;
     let [statement, record] = rows.as_slice() else { return Err(Error::Internal("rows are missing")) };
     let record = StoredRecord::read(record.as_deref())?;
     let statement = StoredStatement::read(statement.as_deref())?;
-    let (record, shares) = app.opened(&place, record, action.generation).await?;
-    let keks = app.keks(&tenant, role, &statement, &epochs(&record, &shares)).await?;
+    let shares = app.shares(&place, &record, action.generation).await?;
+    let keks = app.keks_of(&place, &statement, &record, &shares, None).await?;
     let (kek, other_kek) = keks.references();
     let body = Rehearse {
         tenant: tenant.0.to_vec(),

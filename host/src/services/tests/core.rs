@@ -1,8 +1,8 @@
 //! A fake core: right in form, and nothing else. Its "sealed" record is its version.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use prost::Message;
@@ -13,30 +13,56 @@ use strongroom_proto::enclave::v1::{
 use strongroom_proto::id::sha256;
 use strongroom_proto::intent;
 use strongroom_proto::v1::{
-    Act, Freshness, Reason, Receipt, Rehearsal, RehearsalResult, SignedReceipt, SignedRehearsal, SignedView, Stages,
-    Trust, WalletView, intent::Action,
+    Act, Freshness, GenerationRef, Reason, Receipt, Rehearsal, RehearsalResult, SignedReceipt, SignedRehearsal,
+    SignedStatement, SignedView, Stages, Statement, Trust, WalletView, intent::Action,
 };
 
 use crate::testing::{FakeEnclave, Reaction, refusal};
+
+mod acts;
+pub(super) mod epochs;
+
+/// What another host's act adds to a record's row: another receipt.
+pub(super) const AN_ACT: &[u8] = &[0x12, 3, 0x12, 1, b'x'];
+/// What another host's re-seal adds to it: anything but a receipt.
+pub(super) const A_RESEAL: &[u8] = &[0xf8, 1, 1];
 
 /// What the test sees of the fake, and how it meddles.
 #[derive(Default)]
 pub(super) struct Core {
     known: Mutex<HashSet<Vec<u8>>>,
+    statements: Mutex<HashMap<Vec<u8>, SignedStatement>>,
+    /// Re-seals that are still carried out; the enclave is unavailable for more. 0: all are.
+    pub(super) reseals_max: AtomicUsize,
+    pub(super) reseals: AtomicUsize,
+    /// Runs once, before the next recovery is answered.
+    pub(super) before_recovery: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     pub(super) identities: AtomicUsize,
     pub(super) needs: AtomicUsize,
     pub(super) acts: AtomicUsize,
-    /// Before the next act is answered, another host changes the record in this store.
-    pub(super) meddle: AtomicBool,
+    /// Before the next act is answered, another host adds this to the records of the store.
+    pub(super) meddle: Mutex<&'static [u8]>,
+    standings: Mutex<BTreeMap<(Vec<u8>, u8), acts::Standing>>,
+    /// The delay of every policy and the grace of every deletion.
+    pub(super) delay_ms: AtomicU64,
+    /// Every policy asks for the newest head.
+    pub(super) newest_head: AtomicBool,
+    /// The enclave's time; 0: the true one.
+    pub(super) clock_ms: AtomicU64,
     store: PathBuf,
 }
 
 impl Core {
     pub(super) fn start(dir: &Path) -> (Arc<Self>, FakeEnclave) {
         let core = Arc::new(Self { store: dir.join("db"), ..Self::default() });
-        let answering = Arc::clone(&core);
-        let fake = FakeEnclave::start(&dir.join("enclave.sock"), move |ask| Reaction::Say(answering.answer(ask)));
+        let fake = Self::serve(&core, dir);
         (core, fake)
+    }
+
+    /// An enclave that knows what this one knows.
+    pub(super) fn serve(core: &Arc<Self>, dir: &Path) -> FakeEnclave {
+        let answering = Arc::clone(core);
+        FakeEnclave::start(&dir.join("enclave.sock"), move |ask| Reaction::Say(answering.answer(ask)))
     }
 
     fn answer(&self, ask: &Ask) -> Answer {
@@ -46,25 +72,46 @@ impl Core {
             Ask::CreateRecord(ask) => (ask.statement.as_ref(), ask.kek.as_ref()),
             Ask::Recover(ask) => (ask.statement.as_ref(), ask.kek.as_ref()),
             Ask::Rehearse(ask) => (ask.statement.as_ref(), ask.kek.as_ref()),
+            Ask::PutShares(ask) => (ask.statement.as_ref(), ask.kek.as_ref()),
+            Ask::Change(ask) => (ask.statement.as_ref(), ask.kek.as_ref()),
+            Ask::CarryOut(ask) => (ask.statement.as_ref(), ask.kek.as_ref()),
+            Ask::Reseal(ask) => (ask.statement.as_ref(), ask.kek.as_ref()),
             _ => (None, None),
         };
-        let need = Need { statement: !self.has_statement(statement), kek: !self.has_kek(kek), other_kek: false };
-        if need.statement || need.kek {
+        let other = epochs::other_kek(ask);
+        let need = Need {
+            statement: !self.has_statement(statement),
+            kek: !self.has_kek(kek),
+            other_kek: !self.has_kek(other),
+        };
+        if need != Need::default() {
             self.needs.fetch_add(1, Ordering::Relaxed);
             return Answer::Need(need);
         }
-        if self.meddle.swap(false, Ordering::Relaxed) {
+        let meddle = std::mem::take(&mut *self.meddle.lock().unwrap());
+        if !meddle.is_empty() {
             let other = rusqlite::Connection::open(&self.store).unwrap();
             let records = "FROM rows WHERE substr(key, 1, 1) = x'07'";
             let mut row: Vec<u8> = other.query_row(&format!("SELECT value {records}"), [], |row| row.get(0)).unwrap();
-            row.extend_from_slice(&[0xf8, 1, 1]);
+            row.extend_from_slice(meddle);
             other.execute("UPDATE rows SET value = ?1 WHERE substr(key, 1, 1) = x'07'", [row]).unwrap();
+        }
+        if let Some(reason) = epochs::refuses(ask, statement.and_then(|statement| self.statement(statement))) {
+            return refusal(reason, 0);
         }
         self.carry_out(ask)
     }
 
+    fn statement(&self, reference: &StatementRef) -> Option<Statement> {
+        let statements = self.statements.lock().unwrap();
+        statements.get(&reference.sha256).map(|signed| Statement::decode(signed.statement.as_slice()).unwrap())
+    }
+
     fn has_statement(&self, reference: Option<&StatementRef>) -> bool {
         let Some(reference) = reference else { return true };
+        if let Some(signed) = &reference.signed {
+            self.statements.lock().unwrap().insert(reference.sha256.clone(), signed.clone());
+        }
         self.has(&reference.sha256, reference.signed.as_ref().map(Message::encode_to_vec))
     }
 
@@ -84,14 +131,27 @@ impl Core {
 
     fn carry_out(&self, ask: &Ask) -> Answer {
         match ask {
-            Ask::CreateKek(ask) => Answer::KekCreated(KekCreated { epoch: ask.epoch, wrapped: ask.tenant.clone() }),
+            Ask::CreateKek(ask) => {
+                let wrapped = [ask.tenant.as_slice(), &ask.epoch.to_be_bytes()].concat();
+                Answer::KekCreated(KekCreated { epoch: ask.epoch, wrapped })
+            }
+            Ask::Reseal(ask) => {
+                let done = self.reseals.fetch_add(1, Ordering::Relaxed);
+                let max = self.reseals_max.load(Ordering::Relaxed);
+                if max > 0 && done >= max {
+                    return refusal(Reason::KmsUnavailable, 0);
+                }
+                epochs::reseal(ask)
+            }
             Ask::GetIdentity(ask) => {
                 self.identities.fetch_add(1, Ordering::Relaxed);
                 let identity = ask.kek.as_ref().unwrap().epoch.to_string().into_bytes();
                 Answer::IdentityProven(IdentityProven { identity, document: ask.nonce.clone() })
             }
             Ask::GetView(ask) => {
-                let view = WalletView { wallet: ask.wallet.clone(), nonce: ask.nonce.clone(), ..Default::default() };
+                let records = ask.records.iter().map(|record| self.view_of(record)).collect();
+                let (wallet, nonce) = (ask.wallet.clone(), ask.nonce.clone());
+                let view = WalletView { wallet, nonce, records, ..Default::default() };
                 let signature = ask.records.iter().flat_map(|record| record.sealed.clone()).collect();
                 Answer::View(View { view: Some(SignedView { view: view.encode_to_vec(), signature }) })
             }
@@ -120,11 +180,16 @@ impl Core {
                 })
             }
             Ask::Recover(ask) => {
+                let before = self.before_recovery.lock().unwrap().take();
+                if let Some(before) = before {
+                    before();
+                }
                 if self.act(ask.act.as_ref()).is_none() {
                     return refusal(Reason::ProofRejected, 0);
                 }
                 let mut record = ask.record.clone().unwrap();
                 record.sealed[0] += 1;
+                record.epoch = ask.kek.as_ref().unwrap().epoch;
                 let release = ask.shares.iter().flat_map(|share| share.sealed.clone()).collect();
                 let receipt = Some(receipt(&record));
                 Answer::Moved(Moved {
@@ -142,7 +207,7 @@ impl Core {
                 let rehearsal = SignedRehearsal { rehearsal: report.encode_to_vec(), signature: vec![0; 64] };
                 Answer::Rehearsed(Rehearsed { rehearsal: Some(rehearsal) })
             }
-            other => panic!("{other:?}"),
+            other => self.act_on(other),
         }
     }
 
@@ -162,6 +227,9 @@ fn receipt(record: &SealedRecord) -> SignedReceipt {
     let receipt = Receipt {
         record_id: record.record_id.clone(),
         version: record.sealed[0].into(),
+        role: 1,
+        epoch: record.epoch,
+        active: Some(GenerationRef { generation: 1, ..Default::default() }),
         stages: Some(stages()),
         ..Default::default()
     };

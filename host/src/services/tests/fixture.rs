@@ -128,9 +128,13 @@ impl Caller {
             client: Some(RoleStatement { epochs, ..Default::default() }),
             ..Default::default()
         };
+        self.sign(&statement)
+    }
+
+    /// A statement with its signature. Either key signs.
+    pub(super) fn sign(&self, statement: &Statement) -> SignedStatement {
+        let key = if statement.serial.is_multiple_of(2) { &self.standby } else { &self.root };
         let statement = statement.encode_to_vec();
-        // Either key signs.
-        let key = if serial.is_multiple_of(2) { &self.standby } else { &self.root };
         let signature = key.sign(&prefix::prefixed(prefix::STATEMENT, &statement)).as_ref().to_vec();
         SignedStatement { statement, signature }
     }

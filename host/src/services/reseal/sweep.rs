@@ -1,0 +1,184 @@
+//! The sweep: seals again, by and by, whatever still lies under an epoch below the newest that a tenant's statement names.
+//!
+//! The lists of the epochs are its queue, so that it goes on after any crash where it stood. It pauses between batches, leaves to the
+//! next time what another write touched meanwhile, and is not stopped by what is damaged.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use strongroom_proto::id::TenantId;
+use strongroom_proto::v1::Role;
+use tokio::sync::Notify;
+
+use super::Done;
+use crate::error::Error;
+use crate::keys;
+use crate::services::App;
+use crate::services::listing::{self, Place};
+use crate::services::load::StoredStatement;
+use crate::services::tenant::epochs_of;
+use crate::store::SCAN_ROWS_MAX;
+
+/// Most rows of a list in one batch.
+const BATCH_ROWS_MAX: usize = 16;
+/// How long requests have the enclave and the store to themselves between two batches.
+const PAUSE: Duration = Duration::from_millis(5);
+/// How long the sweep waits before it comes back to what it could not do.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Most damaged records that are remembered, so that each is logged once.
+const DAMAGED_MAX: usize = 4096;
+
+/// Whose records are to be looked at, and what was found damaged.
+#[derive(Default)]
+pub(crate) struct Sweep {
+    tenants: Mutex<BTreeSet<TenantId>>,
+    woken: Notify,
+    damaged: Mutex<BTreeSet<(Role, [u8; 32])>>,
+}
+
+impl Sweep {
+    /// Has a tenant's records looked at soon.
+    pub(crate) fn wake(&self, tenant: TenantId) {
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant);
+        self.woken.notify_one();
+    }
+
+    fn next(&self) -> Option<TenantId> {
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).pop_first()
+    }
+
+    /// Whether this is the first time that a record was found damaged.
+    fn is_news(&self, place: &Place) -> bool {
+        let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        if damaged.len() >= DAMAGED_MAX {
+            damaged.clear();
+        }
+        damaged.insert((place.role, place.record.0))
+    }
+}
+
+/// What a sweep of one tenant came to.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub(crate) struct Swept {
+    /// Commits made.
+    pub(crate) moved: usize,
+    /// Records that are damaged, or of which a generation is.
+    pub(crate) damaged: usize,
+    /// Records that another write touched meanwhile, and those of a tenant whose turn was cut short.
+    pub(crate) left: usize,
+}
+
+/// Runs until it is dropped. At start every tenant has its turn.
+pub(crate) async fn run(app: Arc<App>) {
+    while let Err(error) = wake_all(&app).await {
+        tracing::warn!(name: "sweep cannot start yet", error = %error);
+        tokio::time::sleep(AGAIN).await;
+    }
+    loop {
+        let mut again = BTreeSet::new();
+        while let Some(tenant) = app.sweep.next() {
+            match turn(&app, &tenant).await {
+                Ok(swept) if swept.left == 0 => {}
+                Ok(_) => drop(again.insert(tenant)),
+                Err(error) => {
+                    let reason = error.reason().as_str_name();
+                    tracing::debug!(name: "sweep is interrupted", tenant = %tenant, reason);
+                    again.insert(tenant);
+                }
+            }
+        }
+        if again.is_empty() {
+            app.sweep.woken.notified().await;
+        } else {
+            drop(tokio::time::timeout(AGAIN, app.sweep.woken.notified()).await);
+            for tenant in again {
+                app.sweep.wake(tenant);
+            }
+        }
+    }
+}
+
+impl App {
+    /// Has the sweep look again where a record came to an epoch that a statement has outdated meanwhile: the sweep that this
+    /// statement woke may have ended before the record was there.
+    pub(in crate::services) async fn came_late(&self, tenant: &TenantId, role: Role, epoch: u64) {
+        let newest =
+            async { StoredStatement::read(self.store.get(keys::statement(tenant)).await?.as_deref())?.epochs(role) };
+        // What cannot be read now is read by the next sweep.
+        if newest.await.is_ok_and(|epochs| epoch < epochs.newest()) {
+            self.sweep.wake(*tenant);
+        }
+    }
+}
+
+async fn wake_all(app: &App) -> Result<(), Error> {
+    let (prefix, mut after) = (keys::tenants(), None);
+    loop {
+        let rows = app.store.scan(prefix.clone(), after.take(), SCAN_ROWS_MAX).await?;
+        for (key, _) in &rows {
+            let id = keys::last_id(&prefix, key).ok_or(Error::Internal("a tenant's key does not parse"))?;
+            app.sweep.wake(TenantId(id));
+            after = Some(keys::tenant(&TenantId(id)));
+        }
+        if rows.len() < SCAN_ROWS_MAX {
+            return Ok(());
+        }
+    }
+}
+
+/// Looks at everything of a tenant once.
+pub(crate) async fn turn(app: &App, tenant: &TenantId) -> Result<Swept, Error> {
+    let mut swept = Swept::default();
+    let Some(row) = app.store.get(keys::statement(tenant)).await? else { return Ok(swept) };
+    let statement = StoredStatement::read(Some(&row))?;
+    for enclave in &app.enclaves {
+        let role = enclave.role();
+        let Some(newest) = statement.newest_epoch(role)? else { continue };
+        for (epoch, _) in epochs_of(app, tenant, role).await? {
+            if epoch < newest {
+                sweep_epoch(app, &statement, (tenant, role, epoch), &mut swept).await?;
+            }
+        }
+    }
+    if swept != Swept::default() {
+        let Swept { moved, damaged, left } = swept;
+        tracing::info!(name: "swept", tenant = %tenant, moved, damaged, left);
+    }
+    Ok(swept)
+}
+
+async fn sweep_epoch(
+    app: &App,
+    statement: &StoredStatement,
+    list: (&TenantId, Role, u64),
+    swept: &mut Swept,
+) -> Result<(), Error> {
+    let mut after = None;
+    loop {
+        let page = listing::page(&*app.store, list, after.take(), BATCH_ROWS_MAX).await?;
+        for place in &page.places {
+            match app.reseal(place, statement).await {
+                Ok(done) => note(app, place, &done, swept),
+                Err(Error::Conflict(_)) => swept.left += 1,
+                Err(error) => return Err(error),
+            }
+        }
+        let Some(next) = page.next else { return Ok(()) };
+        after = Some(next);
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn note(app: &App, place: &Place, done: &Done, swept: &mut Swept) {
+    swept.moved += done.moved;
+    if done.damaged.is_empty() {
+        return;
+    }
+    swept.damaged += 1;
+    if app.sweep.is_news(place) {
+        let generations = done.damaged.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let (tenant, role, record) = (place.tenant, place.role, place.record);
+        tracing::warn!(name: "damaged, and left as it is", %tenant, ?role, %record, generations);
+    }
+}

@@ -1,0 +1,242 @@
+//! The fake core's acts: right in form, and in what moves. What a record holds stands beside it, by its version, so that an answer which
+//! the host threw away leaves nothing behind.
+
+use std::sync::atomic::Ordering;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use prost::Message;
+use strongroom_proto::enclave::v1::{
+    CarryOut, Change, Moved, PutShares, SealedRecord, SealedShare, request::Body as Ask, response::Body as Answer,
+};
+use strongroom_proto::intent;
+use strongroom_proto::limits::{DELETE_DUE_MS_MAX, DUE_MS_MAX};
+use strongroom_proto::v1::{
+    ActKind, CredentialView, Event, GenerationRef, Intent, OpenAct, OpenActKind, Reason, Receipt, RecordView,
+    SignedReceipt, intent::Action,
+};
+
+use super::{Core, stages};
+use crate::testing::refusal;
+
+/// Generations that a record of the fake names at once.
+const GENERATIONS: usize = 2;
+
+/// What a record holds beside its version.
+#[derive(Clone)]
+pub(super) struct Standing {
+    generations: Vec<u64>,
+    open_acts: Vec<OpenAct>,
+    credentials: Vec<Vec<u8>>,
+    closed: bool,
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self { generations: vec![1], open_acts: Vec::new(), credentials: vec![b"c1".to_vec()], closed: false }
+    }
+}
+
+/// Why an act is refused, and when to try again.
+type Refused = (Reason, u32);
+
+/// What an act did.
+#[derive(Default)]
+struct Deed {
+    kind: ActKind,
+    intent: Vec<u8>,
+    generation: u64,
+    not_before_ms: u64,
+    shares: Vec<SealedShare>,
+    release: Vec<u8>,
+}
+
+impl Core {
+    pub(super) fn act_on(&self, ask: &Ask) -> Answer {
+        let (record, epoch) = match ask {
+            Ask::PutShares(ask) => (&ask.record, &ask.kek),
+            Ask::Change(ask) => (&ask.record, &ask.kek),
+            Ask::CarryOut(ask) => (&ask.record, &ask.kek),
+            other => panic!("{other:?}"),
+        };
+        let (record, epoch) = (record.clone().unwrap(), epoch.as_ref().unwrap().epoch);
+        let mut standing = self.standing(&record);
+        if standing.closed {
+            return refusal(Reason::StateInvalid, 0);
+        }
+        let deed = match ask {
+            Ask::PutShares(ask) => self.put(ask, &mut standing, epoch),
+            Ask::Change(ask) => self.change(ask, &mut standing),
+            Ask::CarryOut(ask) => self.carry_out_due(ask, &mut standing),
+            other => panic!("{other:?}"),
+        };
+        deed.map_or_else(
+            |(reason, retry_after_ms)| refusal(reason, retry_after_ms),
+            |deed| self.moved(record, standing, epoch, deed),
+        )
+    }
+
+    /// What a device would see of a record.
+    pub(super) fn view_of(&self, record: &SealedRecord) -> RecordView {
+        let credentials = self.standing(record).credentials.into_iter();
+        let credentials = credentials.map(|id| CredentialView { id, ..Default::default() }).collect();
+        RecordView { backup: record.backup.clone(), credentials, ..Default::default() }
+    }
+
+    fn put(&self, ask: &PutShares, standing: &mut Standing, epoch: u64) -> Result<Deed, Refused> {
+        let (intent, hash) = self.consented(ask.act.as_ref())?;
+        let Some(Action::PutShares(action)) = intent.action else { panic!("{intent:?}") };
+        let generation = action.generation;
+        if standing.generations.last().is_some_and(|last| generation <= *last) {
+            return Err((Reason::StateInvalid, 0));
+        }
+        standing.generations.push(generation);
+        if standing.generations.len() > GENERATIONS {
+            standing.generations.remove(0);
+        }
+        let sealed = [&ask.message[..8], &generation.to_be_bytes()].concat();
+        let share =
+            |pair: strongroom_proto::v1::Pair| SealedShare { generation, pair: pair.id, sealed: sealed.clone(), epoch };
+        let shares = action.pairs.into_iter().map(share).collect();
+        Ok(Deed { kind: ActKind::PutShares, intent: hash, generation, shares, ..Deed::default() })
+    }
+
+    fn change(&self, ask: &Change, standing: &mut Standing) -> Result<Deed, Refused> {
+        let (intent, hash) = self.consented(ask.act.as_ref())?;
+        let delayed = self.delay_ms.load(Ordering::Relaxed) > 0;
+        let done = |kind| Ok(Deed { kind, intent: hash.clone(), ..Deed::default() });
+        match intent.action.unwrap() {
+            Action::AddPasskey(_) => {
+                standing.credentials.push(ask.credential.clone().unwrap().id);
+                done(ActKind::AddPasskey)
+            }
+            Action::RenamePasskey(_) => done(ActKind::RenamePasskey),
+            Action::RemovePasskey(_) if standing.credentials.len() < 2 => Err((Reason::LastPasskey, 0)),
+            Action::RemovePasskey(_) if delayed => {
+                Ok(self.wait(standing, &hash, OpenActKind::PasskeyRemoval, ActKind::StartRemovePasskey, 0))
+            }
+            Action::RemovePasskey(action) => {
+                standing.credentials.retain(|id| *id != action.credential_id);
+                done(ActKind::RemovePasskey)
+            }
+            Action::ChangePolicy(_) if delayed => {
+                Ok(self.wait(standing, &hash, OpenActKind::PolicyChange, ActKind::StartChangePolicy, 0))
+            }
+            Action::ChangePolicy(_) => done(ActKind::ChangePolicy),
+            Action::StartRecovery(action) => {
+                Ok(self.wait(standing, &hash, OpenActKind::Recovery, ActKind::StartRecovery, action.generation))
+            }
+            Action::DeleteBackup(_) => Ok(self.wait(standing, &hash, OpenActKind::Delete, ActKind::StartDelete, 0)),
+            Action::Cancel(action) => {
+                let before = standing.open_acts.len();
+                standing.open_acts.retain(|open| open.intent_hash != action.intent_hash || open.kind != action.kind);
+                if standing.open_acts.len() == before {
+                    return Err((Reason::StateInvalid, 0));
+                }
+                done(ActKind::Cancel)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn wait(&self, standing: &mut Standing, hash: &[u8], kind: OpenActKind, event: ActKind, generation: u64) -> Deed {
+        let not_before_ms = self.now_ms() + self.delay_ms.load(Ordering::Relaxed);
+        let due = if kind == OpenActKind::Delete { DELETE_DUE_MS_MAX } else { DUE_MS_MAX };
+        let (intent, expires_ms) = (hash.to_vec(), not_before_ms + due);
+        standing.open_acts.push(OpenAct {
+            kind: kind.into(),
+            intent_hash: intent.clone(),
+            not_before_ms,
+            expires_ms,
+            generation,
+            ..OpenAct::default()
+        });
+        Deed { kind: event, intent, generation, not_before_ms, ..Deed::default() }
+    }
+
+    fn carry_out_due(&self, ask: &CarryOut, standing: &mut Standing) -> Result<Deed, Refused> {
+        self.acts.fetch_add(1, Ordering::Relaxed);
+        let found = standing.open_acts.iter().position(|open| open.kind == ask.kind);
+        let open = standing.open_acts.remove(found.ok_or((Reason::StateInvalid, 0))?);
+        let now_ms = self.now_ms();
+        if now_ms < open.not_before_ms {
+            return Err((Reason::RecoveryDelayed, u32::try_from(open.not_before_ms - now_ms).unwrap()));
+        }
+        if now_ms >= open.expires_ms {
+            return Err((Reason::StateInvalid, 0));
+        }
+        if self.newest_head.load(Ordering::Relaxed) && ask.act.is_none() {
+            return Err((Reason::PolicyDenied, 0));
+        }
+        let (intent, generation) = (open.intent_hash.clone(), open.generation);
+        let mut deed = Deed { intent, generation, ..Deed::default() };
+        deed.kind = match open.kind() {
+            OpenActKind::Recovery => {
+                deed.release = ask.shares.iter().flat_map(|share| share.sealed.clone()).collect();
+                ActKind::Recover
+            }
+            OpenActKind::PolicyChange => ActKind::ChangePolicy,
+            OpenActKind::PasskeyRemoval => ActKind::RemovePasskey,
+            OpenActKind::Delete => {
+                standing.closed = true;
+                standing.generations.clear();
+                standing.credentials.clear();
+                ActKind::Delete
+            }
+            OpenActKind::Unspecified => panic!("{open:?}"),
+        };
+        Ok(deed)
+    }
+
+    fn consented(&self, act: Option<&strongroom_proto::v1::Act>) -> Result<(Intent, Vec<u8>), Refused> {
+        let hash = intent::hash(&act.unwrap().intent).0.to_vec();
+        Ok((self.act(act).ok_or((Reason::ProofRejected, 0))?, hash))
+    }
+
+    fn moved(&self, mut record: SealedRecord, standing: Standing, epoch: u64, deed: Deed) -> Answer {
+        record.sealed[0] += 1;
+        record.epoch = epoch;
+        let event = Event {
+            version: record.sealed[0].into(),
+            kind: deed.kind.into(),
+            intent_hash: deed.intent.clone(),
+            generation: deed.generation,
+            not_before_ms: deed.not_before_ms,
+            ..Event::default()
+        };
+        let active = standing
+            .generations
+            .last()
+            .map(|generation| GenerationRef { generation: *generation, ..Default::default() });
+        let receipt = Receipt {
+            role: 1,
+            record_id: record.record_id.clone(),
+            version: record.sealed[0].into(),
+            event: event.encode_to_vec(),
+            active,
+            intent_hash: deed.intent,
+            epoch,
+            time_ms: self.now_ms(),
+            stages: Some(stages()),
+            ..Receipt::default()
+        };
+        let receipt = Some(SignedReceipt { receipt: receipt.encode_to_vec(), signature: vec![0; 64] });
+        let generations = standing.generations.clone();
+        self.standings.lock().unwrap().insert((record.record_id.clone(), record.sealed[0]), standing);
+        Answer::Moved(Moved { record: Some(record), shares: deed.shares, receipt, generations, release: deed.release })
+    }
+
+    /// Acts that change nothing here leave no entry: then the newest below holds.
+    fn standing(&self, record: &SealedRecord) -> Standing {
+        let standings = self.standings.lock().unwrap();
+        let up_to = (record.record_id.clone(), 0)..=(record.record_id.clone(), record.sealed[0]);
+        standings.range(up_to).next_back().map(|(_, standing)| standing.clone()).unwrap_or_default()
+    }
+
+    /// The fake's clock, which a test may set.
+    pub(in crate::services::tests) fn now_ms(&self) -> u64 {
+        match self.clock_ms.load(Ordering::Relaxed) {
+            0 => u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap(),
+            set => set,
+        }
+    }
+}
