@@ -23,7 +23,7 @@ use super::Given;
 /// When everything took place: long before any auditor looks.
 const MADE_MS: u64 = 1_700_000_000_000;
 
-pub struct Kit {
+pub(crate) struct Kit {
     authority: Authority,
     nsm: SimulatedNsm,
     image: Measurements,
@@ -32,7 +32,7 @@ pub struct Kit {
 }
 
 /// What a receipt says.
-pub fn decode(signed: &SignedReceipt) -> Receipt {
+pub(crate) fn decode(signed: &SignedReceipt) -> Receipt {
     Receipt::decode(signed.receipt.as_slice()).unwrap()
 }
 
@@ -52,7 +52,7 @@ fn manifest() -> Vec<u8> {
 }
 
 impl Kit {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let authority = Authority::new().unwrap();
         let dir = tempfile::tempdir().unwrap();
         authority.save(&dir.path().join("authority")).unwrap();
@@ -65,11 +65,11 @@ impl Kit {
         Self { authority, nsm, image, root: key(KeyUse::Root), standby: key(KeyUse::Standby) }
     }
 
-    pub fn root_der(&self) -> &[u8] {
+    pub(crate) fn root_der(&self) -> &[u8] {
         self.authority.root_der()
     }
 
-    pub fn tenant(&self) -> TenantId {
+    pub(crate) fn tenant(&self) -> TenantId {
         TenantId::of(self.root.public_key(), self.standby.public_key())
     }
 
@@ -129,17 +129,17 @@ impl Kit {
     }
 
     /// The second statement with another key under epoch 1.
-    pub fn statement_with_other_keys(&self) -> SignedStatement {
+    pub(crate) fn statement_with_other_keys(&self) -> SignedStatement {
         self.statement(2, 2, |statement| statement.client.as_mut().unwrap().epochs[0].kek_id = vec![77; 32])
     }
 
     /// Another statement with the serial of the second one.
-    pub fn second_statement_two(&self) -> SignedStatement {
+    pub(crate) fn second_statement_two(&self) -> SignedStatement {
         self.statement(2, 2, |statement| statement.origins = vec!["https://other.example".to_owned()])
     }
 
     /// Six acts under two epochs and two statements.
-    pub fn export(&self) -> AuditExport {
+    pub(crate) fn export(&self) -> AuditExport {
         let kinds = [
             ActKind::CreateBackup,
             ActKind::PutShares,
@@ -162,7 +162,7 @@ impl Kit {
     }
 
     /// The receipt of an act after another; `intent` tells acts apart.
-    pub fn next(&self, before: &Receipt, kind: ActKind, intent: u8) -> Receipt {
+    pub(crate) fn next(&self, before: &Receipt, kind: ActKind, intent: u8) -> Receipt {
         let version = before.version + 1;
         let epoch = if version <= 3 { 1 } else { 2 };
         let puts = matches!(kind, ActKind::CreateBackup | ActKind::PutShares);
@@ -201,22 +201,22 @@ impl Kit {
     }
 
     /// A receipt of how the record stands, which moves nothing.
-    pub fn stated(&self, at: &Receipt) -> Receipt {
+    pub(crate) fn stated(&self, at: &Receipt) -> Receipt {
         Receipt { event: Vec::new(), time_ms: at.time_ms + 1, ..at.clone() }
     }
 
     /// The receipt, signed by the key of the epoch that it says.
-    pub fn sign(&self, receipt: &Receipt) -> SignedReceipt {
+    pub(crate) fn sign(&self, receipt: &Receipt) -> SignedReceipt {
         self.sign_bytes(receipt.encode_to_vec(), receipt.epoch)
     }
 
-    pub fn sign_bytes(&self, receipt: Vec<u8>, epoch: u64) -> SignedReceipt {
+    pub(crate) fn sign_bytes(&self, receipt: Vec<u8>, epoch: u64) -> SignedReceipt {
         let signature = receipt_key(epoch).sign(&prefix::prefixed(prefix::RECEIPT, &receipt)).as_ref().to_vec();
         SignedReceipt { receipt, signature }
     }
 
     /// Changes one receipt and its event, and signs it again.
-    pub fn alter(&self, given: &mut Given, index: usize, change: fn(&mut Receipt, &mut Event)) {
+    pub(crate) fn alter(&self, given: &mut Given, index: usize, change: fn(&mut Receipt, &mut Event)) {
         let mut receipt = decode(&given.export.receipts[index]);
         let mut event = Event::decode(receipt.event.as_slice()).unwrap();
         change(&mut receipt, &mut event);

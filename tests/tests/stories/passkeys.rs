@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use prost::Message;
 use strongroom_proto::contents::Share;
 use strongroom_proto::id::{IntentHash, TenantId};
-use strongroom_proto::secret::Secret;
 use strongroom_proto::v1::intent::Action;
 use strongroom_proto::v1::{
     Act, ActRequest, Curve, Freshness, OpenActKind, Pair, ReleaseRecoveryRequest, Role, SignedReceipt, TenantSignature,
@@ -20,13 +20,16 @@ use strongroom_sdk::receipt::newest;
 use strongroom_sdk::seal::RecipientKey;
 use strongroom_sdk::statement::VerifiedStatement;
 use strongroom_sdk::tenant::{Expected, ExpectedAct, Folder, consent};
-use strongroom_tests::stack::{RP_ID, Stack};
-use strongroom_tests::user::{User, tenant, trust};
+use strongroom_tests::stack::{RP_ID, Stack, path_text};
+use strongroom_tests::user::{User, shares, tenant, trust};
 
 use crate::stack;
 
 /// Longest wait for what the host carries out by itself.
 const CARRY_OUT_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// The delay of a policy: room for what must come before it has passed, on a busy machine.
+const DELAY_SECONDS: u32 = 4;
 
 /// The tenant's backend: it keeps receipts, and signs what its user asked for, from the newest head that it knows.
 #[derive(Debug)]
@@ -98,17 +101,17 @@ fn pairs() -> Vec<Pair> {
         .into()
 }
 
-fn shares(secrets: [&[u8]; 2]) -> Vec<Share> {
-    let share = |(pair, bytes): (Pair, &[u8])| Share { pair: pair.id, bytes: Secret::new(bytes.to_vec()) };
-    pairs().into_iter().zip(secrets).map(share).collect()
-}
-
 fn exposed(shares: &[Share]) -> Vec<&[u8]> {
     shares.iter().map(|share| share.bytes.expose()).collect()
 }
 
-fn delayed(seconds: u32) -> ClientPolicy {
-    ClientPolicy { delay: Delay::from_seconds(seconds).unwrap(), ..ClientPolicy::PASSKEY }
+fn delayed(tenant: TenantConsent) -> ClientPolicy {
+    ClientPolicy { tenant, delay: Delay::from_seconds(DELAY_SECONDS).unwrap() }
+}
+
+/// Until what started to wait just now is due, and the host has looked for it.
+async fn until_due() {
+    tokio::time::sleep(Duration::from_secs(u64::from(DELAY_SECONDS)) + Duration::from_millis(1500)).await;
 }
 
 fn labels(prepared: &Prepared) -> Vec<&str> {
@@ -154,7 +157,7 @@ async fn a_second_passkey_is_added_renamed_recovers_and_outlives_the_first() {
     assert_eq!(tablet.recover().await.unwrap(), [b"one", b"two"]);
 
     let prepared = tablet.prepare().await.unwrap();
-    tablet.device.change_policy(&prepared, None, delayed(1), &mut tablet.asked()).await.unwrap();
+    tablet.device.change_policy(&prepared, None, delayed(TenantConsent::NotNeeded), &mut tablet.asked()).await.unwrap();
     let remove = async || {
         let prepared = tablet.prepare().await.unwrap();
         let (phone, pace) = (phone.passkey.credential_id(), Pace::AsThePolicySays);
@@ -164,7 +167,7 @@ async fn a_second_passkey_is_added_renamed_recovers_and_outlives_the_first() {
     // The one who is to be removed sees it and cancels, if he comes in time.
     let prepared = phone.prepare().await.unwrap();
     phone.device.cancel(&prepared, None, OpenActKind::PasskeyRemoval, &mut phone.asked()).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(2500)).await;
+    until_due().await;
     assert_eq!(labels(&phone.prepare().await.unwrap()), ["a phone", "old tablet"], "cancelled is not carried out");
 
     remove().await;
@@ -232,7 +235,7 @@ async fn a_recovery_waits_for_its_time_and_goes_to_its_recipient_alone() {
     let (_folder, stack) = stack().await;
     let (phone, tablet) = phone_and_tablet(&stack).await;
     let backend = Backend::of(&stack, "w");
-    let wanted = ClientPolicy { tenant: TenantConsent::NewestHead, delay: Delay::from_seconds(1).unwrap() };
+    let wanted = delayed(TenantConsent::NewestHead);
     let prepared = phone.prepare().await.unwrap();
     backend.keep(&phone.device.change_policy(&prepared, None, wanted, &mut phone.asked()).await.unwrap());
     let device = with_backend(&stack, &phone, &backend);
@@ -247,7 +250,7 @@ async fn a_recovery_waits_for_its_time_and_goes_to_its_recipient_alone() {
     let early = release(&phone, &prepared, &backend, &key).await.unwrap_err();
     assert_eq!(early.reason(), Some("RECOVERY_DELAYED"), "{early}");
 
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    until_due().await;
     let prepared = phone.prepare().await.unwrap();
     let other = release(&phone, &prepared, &backend, &stranger).await.unwrap_err();
     assert_eq!(other.reason(), Some("RECIPIENT_NOT_ALLOWED"), "{other}");
@@ -304,4 +307,34 @@ async fn a_deletion_has_its_grace_and_can_be_cancelled() {
     let prepared = tablet.prepare().await.unwrap();
     tablet.device.cancel(&prepared, None, OpenActKind::Delete, &mut tablet.asked()).await.unwrap();
     assert!(choose(&phone.prepare().await.unwrap(), None).unwrap().open_acts.is_empty());
+}
+
+#[tokio::test]
+async fn the_history_is_exported_and_holds_offline() {
+    let (folder, stack) = stack().await;
+    let (phone, tablet) = phone_and_tablet(&stack).await;
+    let prepared = tablet.prepare().await.unwrap();
+    let new = shares([b"three", b"four"]);
+    let put = tablet.device.put(&prepared, None, &pairs(), new, &mut tablet.asked()).await.unwrap();
+    let (export, newest) = (folder.path().join("w.audit"), folder.path().join("put.receipt"));
+    std::fs::write(&newest, put.signed.encode_to_vec()).unwrap();
+    let (export, newest) = (path_text(&export).unwrap(), path_text(&newest).unwrap());
+    let key = stack.api_key_file();
+    let (host, tenant) = (stack.api().unwrap(), stack.tenant().unwrap());
+    let reach = ["--host", &host, "--api-key-file", path_text(&key).unwrap(), "--wallet", "w"];
+    stack.strongroom(&[&["audit", "export", "--out", export], &reach[..]].concat()).unwrap();
+    let verify = ["audit", "verify", export, "--tenant", &tenant];
+    let printed = stack.strongroom(&[&verify[..], &["--newest", newest]].concat()).unwrap();
+    assert!(printed.contains("nothing is missing up to version 3"), "{printed}");
+    for act in ["1 at", "create backup", "2 at", "add passkey", "3 at", "put shares"] {
+        assert!(printed.contains(act), "{act}: {printed}");
+    }
+    // A recovery later, the export of before is a prefix, and the receipt of the recovery shows it.
+    let prepared = phone.prepare().await.unwrap();
+    let recovered = phone.device.recover(&prepared, None, &mut phone.asked()).await.unwrap();
+    let later = folder.path().join("recovery.receipt");
+    std::fs::write(&later, recovered.signed.encode_to_vec()).unwrap();
+    stack.strongroom(&verify).unwrap();
+    let seen = stack.strongroom(&[&verify[..], &["--newest", path_text(&later).unwrap()]].concat()).unwrap_err();
+    assert!(seen.to_string().contains("it is an older prefix"), "{seen}");
 }
