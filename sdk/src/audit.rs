@@ -6,6 +6,7 @@
 use strongroom_proto::id::{Head, RecordId, TenantId};
 use strongroom_proto::v1::{ActKind, AuditExport, Role, SignedReceipt};
 
+use crate::statement::VerifiedStatement;
 use crate::trust::Trust;
 
 mod chain;
@@ -81,7 +82,7 @@ pub fn verify(export: &AuditExport, question: &Question<'_>) -> Audit {
         findings.push(Finding::Empty);
     }
     let histories = chain::follow(&known, &newest, &mut findings);
-    Audit { findings, histories, statements: statements.iter().map(|it| it.serial()).collect() }
+    Audit { findings, histories, statements: statements.iter().map(VerifiedStatement::serial).collect() }
 }
 
 #[cfg(test)]

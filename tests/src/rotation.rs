@@ -34,7 +34,8 @@ pub async fn publish(stack: &Stack, lowest: Option<u64>) -> Result<u64> {
     let before = previous(&folder, &client, tenant(stack)?).await?.context("the stack has a statement")?;
     let measured = stack.measurements()?;
     let image = Image { pcr0: measured.pcr0, pcr1: measured.pcr1, pcr2: measured.pcr2 };
-    let attested = attest_role(&client, tenant(stack)?, Role::Client, &[image.clone()], &trust(stack)?).await?;
+    let attested =
+        attest_role(&client, tenant(stack)?, Role::Client, std::slice::from_ref(&image), &trust(stack)?).await?;
     let passphrase = || Ok(Passphrase::new(PASSPHRASE.to_owned()));
     let operational = SigningKey::read(&folder.key_file(KeyUse::Operational), KeyUse::Operational, passphrase)?;
     let draft = Draft {

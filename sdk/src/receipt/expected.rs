@@ -54,7 +54,7 @@ struct Deed<'a> {
     releases: bool,
 }
 
-impl<'a> Deed<'a> {
+impl Deed<'_> {
     fn of(kind: ActKind) -> Self {
         Self { kind, generation: 0, subject_credential_id: &[], delay_ms: None, shares: 0, releases: false }
     }

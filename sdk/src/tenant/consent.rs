@@ -91,19 +91,19 @@ pub fn consent(key: &SigningKey, intent: &[u8], expected: &Expected<'_>) -> Resu
 /// As [`consent`].
 pub fn check(intent: &[u8], expected: &Expected<'_>) -> Result<Intent, Error> {
     let fields = form::decode(intent).map_err(|error| Error::malformed("intent", error))?;
-    same_bytes("tenant", &fields.tenant, &expected.tenant)?;
+    same_bytes("tenant", &fields.tenant, expected.tenant)?;
     same("wallet", &fields.wallet, expected.wallet)?;
     let action = fields.action.as_ref().ok_or_else(|| Error::malformed("intent", "it has no action"))?;
     check_action(action, &expected.act)?;
     if fields.statement_serial < expected.statement_serial {
-        return Err(not_expected("statement serial", fields.statement_serial, expected.statement_serial));
+        return Err(not_expected("statement serial", &fields.statement_serial, &expected.statement_serial));
     }
     let now = expected.now.unix_ms();
     let ahead = fields.not_after_ms.saturating_sub(now);
     if ahead == 0 || ahead > INTENT_AHEAD_MS_MAX {
         let until = Time::from_unix_ms(now.saturating_add(INTENT_AHEAD_MS_MAX));
         let window = format!("after {} and until {until}", expected.now);
-        return Err(not_expected("not_after", Time::from_unix_ms(fields.not_after_ms), window));
+        return Err(not_expected("not_after", &Time::from_unix_ms(fields.not_after_ms), &window));
     }
     let parts: Vec<&RolePart> = [&fields.client, &fields.custodian].into_iter().flatten().collect();
     check_heads(&parts, expected)?;
@@ -119,11 +119,11 @@ fn check_heads(parts: &[&RolePart], expected: &Expected<'_>) -> Result<(), Error
         return Ok(());
     };
     same("wallet of the newest receipt", &newest.wallet, expected.wallet)?;
-    let [part] = parts else { return Err(not_expected("number of roles", parts.len(), 1)) };
-    same_bytes("record_id", &part.record_id, &newest.record_id)?;
+    let [part] = parts else { return Err(not_expected("number of roles", &parts.len(), &1)) };
+    same_bytes("record_id", &part.record_id, newest.record_id)?;
     if part.head != newest.head.0 {
         let expected = format!("{}, the head of the newest receipt, version {}", newest.head, newest.version);
-        return Err(not_expected("head", hex::encode(&part.head), expected));
+        return Err(not_expected("head", &hex::encode(&part.head), &expected));
     }
     Ok(())
 }
@@ -146,7 +146,7 @@ fn check_action(action: &Action, expected: &ExpectedAct<'_>) -> Result<(), Error
             let show = |policy: Option<&Policy>| {
                 policy.map_or_else(|| "not of the client role alone".to_owned(), crate::intent::shown::policy)
             };
-            Err(not_expected("policy", show(found.as_ref()), show(Some(policy))))
+            Err(not_expected("policy", &show(found.as_ref()), &show(Some(policy))))
         }
         (Action::Cancel(it), ExpectedAct::Cancel(kind)) => same("kind", it.kind().as_str_name(), kind.as_str_name()),
         (Action::CarryOut(it), ExpectedAct::CarryOut { kind, started_by }) => {
@@ -178,15 +178,15 @@ impl ExpectedAct<'_> {
 }
 
 fn same(field: &'static str, found: &str, expected: &str) -> Result<(), Error> {
-    if found == expected { Ok(()) } else { Err(not_expected(field, found, expected)) }
+    if found == expected { Ok(()) } else { Err(not_expected(field, &found, &expected)) }
 }
 
 fn same_bytes(field: &'static str, found: &[u8], expected: impl AsRef<[u8]>) -> Result<(), Error> {
     let expected = expected.as_ref();
-    if found == expected { Ok(()) } else { Err(not_expected(field, hex::encode(found), hex::encode(expected))) }
+    if found == expected { Ok(()) } else { Err(not_expected(field, &hex::encode(found), &hex::encode(expected))) }
 }
 
-fn not_expected(field: &'static str, found: impl ToString, expected: impl ToString) -> Error {
+fn not_expected(field: &'static str, found: &impl ToString, expected: &impl ToString) -> Error {
     Error::NotExpected { field, found: found.to_string(), expected: expected.to_string() }
 }
 

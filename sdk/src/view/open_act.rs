@@ -43,7 +43,7 @@ pub enum Waiting {
 }
 
 impl OpenAct {
-    pub(super) fn read(fields: Fields) -> Result<Self, Error> {
+    pub(super) fn read(fields: &Fields) -> Result<Self, Error> {
         let kind = fields.kind();
         let refuse = || Error::malformed(PART, format_args!("what waits of kind {}", kind.as_str_name()));
         let has = (

@@ -89,7 +89,7 @@ impl Record {
         }
         let generations = view.generations.into_iter().map(Generation::read).collect::<Result<Vec<_>, _>>()?;
         check_generations(&generations, view.highest_generation, &roles).map_err(refuse)?;
-        let open_acts = view.open_acts.into_iter().map(OpenAct::read).collect::<Result<Vec<_>, _>>()?;
+        let open_acts = view.open_acts.iter().map(OpenAct::read).collect::<Result<Vec<_>, _>>()?;
         if !open_acts.is_sorted_by(|a, b| a.kind() < b.kind()) {
             return Err(refuse("the order of what waits, or the number of one kind,"));
         }
@@ -226,7 +226,7 @@ fn check_generations(generations: &[Generation], highest: u64, roles: &[Role]) -
 
 /// Whether a policy keeps the rules of every role.
 pub(super) fn is_policy(policy: Policy) -> bool {
-    (policy.passkey || policy.tenant_signature)
-        && (policy.tenant_signature || !policy.newest_head)
-        && policy.delay_seconds <= DELAY_SECONDS_MAX
+    // The newest head is named by the tenant's signature; a delay alone asks for nothing.
+    let asks = policy.tenant_signature || policy.passkey && !policy.newest_head;
+    asks && policy.delay_seconds <= DELAY_SECONDS_MAX
 }

@@ -152,7 +152,7 @@ impl Kit {
         let mut receipts = Vec::new();
         for kind in kinds {
             before = self.next(&before, kind, u8::try_from(receipts.len()).unwrap());
-            receipts.push(self.sign(&before));
+            receipts.push(Self::sign(&before));
         }
         AuditExport {
             statements: vec![self.statement(1, 1, |_| {}), self.statement(2, 2, |_| {})],
@@ -201,16 +201,16 @@ impl Kit {
     }
 
     /// A receipt of how the record stands, which moves nothing.
-    pub(crate) fn stated(&self, at: &Receipt) -> Receipt {
+    pub(crate) fn stated(at: &Receipt) -> Receipt {
         Receipt { event: Vec::new(), time_ms: at.time_ms + 1, ..at.clone() }
     }
 
     /// The receipt, signed by the key of the epoch that it says.
-    pub(crate) fn sign(&self, receipt: &Receipt) -> SignedReceipt {
-        self.sign_bytes(receipt.encode_to_vec(), receipt.epoch)
+    pub(crate) fn sign(receipt: &Receipt) -> SignedReceipt {
+        Self::sign_bytes(receipt.encode_to_vec(), receipt.epoch)
     }
 
-    pub(crate) fn sign_bytes(&self, receipt: Vec<u8>, epoch: u64) -> SignedReceipt {
+    pub(crate) fn sign_bytes(receipt: Vec<u8>, epoch: u64) -> SignedReceipt {
         let signature = receipt_key(epoch).sign(&prefix::prefixed(prefix::RECEIPT, &receipt)).as_ref().to_vec();
         SignedReceipt { receipt, signature }
     }
@@ -221,6 +221,6 @@ impl Kit {
         let mut event = Event::decode(receipt.event.as_slice()).unwrap();
         change(&mut receipt, &mut event);
         receipt.event = event.encode_to_vec();
-        given.export.receipts[index] = self.sign(&receipt);
+        given.export.receipts[index] = Self::sign(&receipt);
     }
 }

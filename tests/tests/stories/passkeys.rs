@@ -26,7 +26,7 @@ use strongroom_tests::user::{User, shares, tenant, trust};
 use crate::stack;
 
 /// Longest wait for what the host carries out by itself.
-const CARRY_OUT_WAIT_MAX: Duration = Duration::from_secs(60);
+const CARRY_OUT_WAIT_MAX: Duration = Duration::from_mins(1);
 
 /// The delay of a policy: room for what must come before it has passed, on a busy machine.
 const DELAY_SECONDS: u32 = 4;

@@ -1,6 +1,9 @@
 //! Every act on an existing backup, as it is sent and receipted.
 
-use strongroom_proto::v1::{AddPasskeyRequest, CredentialView, OpenAct, OpenActKind, Policy, RecordView};
+use strongroom_proto::v1::intent::Action;
+use strongroom_proto::v1::{
+    AddPasskeyRequest, CredentialView, DeleteBackupAction, Intent, OpenAct, OpenActKind, Policy, RecordView,
+};
 
 use prost::Message;
 
@@ -10,6 +13,8 @@ use crate::intent::{Delay, Newcomer, TenantConsent};
 use crate::keys::SigningKey;
 use crate::seal::RecipientKey;
 use crate::testing::{NOW_MS, open_recovery, operational_key};
+
+type Change<T> = fn(&mut T);
 
 /// The tenant's backend, which signs with this key whatever it is asked.
 #[derive(Debug)]
@@ -66,8 +71,7 @@ async fn a_passkey_is_added_by_two_devices_that_sign_the_same_bytes() {
     let late = device.finish_adding(&moved, &addition, &own, &mut at(&tablet)).await.unwrap_err();
     assert_eq!(late.reason(), Some("RECORD_STALE"), "{late}");
 
-    type Change = fn(&mut AddPasskeyRequest);
-    let cases: [(Change, &str); 6] = [
+    let cases: [(Change<AddPasskeyRequest>, &str); 6] = [
         (|r| r.act = None, "it has no act"),
         (|r| r.credential = None, "it has no credential"),
         (|r| r.credential.as_mut().unwrap().public_key.push(0), "addition's credential's key is"),
@@ -94,14 +98,10 @@ async fn an_addition_that_says_something_else_is_not_signed_by_the_newcomer() {
     let newcomer = Newcomer::new(own.clone(), "tablet").unwrap();
     let addition = device.begin_adding(&prepared, None, &newcomer, &mut at(&passkey)).await.unwrap();
     let genuine = AddPasskeyRequest::decode(addition.to_bytes().as_slice()).unwrap();
-    type Change = fn(&mut strongroom_proto::v1::Intent);
-    let cases: [(Change, &str); 8] = [
+    let cases: [(Change<Intent>, &str); 8] = [
         (|i| i.tenant[0] ^= 1, "addition's tenant is"),
         (|i| i.wallet.push('x'), "addition's wallet is"),
-        (
-            |i| i.action = Some(strongroom_proto::v1::intent::Action::DeleteBackup(Default::default())),
-            "adds no passkey",
-        ),
+        (|i| i.action = Some(Action::DeleteBackup(DeleteBackupAction {})), "adds no passkey"),
         (|i| i.custodian = i.client.clone(), "not about the client role alone"),
         (|i| i.client.as_mut().unwrap().record_id[0] ^= 1, "about no record of this wallet"),
         (|i| i.client.as_mut().unwrap().recipient = vec![1; 32], "releases or brings something"),

@@ -15,9 +15,10 @@ use strongroom_proto::v1::recovery_service_server::{RecoveryService, RecoverySer
 use strongroom_proto::v1::{
     Act, ActKind, ActRequest, ActResponse, AddPasskeyRequest, CarryOutRequest, CreateBackupRequest,
     CreateBackupResponse, Event, ExportAuditRequest, ExportAuditResponse, Freshness, GenerationRef, GetBackupRequest,
-    GetBackupResponse, ListBackupsRequest, ListBackupsResponse, ListPasskeysRequest, ListPasskeysResponse, OpenAct,
-    OpenActKind, PrepareRequest, PrepareResponse, PutSharesRequest, PutSharesResponse, Receipt, RecordView,
-    RecoverRequest, RecoverResponse, RehearseBackupRequest, RehearseBackupResponse, ReleaseRecoveryRequest, Role,
+    GetBackupResponse, ListBackupsRequest, ListBackupsResponse, ListPasskeysRequest, ListPasskeysResponse,
+    NewCredential, OpenAct, OpenActKind, PrepareRequest, PrepareResponse, PutSharesRequest, PutSharesResponse, Receipt,
+    RecordView, RecoverRequest, RecoverResponse, RehearseBackupRequest, RehearseBackupResponse, ReleaseRecoveryRequest,
+    Role,
 };
 use strongroom_proto::{intent as wire, signed};
 use tonic::transport::Server;
@@ -50,8 +51,8 @@ pub(super) type Calls = Arc<Mutex<Vec<Vec<u8>>>>;
 struct Host {
     tamper: Tamper,
     calls: Calls,
-    /// `COSE_Key` of every passkey, by credential id.
-    keys: Arc<Mutex<Vec<(Vec<u8>, Vec<u8>)>>>,
+    /// Every passkey that may sign.
+    keys: Arc<Mutex<Vec<NewCredential>>>,
     record: RecordView,
 }
 
@@ -74,7 +75,7 @@ impl Host {
         for assertion in &act.assertions {
             let message = [assertion.authenticator_data.as_slice(), &sha256(&[&assertion.client_data_json])].concat();
             let keys = self.keys.lock().unwrap();
-            let (_, cose) = keys.iter().find(|(id, _)| *id == assertion.credential_id).unwrap();
+            let cose = &keys.iter().find(|key| key.id == assertion.credential_id).unwrap().public_key;
             let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, [&[4], &cose[10..42], &cose[45..]].concat());
             key.verify(&message, &assertion.signature).unwrap();
         }
@@ -117,8 +118,8 @@ impl Host {
             not_before_ms: if wait == 0 { 0 } else { NOW_MS + 1 + wait },
         };
         let put = GenerationRef { generation, put_intent_hash: event.intent_hash.clone() };
-        let active = if kind == ActKind::PutShares { Some(put) } else { self.active() };
-        Deed { event, active, sealed: Vec::new() }
+        let active = if kind == ActKind::PutShares { put } else { self.active() };
+        Deed { event, active: Some(active), sealed: Vec::new() }
     }
 
     /// What an enclave makes of what waited.
@@ -144,13 +145,13 @@ impl Host {
             subject_credential_id: open.credential_id.clone(),
             not_before_ms: 0,
         };
-        let active = self.active().filter(|_| kind != OpenActKind::Delete);
+        let active = Some(self.active()).filter(|_| kind != OpenActKind::Delete);
         (Deed { event, active, sealed: Vec::new() }, open)
     }
 
-    fn active(&self) -> Option<GenerationRef> {
+    fn active(&self) -> GenerationRef {
         let generation = &self.record.generations[0];
-        Some(GenerationRef { generation: generation.generation, put_intent_hash: generation.put_intent_hash.clone() })
+        GenerationRef { generation: generation.generation, put_intent_hash: generation.put_intent_hash.clone() }
     }
 
     fn receipts(&self, deed: Deed) -> Vec<SignedReceipt> {
@@ -209,7 +210,7 @@ impl Host {
     }
 
     /// Opens what was sealed to the channel key for a record; gives a hash for each share.
-    fn opened(&self, id: &RecordId, message: &[u8]) -> Vec<Vec<u8>> {
+    fn opened(id: &RecordId, message: &[u8]) -> Vec<Vec<u8>> {
         let info = hpke_info(Direction::Request, Role::Client, &tenant(), &kek_id(), id);
         let shares = decode_shares(&enclave::open(&channel_key(), &info, message).unwrap()).unwrap();
         shares.iter().map(|share| sha256(&[share.bytes.expose()]).to_vec()).collect()
@@ -244,7 +245,7 @@ impl BackupService for Host {
         let mut deed = self.deed(&act);
         deed.event.version = 1;
         let put = GenerationRef { generation: 1, put_intent_hash: deed.event.intent_hash.clone() };
-        let deed = Deed { sealed: self.opened(&id, &request.client_message), active: Some(put), ..deed };
+        let deed = Deed { sealed: Self::opened(&id, &request.client_message), active: Some(put), ..deed };
         let receipts = self.receipts_from(deed, id, Head(id.0));
         Ok(Response::new(CreateBackupResponse { backup: None, receipts, stages: None }))
     }
@@ -254,7 +255,7 @@ impl BackupService for Host {
         self.called(request.encode_to_vec())?;
         assert_eq!(request.client_epoch, 2);
         let id = RecordId::from_slice(&self.record.record_id).unwrap();
-        let sealed = self.opened(&id, &request.client_message);
+        let sealed = Self::opened(&id, &request.client_message);
         let deed = Deed { sealed, ..self.deed(&request.act.unwrap()) };
         Ok(Response::new(PutSharesResponse { backup: None, receipts: self.receipts(deed), stages: None }))
     }
@@ -339,7 +340,7 @@ impl PasskeyService for Host {
         self.called(request.encode_to_vec())?;
         let (act, credential) = (request.act.unwrap(), request.credential.unwrap());
         assert_eq!(act.assertions.len(), 2);
-        self.keys.lock().unwrap().push((credential.id, credential.public_key));
+        self.keys.lock().unwrap().push(credential);
         Ok(Response::new(ActResponse { receipts: self.receipts(self.deed(&act)), stages: None }))
     }
 
@@ -376,8 +377,7 @@ pub(super) async fn world_of(
     record.credentials[0].key_hash = ContentHash::of(&passkey.registration().public_key).0.to_vec();
     change(&mut record);
     let calls = Calls::default();
-    let keys = vec![(passkey.credential_id().to_vec(), passkey.registration().public_key)];
-    let keys = Arc::new(Mutex::new(keys));
+    let keys = Arc::new(Mutex::new(vec![passkey.registration()]));
     let host = Host { tamper, calls: Arc::clone(&calls), keys, record: record.clone() };
     let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = incoming.local_addr().unwrap();

@@ -31,6 +31,16 @@ impl TenantBackend for Silent {
     }
 }
 
+/// A backend that signs other bytes than it was given.
+#[derive(Debug)]
+struct OverOtherBytes;
+
+impl TenantBackend for OverOtherBytes {
+    fn consent<'a>(&'a self, _: &'a [u8]) -> Consent<'a> {
+        Box::pin(ready(operational_key().sign_intent(b"other bytes")))
+    }
+}
+
 fn waits(kind: OpenActKind) -> impl Fn(&mut RecordView) {
     move |record| {
         second_passkey(record);
@@ -124,13 +134,6 @@ async fn the_tenant_is_asked_first_and_its_signature_is_checked() {
     let error = stranger.recover(&prepared, None, &mut Nobody).await.unwrap_err();
     assert_eq!(error.reason(), Some("PROOF_REJECTED"));
 
-    #[derive(Debug)]
-    struct OverOtherBytes;
-    impl TenantBackend for OverOtherBytes {
-        fn consent<'a>(&'a self, _: &'a [u8]) -> Consent<'a> {
-            Box::pin(ready(operational_key().sign_intent(b"other bytes")))
-        }
-    }
     let wrong = stranger.with_backend(Arc::new(OverOtherBytes));
     let error = wrong.recover(&prepared, None, &mut Nobody).await.unwrap_err();
     assert!(matches!(error, Error::Signature { .. }), "{error}");

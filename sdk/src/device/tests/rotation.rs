@@ -18,6 +18,8 @@ use crate::keys::KeyUse;
 use crate::statement::{VerifiedStatement, sign};
 use crate::testing::{epoch, key, root, signed_statement, standby, statement, tenant};
 
+type Fits = fn(&Error) -> bool;
+
 /// A host that has one statement, and counts who asks for it.
 #[derive(Clone)]
 struct Host(Option<SignedStatement>, Arc<AtomicUsize>);
@@ -88,7 +90,6 @@ async fn an_epoch_that_came_meanwhile_counts_by_the_tenants_newest_statement_alo
         statement.standby_key = key(KeyUse::Standby, 77).public_key().to_vec();
         Some(sign(&statement, &root()).unwrap())
     };
-    type Fits = fn(&Error) -> bool;
     let unknown: Fits = |error| matches!(error, Error::EpochNotInStatement { .. });
     let cases: [(&str, Option<SignedStatement>, u64, Fits); 6] = [
         ("none", None, 3, unknown),
