@@ -216,7 +216,7 @@ impl Kit {
     }
 
     /// Changes one receipt and its event, and signs it again.
-    pub(crate) fn alter(&self, given: &mut Given, index: usize, change: fn(&mut Receipt, &mut Event)) {
+    pub(crate) fn alter(given: &mut Given, index: usize, change: fn(&mut Receipt, &mut Event)) {
         let mut receipt = decode(&given.export.receipts[index]);
         let mut event = Event::decode(receipt.event.as_slice()).unwrap();
         change(&mut receipt, &mut event);
