@@ -1,6 +1,7 @@
 //! Stories over real processes: development KMS, simulated enclave, host, and devices that check everything.
 
 mod stories {
+    mod command;
     mod durability;
     mod hostile;
     mod passkeys;

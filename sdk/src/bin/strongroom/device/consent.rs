@@ -35,7 +35,8 @@ impl Exchange {
         let name = intent::hash(bytes);
         let (asked, answered) =
             (self.folder.join(format!("{name}.intent")), self.folder.join(format!("{name}.signature")));
-        files::write_new(&asked, bytes)?;
+        // In one step: whoever waits for the file must not read half of it.
+        files::replace(&asked, bytes)?;
         self.show.waiting(&format!("for the tenant: strongroom tenant sign-intent --intent {}", asked.display()));
         let started = Instant::now();
         while !answered.exists() {

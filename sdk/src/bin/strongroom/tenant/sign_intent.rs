@@ -128,7 +128,8 @@ pub(super) fn run(options: &SignIntent, show: Show) -> Result<(), Error> {
     let key = SigningKey::read(&folder.key_file(KeyUse::Operational), KeyUse::Operational, || {
         passphrase::existing("Passphrase of the operational key: ")
     })?;
-    files::write_new(&out, &key.sign_intent(&intent)?.encode_to_vec())?;
+    // In one step: the device waits for this file.
+    files::replace(&out, &key.sign_intent(&intent)?.encode_to_vec())?;
     show.value("signature", format_args!("in {}", out.display()));
     Ok(())
 }
