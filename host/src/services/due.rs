@@ -17,6 +17,7 @@ use crate::clock::now_ms;
 use crate::error::Error;
 use crate::keys::{self, Due, Kind, Name};
 use crate::rows::{DueRow, decode};
+use crate::status::reason_name;
 use crate::store::{Expect, Write};
 
 /// How often the queue is looked at.
@@ -72,7 +73,8 @@ async fn attempt(app: &App, due: &Due, row: DueRow, found: Write, now_ms: u64) -
         Ok(None) => {}
         Err(error) if stops(&error) => return Err(error),
         Err(error) => {
-            tracing::info!(name: "due act refused", tenant = %due.tenant, kind = due.kind, reason = ?error.reason());
+            let reason = reason_name(error.reason());
+            tracing::info!(name: "due act refused", tenant = %due.tenant, role = ?due.role, reason);
             writes.extend(again(due, row, &error, now_ms));
         }
     }
