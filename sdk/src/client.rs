@@ -27,6 +27,7 @@ use crate::error::Error;
 use crate::files;
 use crate::status::Refusal;
 
+mod acts;
 pub mod admin;
 
 /// Longest wait for a connection.

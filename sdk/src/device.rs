@@ -1,8 +1,9 @@
-//! What a device does: prepare, back up, recover, rehearse; each check before the step that needs it.
+//! What a device does: prepare, back up, recover, and every other act on a backup; each check before the step that needs it.
 //!
-//! Seals nothing to a service that was not checked, sends nothing by a passkey that the enclave does not list, and gives out no
-//! share before its receipt holds.
+//! Seals nothing to a service that was not checked, asks nobody for an act that the enclave would refuse, sends nothing by a passkey
+//! that the enclave does not list, and gives out no share before its receipt holds.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use strongroom_attestation::Time;
@@ -10,22 +11,29 @@ use strongroom_proto::contents::Share;
 use strongroom_proto::id::{IntentHash, TenantId};
 use strongroom_proto::limits::{PAIRS_MAX, SHARE_BYTES_MAX};
 use strongroom_proto::names::is_id;
-use strongroom_proto::v1::{Act, Assertion, Pair, SignedReceipt};
+use strongroom_proto::v1::{Assertion, Pair, SignedReceipt};
 
 use crate::client::Client;
 use crate::error::{Error, expect};
 use crate::passkey::Passkey;
 use crate::prepare::{self, Prepared, Question};
+use crate::random;
 use crate::receipt::VerifiedReceipt;
 use crate::trust::Trust;
 use crate::view::Asked;
-use crate::{intent, random};
 
+mod asking;
 mod backup;
+mod checks;
+mod passkeys;
+mod put;
 mod recover;
+mod waiting;
 
+pub use asking::{Consent, TenantBackend};
 pub use backup::check_creation;
-pub use recover::{choose, releasable};
+pub use checks::{choose, openable, releasable};
+pub use passkeys::{ADDITION_BYTES_MAX, Addition, Pace};
 
 /// What asks the user for an assertion: the platform's authenticator, or a passkey in a file. `Send`, so that a device's calls are.
 pub trait Authenticator: Send {
@@ -63,11 +71,12 @@ pub struct Device {
     tenant: TenantId,
     trust: Trust,
     serial: u64,
+    backend: Option<Arc<dyn TenantBackend>>,
 }
 
-/// A backup that an enclave has receipted.
+/// An act that an enclave has receipted. Where it waits, the receipt says until when.
 #[derive(Debug)]
-pub struct BackedUp {
+pub struct Acted {
     /// What the receipt says.
     pub receipt: VerifiedReceipt,
     /// The receipt, to keep.
@@ -93,13 +102,19 @@ impl Device {
     /// A device that trusts AWS's root or what the caller chose in code.
     #[must_use]
     pub fn new(client: Client, tenant: TenantId, trust: Trust) -> Self {
-        Self { client, tenant, trust, serial: 0 }
+        Self { client, tenant, trust, serial: 0, backend: None }
     }
 
     /// Refuses statements older than one that this device has seen.
     #[must_use]
     pub fn with_serial(self, serial: u64) -> Self {
         Self { serial, ..self }
+    }
+
+    /// Asks this backend for the tenant's signature where a policy needs one.
+    #[must_use]
+    pub fn with_backend(self, backend: Arc<dyn TenantBackend>) -> Self {
+        Self { backend: Some(backend), ..self }
     }
 
     /// Asks the host for what it has of a wallet, with a fresh nonce, and checks the whole answer.
@@ -151,10 +166,6 @@ pub fn check_shares(shares: &[Share]) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-fn act(intent: &intent::EncodedIntent, assertion: Assertion) -> Act {
-    Act { intent: intent.bytes.clone(), assertions: vec![assertion], tenant_signature: None }
 }
 
 fn request_id() -> Result<String, Error> {

@@ -7,6 +7,7 @@ use strongroom_attestation::{AttestationError, Span};
 use strongroom_proto::contents::BadContents;
 use strongroom_proto::id::TenantId;
 use strongroom_proto::statement::BadStatement;
+use strongroom_proto::v1::Reason;
 use thiserror::Error;
 
 use crate::status::Refusal;
@@ -117,6 +118,12 @@ pub enum Error {
     /// A rehearsal's result.
     #[error("the backup is damaged: the passkey was accepted, but a share is missing or does not open")]
     Damaged,
+    /// What an audit found is not as it must be.
+    #[error("the history does not hold: {findings} findings")]
+    Audit {
+        /// How many.
+        findings: usize,
+    },
     /// The wallet has no such backup.
     #[error("wallet {wallet} has no {what}")]
     NotFound {
@@ -139,11 +146,29 @@ pub enum Error {
         /// The credential's id, hex.
         credential: String,
     },
-    /// The record's policy needs more than a device has.
-    #[error("backup {backup} needs the tenant's signature or a delay besides the passkey: ask the tenant's backend")]
-    PasskeyNotEnough {
+    /// The record's policy asks for the tenant, and this device has no way to ask its backend.
+    #[error("backup {backup} needs the tenant's signature too, and this device was given no way to ask for it")]
+    TenantNeeded {
         /// The backup.
         backup: String,
+    },
+    /// What the enclave would refuse, seen in the view: nobody was asked and nothing was sent.
+    #[error("{}: {detail}; nothing was sent", reason_name(*.reason))]
+    WouldBeRefused {
+        /// The enclave's reason.
+        reason: Reason,
+        /// The rule, with what breaks it.
+        detail: String,
+    },
+    /// An intent that the tenant's backend does not sign.
+    #[error("the intent's {field} is {found}, but the tenant expects {expected}: it was not signed")]
+    NotExpected {
+        /// Which field of it.
+        field: &'static str,
+        /// Its value.
+        found: String,
+        /// The value that the backend expects.
+        expected: String,
     },
     /// An input of the caller breaks a rule.
     #[error("{field}: {problem}")]
@@ -191,9 +216,29 @@ impl Error {
         Self::Input { field: field.into(), problem: problem.into() }
     }
 
+    pub(crate) fn would_be_refused(reason: Reason, detail: impl Into<String>) -> Self {
+        Self::WouldBeRefused { reason, detail: detail.into() }
+    }
+
+    /// The stable reason, such as `LAST_PASSKEY`, whether the service gave it or this side saw it coming.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.reason.as_str()).filter(|reason| !reason.is_empty()),
+            Self::WouldBeRefused { reason, .. } => Some(reason_name(*reason)),
+            _ => None,
+        }
+    }
+
     pub(crate) fn malformed(part: &'static str, reason: impl Display) -> Self {
         Self::Malformed { part, reason: reason.to_string() }
     }
+}
+
+/// A reason as `google.rpc.ErrorInfo.reason` carries it.
+fn reason_name(reason: Reason) -> &'static str {
+    let name = reason.as_str_name();
+    name.strip_prefix("REASON_").unwrap_or(name)
 }
 
 /// Refuses a field that is not what it must be.

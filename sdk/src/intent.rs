@@ -1,21 +1,33 @@
-//! Intents: one act with all its parameters, built from what was checked.
+//! Intents: one act with all its parameters, built from what was checked. One builder for each act, in its own file.
 //!
-//! Builds only what the enclave takes; signs nothing.
+//! Builds only what the enclave takes, as far as the view tells; signs nothing.
 
 use prost::Message;
 use strongroom_attestation::Time;
-use strongroom_proto::id::{ContentHash, IntentHash, RecordId, TenantId};
-use strongroom_proto::limits::{INTENT_BYTES_MAX, PAIRS_MAX};
-use strongroom_proto::names::{is_id, is_label, is_method};
+use strongroom_proto::id::{IntentHash, TenantId};
+use strongroom_proto::limits::INTENT_BYTES_MAX;
 use strongroom_proto::v1::intent::Action;
-use strongroom_proto::v1::{
-    CreateBackupAction, CredentialRef, Curve, Intent, NewCredential, Pair, Policy, RecoverAction, RehearseAction,
-    RolePart, SecretKind,
-};
+use strongroom_proto::v1::{Intent, RolePart};
 
 use crate::error::Error;
 use crate::random;
 use crate::view::Record;
+
+mod creation;
+mod passkeys;
+mod policy;
+mod release;
+mod shares;
+pub mod shown;
+mod waiting;
+
+pub(crate) use creation::check_creation;
+pub use creation::{Creation, create_backup, with_client_message};
+pub use passkeys::{Newcomer, add_passkey, remove_passkey, rename_passkey};
+pub use policy::{ClientPolicy, Delay, TenantConsent, change_policy};
+pub use release::{recover, rehearse, start_recovery};
+pub use shares::put_shares;
+pub use waiting::{cancel, carry_out, delete_backup};
 
 /// How long an intent may be carried out, counted from the enclave's time in the view: 10 minutes.
 pub const INTENT_LIFE_MS: u64 = 10 * 60 * 1000;
@@ -31,25 +43,6 @@ pub struct Base<'a> {
     pub statement_serial: u64,
     /// The enclave's time.
     pub enclave_time: Time,
-}
-
-/// What a new backup is to be.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Creation {
-    /// Its id, unique in the wallet.
-    pub backup: String,
-    /// Its method, such as PASSKEY.
-    pub method: String,
-    /// What it keeps.
-    pub secret: SecretKind,
-    /// Its pairs, in any order.
-    pub pairs: Vec<Pair>,
-    /// What a release needs.
-    pub policy: Policy,
-    /// The first credential.
-    pub credential: NewCredential,
-    /// What the user calls that credential.
-    pub label: String,
 }
 
 /// An intent in its one encoding.
@@ -81,68 +74,7 @@ impl EncodedIntent {
     }
 }
 
-/// A creation in the client role, whose message is not sealed yet, and the record that it will make.
-///
-/// # Errors
-/// [`Error::Input`] names the field and its limit.
-pub fn create_backup(base: &Base<'_>, creation: &Creation) -> Result<(Intent, RecordId), Error> {
-    check_creation(creation)?;
-    let mut pairs = creation.pairs.clone();
-    pairs.sort_by(|a, b| a.id.cmp(&b.id));
-    if !pairs.is_sorted_by(|a, b| a.id < b.id) {
-        return Err(Error::input("pairs", "one is there twice"));
-    }
-    let action = Action::CreateBackup(CreateBackupAction {
-        backup: creation.backup.clone(),
-        method: creation.method.clone(),
-        secret: creation.secret.into(),
-        pairs,
-        generation: 1,
-        client_policy: Some(creation.policy),
-        custodian_policy: None,
-        credential: Some(CredentialRef {
-            id: creation.credential.id.clone(),
-            key_hash: ContentHash::of(&creation.credential.public_key).0.to_vec(),
-            label: creation.label.clone(),
-        }),
-    });
-    let intent = start(base, RolePart::default(), action)?;
-    let record_id = strongroom_proto::intent::record_id(&intent);
-    Ok((intent, record_id))
-}
-
-/// The creation with the hash of the message sealed for the client role: what the passkey signs.
-///
-/// # Errors
-/// As [`EncodedIntent::new`].
-pub fn with_client_message(mut intent: Intent, message: &[u8]) -> Result<EncodedIntent, Error> {
-    let part = intent.client.get_or_insert_default();
-    part.message_hash = ContentHash::of(message).0.to_vec();
-    EncodedIntent::new(intent)
-}
-
-/// A recovery of one generation from the client role, to one recipient.
-///
-/// # Errors
-/// As [`EncodedIntent::new`].
-pub fn recover(
-    base: &Base<'_>,
-    record: &Record,
-    generation: u64,
-    recipient: ContentHash,
-) -> Result<EncodedIntent, Error> {
-    let part = RolePart { recipient: recipient.0.to_vec(), ..part_of(record) };
-    EncodedIntent::new(start(base, part, Action::Recover(RecoverAction { generation }))?)
-}
-
-/// A rehearsal of one generation in the client role.
-///
-/// # Errors
-/// As [`EncodedIntent::new`].
-pub fn rehearse(base: &Base<'_>, record: &Record, generation: u64) -> Result<EncodedIntent, Error> {
-    EncodedIntent::new(start(base, part_of(record), Action::Rehearse(RehearseAction { generation }))?)
-}
-
+/// What an act on an existing record says to its role.
 fn part_of(record: &Record) -> RolePart {
     RolePart { record_id: record.id.0.to_vec(), head: record.head.0.to_vec(), ..RolePart::default() }
 }
@@ -160,29 +92,9 @@ fn start(base: &Base<'_>, client: RolePart, action: Action) -> Result<Intent, Er
     })
 }
 
-pub(crate) fn check_creation(creation: &Creation) -> Result<(), Error> {
-    if !is_id(&creation.backup) {
-        return Err(Error::input("backup", "not 1 to 64 bytes of [A-Za-z0-9._-]"));
-    }
-    if !is_method(&creation.method) {
-        return Err(Error::input("method", "not 1 to 32 bytes of [A-Z0-9_-]"));
-    }
-    if creation.secret == SecretKind::Unspecified {
-        return Err(Error::input("secret", "neither a share nor a key"));
-    }
-    if !is_label(&creation.label) {
-        return Err(Error::input("label", "more than 64 bytes, or with a control character"));
-    }
-    if !(1..=PAIRS_MAX).contains(&creation.pairs.len()) {
-        return Err(Error::input("pairs", format!("{} are given; 1 to {PAIRS_MAX} are allowed", creation.pairs.len())));
-    }
-    if let Some(pair) = creation.pairs.iter().find(|pair| !is_id(&pair.id) || pair.curve() == Curve::Unspecified) {
-        return Err(Error::input("pairs", format!("{:?} is no id of [A-Za-z0-9._-] with a known curve", pair.id)));
-    }
-    if !creation.policy.passkey {
-        return Err(Error::input("policy", "a client share always needs a passkey"));
-    }
-    Ok(())
+/// An act on a record that brings no message and releases nothing.
+fn plain(base: &Base<'_>, record: &Record, action: Action) -> Result<EncodedIntent, Error> {
+    EncodedIntent::new(start(base, part_of(record), action)?)
 }
 
 #[cfg(test)]

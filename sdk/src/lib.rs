@@ -4,6 +4,7 @@
 //! here, on this side. The pin is the tenant's id; the root of attestation is AWS's unless the caller writes another in code.
 
 pub mod attest;
+pub mod audit;
 pub mod client;
 pub mod device;
 mod error;

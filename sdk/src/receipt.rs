@@ -1,26 +1,29 @@
-//! Receipts: what an enclave signs after an act, checked against the act that this device sent.
+//! Receipts: what an enclave signs after an act, checked against the act that this device sent, or against what waited.
 //!
 //! The receipt key comes from the statement. A receipt proves what was done, not that the host kept it.
 
 use prost::Message;
 use strongroom_proto::canonical;
-use strongroom_proto::id::{ContentHash, Head, RecordId};
-use strongroom_proto::limits::FRAME_BYTES_MAX;
-use strongroom_proto::v1::intent::Action;
-use strongroom_proto::v1::{
-    ActKind, Event, GenerationRef, Receipt, Role, RolePart, SignedReceipt, Stages, TenantSignature,
-};
-use strongroom_proto::{intent, prefix, signed};
+use strongroom_proto::id::{Head, RecordId};
+use strongroom_proto::v1::{Event, GenerationRef, Receipt, Role, SignedReceipt, Stages, TenantSignature};
+use strongroom_proto::{prefix, signed};
 
 use crate::error::{Error, array, expect, expect_bytes};
 use crate::intent::EncodedIntent;
 use crate::role::role_name;
 use crate::statement::VerifiedStatement;
-use crate::view::Record;
+use crate::view::{OpenAct, Record};
 
+mod expected;
+mod known;
 mod rehearsal;
 
+use expected::{Expected, Sealed};
+pub use known::{KnownReceipt, newest};
 pub use rehearsal::{VerifiedRehearsal, verify_rehearsal};
+
+/// Longest encoded receipt in bytes.
+pub const RECEIPT_BYTES_MAX: usize = 8 * 1024;
 
 const PART: &str = "receipt";
 const EVENT: &str = "receipt's event";
@@ -34,11 +37,28 @@ pub struct Sent<'a> {
     pub intent: &'a EncodedIntent,
     /// The record as the view showed it; `None` for a creation.
     pub record: Option<&'a Record>,
-    /// The credential whose assertion was sent.
+    /// The credential whose assertion was sent; where there are two, the one that is in the record already.
     pub credential_id: &'a [u8],
     /// The tenant's signature that was sent.
     pub tenant_signature: Option<&'a TenantSignature>,
-    /// The sealed bytes that came back; `None` where the act seals shares into the store.
+    /// The sealed bytes that came back; `None` where the act releases nothing.
+    pub release: Option<&'a [u8]>,
+}
+
+/// What waited and was carried out, and what it started from.
+#[derive(Clone, Copy, Debug)]
+pub struct Due<'a> {
+    /// The role whose receipt this is.
+    pub role: Role,
+    /// The wallet.
+    pub wallet: &'a str,
+    /// The record as the view showed it, with what waits.
+    pub record: &'a Record,
+    /// What waited in it.
+    pub open: &'a OpenAct,
+    /// The tenant's second intent with its signature, where one was sent.
+    pub second: Option<(&'a EncodedIntent, &'a TenantSignature)>,
+    /// The sealed bytes that came back; `None` where the act releases nothing.
     pub release: Option<&'a [u8]>,
 }
 
@@ -51,6 +71,10 @@ pub struct VerifiedReceipt {
     pub head: Head,
     /// Its version after the act.
     pub version: u64,
+    /// The active generation after the act; 0 where there is none.
+    pub generation: u64,
+    /// Where the act waits: when it is due, by the enclave's time in milliseconds. 0 where it is done.
+    pub not_before_ms: u64,
     /// The epoch that signed, and that a release was sealed under.
     pub epoch: u64,
     /// The enclave's time of the act, in milliseconds.
@@ -59,7 +83,7 @@ pub struct VerifiedReceipt {
     pub stages: Stages,
 }
 
-/// Checks a receipt.
+/// Checks the receipt of an act that was sent.
 ///
 /// # Errors
 /// [`Error::Signature`], [`Error::Malformed`], [`Error::EpochNotInStatement`], or [`Error::Mismatch`] with the field.
@@ -68,122 +92,113 @@ pub fn verify(
     statement: &VerifiedStatement,
     sent: &Sent<'_>,
 ) -> Result<VerifiedReceipt, Error> {
+    check(read(signed, statement, sent.role)?, &Expected::of_sent(sent)?)
+}
+
+/// Checks the receipt of what waited and was carried out.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_due(
+    signed: &SignedReceipt,
+    statement: &VerifiedStatement,
+    due: &Due<'_>,
+) -> Result<VerifiedReceipt, Error> {
+    let receipt = read(signed, statement, due.role)?;
+    let window = due.open.not_before.unix_ms()..due.open.expires.unix_ms();
+    if !window.contains(&receipt.time_ms) {
+        return Err(Error::malformed(PART, "what waited was carried out before it was due, or after it expired"));
+    }
+    check(receipt, &Expected::of_due(due)?)
+}
+
+/// A receipt in its one encoding, signed by a receipt key that the statement names for the role.
+fn read(signed: &SignedReceipt, statement: &VerifiedStatement, role: Role) -> Result<Receipt, Error> {
     let receipt: Receipt =
-        canonical::decode(&signed.receipt, FRAME_BYTES_MAX).map_err(|error| Error::malformed(PART, error))?;
-    expect(PART, "role", role_name(receipt.role()), role_name(sent.role))?;
-    let keys = statement.epoch(sent.role, receipt.epoch)?;
+        canonical::decode(&signed.receipt, RECEIPT_BYTES_MAX).map_err(|error| Error::malformed(PART, error))?;
+    expect(PART, "role", role_name(receipt.role()), role_name(role))?;
+    let keys = statement.epoch(role, receipt.epoch)?;
     signed::verify(prefix::RECEIPT, &signed.receipt, &keys.receipt_key, &signed.signature)
         .map_err(|_| Error::Signature { part: PART })?;
-
-    let sent_intent = &sent.intent.intent;
-    let (record_id, head_before, version_before) = starting_point(sent)?;
     expect_bytes(PART, "tenant", &receipt.tenant, statement.tenant())?;
-    expect(PART, "wallet", receipt.wallet.as_str(), &sent_intent.wallet)?;
-    expect_bytes(PART, "record_id", &receipt.record_id, record_id)?;
-    expect_bytes(PART, "intent_hash", &receipt.intent_hash, sent.intent.hash)?;
-    expect(PART, "version", receipt.version, version_before.saturating_add(1))?;
-    expect_bytes(PART, "head", &receipt.head, signed::next_head(&head_before, &receipt.event))?;
+    Ok(receipt)
+}
+
+fn check(receipt: Receipt, expected: &Expected<'_>) -> Result<VerifiedReceipt, Error> {
+    expect(PART, "wallet", receipt.wallet.as_str(), expected.wallet)?;
+    expect_bytes(PART, "record_id", &receipt.record_id, expected.record_id)?;
+    expect_bytes(PART, "intent_hash", &receipt.intent_hash, expected.intent)?;
+    expect(PART, "version", receipt.version, expected.version_before.saturating_add(1))?;
+    expect_bytes(PART, "head", &receipt.head, signed::next_head(&expected.head_before, &receipt.event))?;
     // Which release of the enclave answered may change between the view and the act, so the identity is named here, not fixed.
     array::<32>(PART, "identity_hash", &receipt.identity_hash)?;
-    if receipt.time_ms > sent_intent.not_after_ms {
+    if expected.not_after_ms.is_some_and(|not_after_ms| receipt.time_ms > not_after_ms) {
         return Err(Error::malformed(PART, "the act took place after the intent's not_after"));
     }
-    check_event(&receipt, sent)?;
-    check_generations(&receipt, sent)?;
-    check_sealed(&receipt, sent)?;
+    let event: Event =
+        canonical::decode(&receipt.event, RECEIPT_BYTES_MAX).map_err(|error| Error::malformed(EVENT, error))?;
+    check_event(&event, &receipt, expected)?;
+    expect(PART, "active generation", show(receipt.active.as_ref()), show(expected.active.as_ref()))?;
+    expect(PART, "pending generation", show(receipt.pending.as_ref()), show(expected.pending.as_ref()))?;
+    check_sealed(&receipt, expected.sealed)?;
+    let stages = receipt.stages.ok_or_else(|| Error::malformed(PART, "stages are missing"))?;
+    if stages.freshness() < expected.freshness {
+        return Err(Error::malformed(
+            PART,
+            "it claims less freshness than the tenant's signature over the newest head",
+        ));
+    }
     Ok(VerifiedReceipt {
-        record_id,
+        record_id: expected.record_id,
         head: Head(array(PART, "head", &receipt.head)?),
         version: receipt.version,
+        generation: receipt.active.map_or(0, |active| active.generation),
+        not_before_ms: event.not_before_ms,
         epoch: receipt.epoch,
         time_ms: receipt.time_ms,
-        stages: receipt.stages.ok_or_else(|| Error::malformed(PART, "stages are missing"))?,
+        stages,
     })
 }
 
-/// Record, head and version that the act started from. A creation starts from the record id.
-fn starting_point(sent: &Sent<'_>) -> Result<(RecordId, Head, u64), Error> {
-    match (&sent.intent.intent.action, sent.record) {
-        (Some(Action::CreateBackup(_)), None) => {
-            let id = intent::record_id(&sent.intent.intent);
-            Ok((id, Head(id.0), 0))
-        }
-        (Some(Action::Recover(_)), Some(record)) => Ok((record.id, record.head, record.version)),
-        _ => Err(Error::malformed("act", "its action gives no receipt, or it has the wrong record")),
-    }
-}
-
-fn check_event(receipt: &Receipt, sent: &Sent<'_>) -> Result<(), Error> {
-    let event: Event =
-        canonical::decode(&receipt.event, FRAME_BYTES_MAX).map_err(|error| Error::malformed(EVENT, error))?;
-    let (kind, generation) = kind_and_generation(sent)?;
-    let part = part(sent);
+fn check_event(event: &Event, receipt: &Receipt, expected: &Expected<'_>) -> Result<(), Error> {
     expect(EVENT, "version", event.version, receipt.version)?;
-    expect(EVENT, "kind", event.kind().as_str_name(), kind.as_str_name())?;
-    expect_bytes(EVENT, "intent_hash", &event.intent_hash, sent.intent.hash)?;
+    expect(EVENT, "kind", event.kind().as_str_name(), expected.kind.as_str_name())?;
+    expect_bytes(EVENT, "intent_hash", &event.intent_hash, expected.intent)?;
     expect(EVENT, "time_ms", event.time_ms, receipt.time_ms)?;
-    expect(EVENT, "generation", event.generation, generation)?;
-    expect_bytes(EVENT, "recipient", &event.recipient, part.map_or(&[][..], |part| &part.recipient))?;
-    expect_bytes(EVENT, "credential_id", &event.credential_id, sent.credential_id)?;
-    let tenant_key = sent.tenant_signature.map_or(&[][..], |signature| &signature.key);
-    expect_bytes(EVENT, "tenant_key", &event.tenant_key, tenant_key)?;
-    if event.statement_serial < sent.intent.intent.statement_serial {
-        let needed = sent.intent.intent.statement_serial;
+    expect(EVENT, "generation", event.generation, expected.generation)?;
+    expect_bytes(EVENT, "recipient", &event.recipient, expected.recipient)?;
+    expect_bytes(EVENT, "credential_id", &event.credential_id, expected.credential_id)?;
+    expect_bytes(EVENT, "tenant_key", &event.tenant_key, expected.tenant_key)?;
+    expect_bytes(EVENT, "subject_credential_id", &event.subject_credential_id, expected.subject_credential_id)?;
+    let not_before_ms = expected.delay_ms.map_or(0, |delay| event.time_ms.saturating_add(delay));
+    expect(EVENT, "not_before_ms", event.not_before_ms, not_before_ms)?;
+    let needed = expected.statement_serial;
+    if event.statement_serial < needed {
         return Err(Error::StatementTooOld { found: event.statement_serial, needed });
     }
     Ok(())
 }
 
-/// A creation in one role is in force at once; one in both waits for the other's receipt. A release moves no generation.
-fn check_generations(receipt: &Receipt, sent: &Sent<'_>) -> Result<(), Error> {
-    let (_, generation) = kind_and_generation(sent)?;
-    let (active, pending) = if let Some(record) = sent.record {
-        let reference = |generation: &crate::view::Generation| GenerationRef {
-            generation: generation.number,
-            put_intent_hash: generation.put_intent.0.to_vec(),
-        };
-        (record.active().map(reference), record.pending().map(reference))
-    } else {
-        let put = Some(GenerationRef { generation, put_intent_hash: sent.intent.hash.0.to_vec() });
-        let both_roles = sent.intent.intent.client.is_some() && sent.intent.intent.custodian.is_some();
-        if both_roles && receipt.active.is_none() { (None, put) } else { (put, None) }
-    };
-    let show = |reference: &Option<GenerationRef>| {
-        reference.as_ref().map_or_else(
-            || "none".to_owned(),
-            |reference| format!("{} put by {}", reference.generation, hex::encode(&reference.put_intent_hash)),
-        )
-    };
-    expect(PART, "active generation", show(&receipt.active), show(&active))?;
-    expect(PART, "pending generation", show(&receipt.pending), show(&pending))
+fn show(reference: Option<&GenerationRef>) -> String {
+    reference.map_or_else(
+        || "none".to_owned(),
+        |reference| format!("{} put by {}", reference.generation, hex::encode(&reference.put_intent_hash)),
+    )
 }
 
-fn check_sealed(receipt: &Receipt, sent: &Sent<'_>) -> Result<(), Error> {
+fn check_sealed(receipt: &Receipt, expected: Sealed) -> Result<(), Error> {
     for hash in &receipt.sealed_hashes {
         array::<32>(PART, "an entry of sealed_hashes", hash)?;
     }
-    let expected = match (&sent.intent.intent.action, sent.release) {
-        (Some(Action::CreateBackup(action)), None) => action.pairs.len(),
-        (Some(Action::Recover(_)), Some(release)) => {
+    let count = match expected {
+        Sealed::Shares(count) => count,
+        Sealed::Release(hash) => {
             let found = receipt.sealed_hashes.first().map(Vec::as_slice).unwrap_or_default();
-            expect_bytes(PART, "hash of the release", found, ContentHash::of(release))?;
+            expect_bytes(PART, "hash of the release", found, hash)?;
             1
         }
-        _ => return Err(Error::malformed("act", "a release came where none was asked for, or none where one was")),
     };
-    expect(PART, "number of sealed_hashes", receipt.sealed_hashes.len(), expected)
-}
-
-fn kind_and_generation(sent: &Sent<'_>) -> Result<(ActKind, u64), Error> {
-    match &sent.intent.intent.action {
-        Some(Action::CreateBackup(action)) => Ok((ActKind::CreateBackup, action.generation)),
-        Some(Action::Recover(action)) => Ok((ActKind::Recover, action.generation)),
-        _ => Err(Error::malformed("act", "its action gives no receipt")),
-    }
-}
-
-fn part<'a>(sent: &Sent<'a>) -> Option<&'a RolePart> {
-    intent::part(&sent.intent.intent, sent.role)
+    expect(PART, "number of sealed_hashes", receipt.sealed_hashes.len(), count)
 }
 
 /// The one receipt of a role in an answer.

@@ -20,6 +20,8 @@ use crate::error::{Error, expect};
 use crate::identity::RoleIdentity;
 use crate::random;
 
+mod file;
+
 type PrivateKey = <XWing as Kem>::PrivateKey;
 type PublicKey = <XWing as Kem>::PublicKey;
 type EncappedKey = <XWing as Kem>::EncappedKey;

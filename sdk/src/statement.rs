@@ -3,10 +3,10 @@
 //! Believes nothing that is not signed by the pinned tenant's root or standby key. Keeps no memory of serials: the caller says
 //! which it has seen.
 
-use strongroom_attestation::{Image, ImagePolicy, Pcr};
+use strongroom_attestation::{Image, ImagePolicy, Pcr, Time};
 use strongroom_proto::id::{ContentHash, KekId, TenantId};
 use strongroom_proto::statement as form;
-use strongroom_proto::v1::{Role, RoleStatement, SignedStatement, Statement};
+use strongroom_proto::v1::{OperationalKey, Role, RoleStatement, SignedStatement, Statement};
 use strongroom_proto::{prefix, signed};
 
 use prost::Message;
@@ -86,6 +86,23 @@ impl VerifiedStatement {
     #[must_use]
     pub fn statement(&self) -> &Statement {
         &self.statement
+    }
+
+    /// Whether a key signs for the tenant at this time.
+    #[must_use]
+    pub fn is_operational(&self, key: &[u8], at: Time) -> bool {
+        self.operational(at).any(|known| known.key == key)
+    }
+
+    /// Whether the tenant can sign at all at this time.
+    #[must_use]
+    pub fn has_operational_key(&self, at: Time) -> bool {
+        self.operational(at).next().is_some()
+    }
+
+    fn operational(&self, at: Time) -> impl Iterator<Item = &OperationalKey> {
+        let keys = self.statement.operational_keys.iter();
+        keys.filter(move |key| (key.not_before_ms..=key.not_after_ms).contains(&at.unix_ms()))
     }
 
     /// What it says of a role.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use strongroom_attestation::{Image, Time};
 use strongroom_proto::id::{ContentHash, TenantId};
-use strongroom_proto::limits::{OPERATIONAL_KEY_MS_MAX, STATEMENT_BYTES_MAX};
+use strongroom_proto::limits::{EPOCHS_MAX, OPERATIONAL_KEY_MS_MAX, STATEMENT_BYTES_MAX};
 use strongroom_proto::v1::{Epoch, ImageMeasurement, OperationalKey, Role, RoleStatement, SignedStatement, Statement};
 
 use prost::Message;
@@ -16,9 +16,14 @@ use crate::attest::{self, AttestedIdentity};
 use crate::client::Client;
 use crate::error::{Error, expect_bytes};
 use crate::keys::{KeyUse, Passphrase, SigningKey};
+use crate::role::role_name;
 use crate::statement::{VerifiedStatement, sort};
 use crate::trust::Trust;
 use crate::{files, random};
+
+mod consent;
+
+pub use consent::{Expected, ExpectedAct, check as check_intent, consent};
 
 /// An operational key counts from 5 minutes before it was signed, since enclaves' clocks may be behind the tenant's.
 const NOT_BEFORE_MARGIN_MS: u64 = 5 * 60 * 1000;
@@ -170,7 +175,7 @@ pub async fn previous(folder: &Folder, client: &Client, tenant: TenantId) -> Res
     Ok([here, there].into_iter().flatten().max_by_key(VerifiedStatement::serial))
 }
 
-/// Checks every epoch of a role that the previous statement does not list yet, and the newest, each with a fresh nonce.
+/// Checks every epoch of a role that exists, up to the newest, each with a fresh nonce.
 ///
 /// # Errors
 /// [`Error::Refused`], or as [`attest::by_images`]; [`Error::Mismatch`] for another tenant's identity.
@@ -178,16 +183,20 @@ pub async fn attest_role(
     client: &Client,
     tenant: TenantId,
     role: Role,
-    known: &[Epoch],
     images: &[Image],
     trust: &Trust,
 ) -> Result<Vec<AttestedIdentity>, Error> {
     let newest = attest_epoch(client, tenant, role, 0, images, trust).await?;
+    let number = newest.identity.epoch;
+    if number > EPOCHS_MAX as u64 {
+        return Err(Error::malformed(
+            "identity",
+            format_args!("epoch {number}; a statement names at most {EPOCHS_MAX}"),
+        ));
+    }
     let mut attested = Vec::new();
-    for number in 1..newest.identity.epoch {
-        if !known.iter().any(|epoch| epoch.epoch == number) {
-            attested.push(attest_epoch(client, tenant, role, number, images, trust).await?);
-        }
+    for number in 1..number {
+        attested.push(attest_epoch(client, tenant, role, number, images, trust).await?);
     }
     attested.push(newest);
     Ok(attested)
@@ -228,6 +237,8 @@ pub struct Draft<'a> {
     pub attested: Vec<AttestedIdentity>,
     /// Whether images and manifests of the previous statement stay accepted, as they must while a fleet changes over.
     pub keep: bool,
+    /// The lowest epoch that anything new may be sealed to; the newest, if left out.
+    pub lowest_epoch: Option<u64>,
     /// WebAuthn relying party id.
     pub rp_id: String,
     /// Origins that assertions may come from.
@@ -239,7 +250,30 @@ pub struct Draft<'a> {
 }
 
 impl Draft<'_> {
-    /// The next statement, sorted and not signed: serial one higher, epochs added to those before, the newest the lowest to seal to.
+    /// Refuses a lowest epoch that was not attested, and one that opens again what an earlier statement gave up.
+    ///
+    /// # Errors
+    /// [`Error::Input`].
+    pub fn check_lowest_epoch(&self) -> Result<(), Error> {
+        let Some(wanted) = self.lowest_epoch else { return Ok(()) };
+        let refuse = |problem| Err(Error::input("lowest epoch", problem));
+        for role in [Role::Client, Role::Custodian] {
+            let of_role = self.attested.iter().filter(|attested| attested.identity.role == role);
+            let Some(newest) = of_role.map(|attested| attested.identity.epoch).max() else { continue };
+            let name = role_name(role);
+            if wanted > newest {
+                return refuse(format!("{wanted}; the newest of the {name} role is {newest}"));
+            }
+            let before = self.previous.and_then(|previous| strongroom_proto::statement::role(previous, role));
+            if let Some(before) = before.filter(|before| wanted < before.lowest_epoch) {
+                return refuse(format!("{wanted}; the {name} role gave up all below {}", before.lowest_epoch));
+            }
+        }
+        Ok(())
+    }
+
+    /// The next statement, sorted and not signed: serial one higher, epochs added to those before, the newest the lowest to seal to
+    /// unless another was chosen.
     #[must_use]
     pub fn build(&self) -> Statement {
         let kept = self.previous.filter(|_| self.keep);
@@ -277,7 +311,8 @@ impl Draft<'_> {
         let previous = self.previous.and_then(|previous| strongroom_proto::statement::role(previous, role));
         let attested: Vec<_> =
             self.attested.iter().map(|attested| &attested.identity).filter(|identity| identity.role == role).collect();
-        let lowest_epoch = attested.iter().map(|identity| identity.epoch).max()?;
+        let newest = attested.iter().map(|identity| identity.epoch).max()?;
+        let lowest_epoch = self.lowest_epoch.unwrap_or(newest);
         let mut pcr16: Vec<_> = attested.iter().map(|identity| identity.pcr16.to_vec()).collect();
         pcr16.extend(previous.filter(|_| self.keep).into_iter().flat_map(|role| role.pcr16.iter().cloned()));
         let mut epochs: Vec<Epoch> = previous.map(|role| role.epochs.clone()).unwrap_or_default();

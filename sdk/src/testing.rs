@@ -6,9 +6,9 @@ use strongroom_attestation::Time;
 use strongroom_proto::id::{ContentHash, KekId, RecordId, TenantId};
 use strongroom_proto::v1::{
     CreateBackupAction, CredentialRef, CredentialView, Curve, Epoch, Freshness, GenerationState, GenerationView,
-    Identity, ImageMeasurement, Intent, Manifest, OperationalKey, Pair, Policy, RecordView, Role, RolePart,
-    RoleStatement, SecretKind, SignedReceipt, SignedStatement, SignedView, Stages, Statement, Trust, WalletView,
-    intent::Action,
+    Identity, ImageMeasurement, Intent, Manifest, OpenAct, OpenActKind, OperationalKey, Pair, Policy, RecordView, Role,
+    RolePart, RoleStatement, SecretKind, SignedReceipt, SignedStatement, SignedView, Stages, Statement, Trust,
+    WalletView, intent::Action,
 };
 use strongroom_proto::{prefix, signed};
 use zeroize::Zeroizing;
@@ -38,6 +38,11 @@ pub(crate) fn standby() -> SigningKey {
 
 pub(crate) fn receipt_key() -> SigningKey {
     key(KeyUse::Operational, 3)
+}
+
+/// The tenant's, in force at [`NOW_MS`].
+pub(crate) fn operational_key() -> SigningKey {
+    key(KeyUse::Operational, 9)
 }
 
 /// The enclave's channel key: opening with it is what an enclave does.
@@ -97,8 +102,11 @@ pub(crate) fn statement() -> Statement {
         epochs: vec![epoch(1), epoch(2)],
         lowest_epoch: 2,
     };
-    let operational =
-        OperationalKey { key: key(KeyUse::Operational, 9).public_key().to_vec(), not_before_ms: 0, not_after_ms: 1 };
+    let operational = OperationalKey {
+        key: operational_key().public_key().to_vec(),
+        not_before_ms: NOW_MS - 1_000_000,
+        not_after_ms: NOW_MS + 1_000_000,
+    };
     Statement {
         root_key: root().public_key().to_vec(),
         standby_key: standby().public_key().to_vec(),
@@ -158,6 +166,23 @@ pub(crate) fn record_view() -> RecordView {
         }],
         roles: vec![Role::Client.into()],
         statement_serial: 3,
+        highest_generation: 1,
+        open_acts: Vec::new(),
+        closed: false,
+    }
+}
+
+/// A recovery that waits, due at [`NOW_MS`] plus a second.
+pub(crate) fn open_recovery() -> OpenAct {
+    OpenAct {
+        kind: OpenActKind::Recovery.into(),
+        intent_hash: vec![31; 32],
+        not_before_ms: NOW_MS + 1000,
+        expires_ms: NOW_MS + 2000,
+        generation: 1,
+        recipient: vec![32; 32],
+        policy: None,
+        credential_id: Vec::new(),
     }
 }
 

@@ -14,8 +14,10 @@ use crate::error::{Error, expect, expect_bytes};
 use crate::identity::RoleIdentity;
 use crate::role::role_name;
 
+mod open_act;
 mod record;
 
+pub use open_act::{OpenAct, Waiting};
 pub use record::{Credential, Generation, Record};
 
 /// Farthest that the device's clock may be from the enclave's: 15 minutes.

@@ -32,11 +32,10 @@ pub async fn publish(stack: &Stack, lowest: Option<u64>) -> Result<u64> {
     let client = Client::connect(&stack.api()?, ApiKey::read(&stack.api_key_file())?).await?;
     let folder = Folder::new(&stack.folder().join("tenant/keys"));
     let before = previous(&folder, &client, tenant(stack)?).await?.context("the stack has a statement")?;
-    let known = &before.role(Role::Client)?.epochs;
     let measured = stack.measurements()?;
     let image = Image { pcr0: measured.pcr0, pcr1: measured.pcr1, pcr2: measured.pcr2 };
     let attested =
-        attest_role(&client, tenant(stack)?, Role::Client, known, std::slice::from_ref(&image), &trust(stack)?).await?;
+        attest_role(&client, tenant(stack)?, Role::Client, std::slice::from_ref(&image), &trust(stack)?).await?;
     let passphrase = || Ok(Passphrase::new(PASSPHRASE.to_owned()));
     let operational = SigningKey::read(&folder.key_file(KeyUse::Operational), KeyUse::Operational, passphrase)?;
     let draft = Draft {
@@ -47,15 +46,14 @@ pub async fn publish(stack: &Stack, lowest: Option<u64>) -> Result<u64> {
         images: vec![image],
         attested,
         keep: true,
+        lowest_epoch: lowest,
         rp_id: RP_ID.to_owned(),
         origins: vec![ORIGIN.to_owned()],
         top_origins: Vec::new(),
         mpc_recipients: Vec::new(),
     };
-    let mut statement = draft.build();
-    if let (Some(role), Some(lowest)) = (&mut statement.client, lowest) {
-        role.lowest_epoch = lowest;
-    }
+    draft.check_lowest_epoch()?;
+    let statement = draft.build();
     let root = SigningKey::read(&folder.key_file(KeyUse::Root), KeyUse::Root, passphrase)?;
     let signed = sign(&statement, &root)?;
     folder.keep(&signed)?;

@@ -5,11 +5,11 @@ use strongroom_attestation::Root;
 use strongroom_proto::contents::Share;
 use strongroom_proto::id::TenantId;
 use strongroom_proto::secret::Secret;
-use strongroom_proto::v1::{Act, CreateBackupRequest, Curve, Intent, Pair, Policy, Role, SecretKind};
+use strongroom_proto::v1::{Act, CreateBackupRequest, Curve, Intent, Pair, Role, SecretKind};
 use strongroom_sdk::Trust;
 use strongroom_sdk::client::{ApiKey, Client};
 use strongroom_sdk::device::{Device, PasskeyAt, choose};
-use strongroom_sdk::intent::{self, Creation, EncodedIntent};
+use strongroom_sdk::intent::{self, ClientPolicy, Creation, EncodedIntent};
 use strongroom_sdk::passkey::Passkey;
 use strongroom_sdk::prepare::Prepared;
 use strongroom_sdk::seal::{self, RecipientKey};
@@ -17,8 +17,7 @@ use strongroom_sdk::seal::{self, RecipientKey};
 use crate::stack::{ORIGIN, RP_ID, Stack};
 
 /// Asks for the passkey and nothing else.
-pub const PASSKEY_POLICY: Policy =
-    Policy { passkey: true, tenant_signature: false, delay_seconds: 0, newest_head: false };
+pub const PASSKEY_POLICY: ClientPolicy = ClientPolicy::PASSKEY;
 
 /// A device, its passkey, its wallet.
 pub struct User {

@@ -4,10 +4,12 @@ mod stories {
     mod authenticators;
     mod aws_clients;
     mod boot_guards;
+    mod command;
     mod durability;
     mod hostile;
     mod kms_secrets;
     mod moto;
+    mod passkeys;
     mod python;
     mod recovery;
     mod resources;

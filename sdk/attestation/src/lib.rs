@@ -48,6 +48,17 @@ pub const USER_DATA_BYTES_MAX: usize = 512;
 /// How far, in milliseconds, a document's timestamp may lie ahead of the verifier's clock.
 pub const CLOCK_SKEW_MS_MAX: u64 = 5 * 60 * 1000;
 
+/// When a document says that it was made. Nobody vouches for that before [`verify`]: an auditor judges an old document at this time.
+///
+/// # Errors
+/// As [`verify`] for a document of the wrong form.
+pub fn made_at(document: &[u8]) -> Result<Time, AttestationError> {
+    if document.len() > DOCUMENT_BYTES_MAX {
+        return Err(AttestationError::DocumentTooLarge { bytes: document.len() });
+    }
+    Ok(payload::Payload::parse(cose::Sign1::parse(document)?.payload)?.timestamp)
+}
+
 /// Verifies that `document` was signed under `root` and holds at the time `at`.
 ///
 /// What is checked: form and size, the certificate chain with the validity, CA flag, path length and

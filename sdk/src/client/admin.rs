@@ -3,8 +3,8 @@
 use strongroom_proto::id::TenantId;
 use strongroom_proto::v1::admin_service_client::AdminServiceClient;
 use strongroom_proto::v1::{
-    CreateApiKeyRequest, CreateApiKeyResponse, CreateKekRequest, CreateTenantRequest, ListTenantsRequest,
-    RevokeApiKeyRequest, Tenant,
+    CreateApiKeyRequest, CreateApiKeyResponse, CreateKekRequest, CreateTenantRequest, Kek, ListKeksRequest,
+    ListTenantsRequest, RevokeApiKeyRequest, RotateKekRequest, Tenant,
 };
 use tonic::transport::Channel;
 
@@ -56,4 +56,20 @@ pub async fn revoke_api_key(socket: Connection, request: RevokeApiKeyRequest) ->
 /// [`Error::Refused`].
 pub async fn create_kek(socket: Connection, request: CreateKekRequest) -> Result<u64, Error> {
     Ok(body(AdminServiceClient::new(socket).create_kek(request).await)?.epoch)
+}
+
+/// Makes the KEK of a tenant's next epoch in a role; gives its number.
+///
+/// # Errors
+/// [`Error::Refused`].
+pub async fn rotate_kek(socket: Connection, request: RotateKekRequest) -> Result<u64, Error> {
+    Ok(body(AdminServiceClient::new(socket).rotate_kek(request).await)?.epoch)
+}
+
+/// The epochs of a tenant, in the order of role and number.
+///
+/// # Errors
+/// [`Error::Refused`].
+pub async fn list_keks(socket: Connection, request: ListKeksRequest) -> Result<Vec<Kek>, Error> {
+    Ok(body(AdminServiceClient::new(socket).list_keks(request).await)?.keks)
 }

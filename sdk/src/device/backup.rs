@@ -2,9 +2,9 @@
 
 use strongroom_proto::contents::Share;
 use strongroom_proto::limits::RECORDS_MAX;
-use strongroom_proto::v1::{Assertion, CreateBackupRequest, Role};
+use strongroom_proto::v1::{Act, Assertion, CreateBackupRequest, Pair, Role};
 
-use super::{Authenticator, BackedUp, Device, act, check_shares, request_id};
+use super::{Acted, Authenticator, Device, check_shares, request_id};
 use crate::error::{Error, expect, expect_bytes};
 use crate::intent::{self, Creation};
 use crate::prepare::Prepared;
@@ -22,13 +22,13 @@ impl Device {
         creation: &Creation,
         mut shares: Vec<Share>,
         authenticator: &mut dyn Authenticator,
-    ) -> Result<BackedUp, Error> {
+    ) -> Result<Acted, Error> {
         check_shares(&shares)?;
         check_creation(prepared, creation)?;
         let role = prepared.role(Role::Client)?;
         let (intent, record_id) = intent::create_backup(&prepared.base(Role::Client)?, creation)?;
         shares.sort_by(|a, b| a.pair.cmp(&b.pair));
-        check_pairs(&shares, creation)?;
+        check_pairs(&shares, &creation.pairs)?;
         let message = seal::seal_shares(&role.attested.identity, &record_id, &shares)?;
         let intent = intent::with_client_message(intent, &message)?;
 
@@ -39,7 +39,7 @@ impl Device {
 
         let request = CreateBackupRequest {
             request_id: request_id()?,
-            act: Some(act(&intent, assertion)),
+            act: Some(Act { intent: intent.bytes.clone(), assertions: vec![assertion], tenant_signature: None }),
             credential: Some(credential.clone()),
             client_message: message,
             client_epoch: role.attested.identity.epoch,
@@ -55,7 +55,7 @@ impl Device {
             release: None,
         };
         let receipt = self.judge(prepared, |statement| receipt::verify(signed, statement, &sent)).await?;
-        Ok(BackedUp { receipt, signed: signed.clone() })
+        Ok(Acted { receipt, signed: signed.clone() })
     }
 }
 
@@ -79,8 +79,9 @@ pub fn check_creation(prepared: &Prepared, creation: &Creation) -> Result<(), Er
     intent::check_creation(creation)
 }
 
-fn check_pairs(shares: &[Share], creation: &Creation) -> Result<(), Error> {
-    let mut pairs: Vec<&str> = creation.pairs.iter().map(|pair| pair.id.as_str()).collect();
+/// Refuses shares that are not one of each pair. Both are sorted.
+pub(super) fn check_pairs(shares: &[Share], pairs: &[Pair]) -> Result<(), Error> {
+    let mut pairs: Vec<&str> = pairs.iter().map(|pair| pair.id.as_str()).collect();
     pairs.sort_unstable();
     let given: Vec<&str> = shares.iter().map(|share| share.pair.as_str()).collect();
     expect("backup", "list of shares", given.join(", "), pairs.join(", "))

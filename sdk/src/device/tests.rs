@@ -1,10 +1,18 @@
 use super::*;
+use crate::intent::ClientPolicy;
 use crate::testing::{pairs, record_view};
 use strongroom_proto::secret::Secret;
-use strongroom_proto::v1::{GenerationState, Policy};
 
+mod acts;
 mod flows;
+mod host;
+mod refusals;
 mod rotation;
+
+/// The passkey, asked from the wallet's page.
+fn at(passkey: &Passkey) -> PasskeyAt<'_> {
+    PasskeyAt { passkey, origin: "https://wallet.example" }
+}
 
 fn share(pair: &str, bytes: usize) -> Share {
     Share { pair: pair.to_owned(), bytes: Secret::new(vec![1; bytes]) }
@@ -57,7 +65,7 @@ fn a_creation_that_cannot_be_carried_out_is_refused_before_anything_is_made() {
         method: method.to_owned(),
         secret: strongroom_proto::v1::SecretKind::Share,
         pairs: pairs(),
-        policy: Policy { passkey: true, ..Policy::default() },
+        policy: ClientPolicy::PASSKEY,
         credential: Passkey::create("wallet.example").unwrap().registration(),
         label: label.to_owned(),
     };
@@ -80,26 +88,6 @@ fn a_creation_that_cannot_be_carried_out_is_refused_before_anything_is_made() {
     ] {
         let error = check_creation(&prepared, &creation).unwrap_err().to_string();
         assert!(error.starts_with(expect), "{error}");
-    }
-}
-
-#[test]
-fn only_what_a_passkey_alone_releases_is_asked_for() {
-    let prepared = |policy: Policy, state: GenerationState| {
-        let mut record = record_view();
-        record.policy = Some(policy);
-        record.generations[0].state = state.into();
-        Prepared::of(vec![record])
-    };
-    let passkey = Policy { passkey: true, ..Policy::default() };
-    let check =
-        |prepared: &Prepared| releasable(prepared, choose(prepared, None).unwrap()).map(|generation| generation.number);
-    assert_eq!(check(&prepared(passkey, GenerationState::Active)).unwrap(), 1);
-    let pending = check(&prepared(passkey, GenerationState::Pending)).unwrap_err();
-    assert!(matches!(pending, Error::NotFound { .. }));
-    for policy in [Policy { tenant_signature: true, ..passkey }, Policy { delay_seconds: 1, ..passkey }] {
-        let error = check(&prepared(policy, GenerationState::Active)).unwrap_err();
-        assert!(matches!(error, Error::PasskeyNotEnough { .. }));
     }
 }
 

@@ -1,7 +1,13 @@
 use super::*;
 use crate::prepare::Prepared;
-use crate::testing::{CREDENTIAL, NOW_MS, WALLET, pairs, record_view, tenant};
-use strongroom_proto::v1::Role;
+use crate::testing::{CREDENTIAL, NOW_MS, WALLET, open_recovery, pairs, record_view, tenant};
+use strongroom_proto::id::ContentHash;
+use strongroom_proto::limits::DELAY_SECONDS_MAX;
+use strongroom_proto::v1::{
+    AddPasskeyAction, CancelAction, CarryOutAction, ChangePolicyAction, DeleteBackupAction, NewCredential, OpenActKind,
+    Policy, PutSharesAction, RecoverAction, RehearseAction, RemovePasskeyAction, RenamePasskeyAction, Role, SecretKind,
+    StartRecoveryAction,
+};
 
 fn creation() -> Creation {
     Creation {
@@ -9,7 +15,7 @@ fn creation() -> Creation {
         method: "PASSKEY".to_owned(),
         secret: SecretKind::Share,
         pairs: pairs().into_iter().rev().collect(),
-        policy: Policy { passkey: true, ..Policy::default() },
+        policy: ClientPolicy::PASSKEY,
         credential: NewCredential { id: CREDENTIAL.to_vec(), public_key: vec![1, 2, 3] },
         label: "phone".to_owned(),
     }
@@ -51,7 +57,6 @@ fn what_no_enclave_would_take_is_refused_with_its_limit() {
         (|c| c.pairs[0].id = "a b".to_owned(), "pairs: \"a b\" is no id"),
         (|c| c.pairs[0].curve = 0, "with a known curve"),
         (|c| c.pairs[1] = c.pairs[0].clone(), "pairs: one is there twice"),
-        (|c| c.policy.passkey = false, "policy: a client share always needs a passkey"),
     ];
     let prepared = Prepared::of(Vec::new());
     for (index, (change, expect)) in cases.iter().enumerate() {
@@ -79,4 +84,132 @@ fn releases_name_record_head_and_recipient() {
     let rehearse = rehearse(&base, record, 1).unwrap().intent;
     assert_eq!(rehearse.client.unwrap().recipient, Vec::<u8>::new());
     assert_eq!(rehearse.action, Some(Action::Rehearse(RehearseAction { generation: 1 })));
+}
+
+#[test]
+fn acts_on_a_record_name_it_and_say_no_more_than_they_need() {
+    let mut view = record_view();
+    view.highest_generation = 7;
+    view.open_acts = vec![open_recovery()];
+    let prepared = Prepared::of(vec![view]);
+    let base = prepared.base(Role::Client).unwrap();
+    let record = &prepared.role(Role::Client).unwrap().view.records()[0];
+    let [credential] = record.credentials.as_slice() else { panic!("one credential") };
+    let [open] = record.open_acts.as_slice() else { panic!("one open act") };
+    let newcomer = Newcomer::new(NewCredential { id: vec![1], public_key: vec![2] }, "tablet").unwrap();
+    let started_by = open.intent.0.to_vec();
+    let kind = OpenActKind::Recovery.into();
+    let put = with_client_message(put_shares(&base, record, &pairs()).unwrap(), b"m").unwrap();
+    let to = ContentHash([9; 32]);
+    let generation = record.active().unwrap();
+    for (intent, action, message, recipient) in [
+        (put, Action::PutShares(PutSharesAction { generation: 8, pairs: pairs() }), true, false),
+        (
+            add_passkey(&base, record, &newcomer).unwrap(),
+            Action::AddPasskey(AddPasskeyAction { credential: Some(newcomer.reference()) }),
+            false,
+            false,
+        ),
+        (
+            remove_passkey(&base, record, credential).unwrap(),
+            Action::RemovePasskey(RemovePasskeyAction { credential_id: CREDENTIAL.to_vec() }),
+            false,
+            false,
+        ),
+        (
+            rename_passkey(&base, record, credential, "new").unwrap(),
+            Action::RenamePasskey(RenamePasskeyAction { credential_id: CREDENTIAL.to_vec(), label: "new".to_owned() }),
+            false,
+            false,
+        ),
+        (
+            change_policy(&base, record, ClientPolicy::PASSKEY).unwrap(),
+            Action::ChangePolicy(ChangePolicyAction {
+                client_policy: Some(Policy { passkey: true, ..Policy::default() }),
+                custodian_policy: None,
+            }),
+            false,
+            false,
+        ),
+        (
+            start_recovery(&base, record, generation, to).unwrap(),
+            Action::StartRecovery(StartRecoveryAction { generation: 1 }),
+            false,
+            true,
+        ),
+        (delete_backup(&base, record).unwrap(), Action::DeleteBackup(DeleteBackupAction {}), false, false),
+        (
+            cancel(&base, record, open).unwrap(),
+            Action::Cancel(CancelAction { kind, intent_hash: started_by.clone() }),
+            false,
+            false,
+        ),
+        (
+            carry_out(&base, record, open).unwrap(),
+            Action::CarryOut(CarryOutAction { kind, intent_hash: started_by.clone() }),
+            false,
+            false,
+        ),
+    ] {
+        let fields = strongroom_proto::intent::decode(&intent.bytes).unwrap();
+        assert_eq!((&fields, fields.action.as_ref()), (&intent.intent, Some(&action)));
+        let part = fields.client.unwrap();
+        assert_eq!((part.record_id, part.head), (vec![10; 32], vec![11; 32]), "{action:?}");
+        assert_eq!((part.message_hash.is_empty(), part.recipient.is_empty()), (!message, !recipient), "{action:?}");
+        assert!(fields.custodian.is_none() && fields.nonce.len() == 32 && fields.statement_serial == 3);
+    }
+}
+
+#[test]
+fn what_an_act_could_not_say_is_refused_with_its_limit() {
+    let prepared = Prepared::of(vec![record_view()]);
+    let base = prepared.base(Role::Client).unwrap();
+    let record = &prepared.role(Role::Client).unwrap().view.records()[0];
+    let newcomer = |id: usize, key: usize, label: &str| {
+        Newcomer::new(NewCredential { id: vec![1; id], public_key: vec![2; key] }, label).map(|_| ())
+    };
+    assert!(newcomer(1023, 1024, "").is_ok());
+    let full = crate::view::Record { highest_generation: u64::MAX, ..record.clone() };
+    for (outcome, expect) in [
+        (newcomer(0, 1, ""), "credential id: has 0 bytes; 1 to 1023"),
+        (newcomer(1024, 1, ""), "credential id: has 1024 bytes"),
+        (newcomer(1, 0, ""), "credential key: has 0 bytes; 1 to 1024"),
+        (newcomer(1, 1025, ""), "credential key: has 1025 bytes"),
+        (newcomer(1, 1, "a\nb"), "label: more than 64 bytes, or with a control character"),
+        (rename_passkey(&base, record, &record.credentials[0], &"a".repeat(65)).map(|_| ()), "label: more than 64"),
+        (put_shares(&base, record, &[]).map(|_| ()), "pairs: 0 are given; 1 to 4"),
+        (put_shares(&base, record, &[pairs(), pairs()].concat()).map(|_| ()), "pairs: one is there twice"),
+        (put_shares(&base, &full, &pairs()).map(|_| ()), "generation: there is none above"),
+        (Delay::from_seconds(DELAY_SECONDS_MAX + 1).map(|_| ()), "delay: 2592001 s; at most 2592000"),
+    ] {
+        let error = outcome.unwrap_err().to_string();
+        assert!(error.starts_with(expect), "{error}");
+    }
+}
+
+#[test]
+fn policies_of_the_client_role_are_those_that_it_can_keep() {
+    let policy = |passkey, tenant_signature, newest_head, delay_seconds| Policy {
+        passkey,
+        tenant_signature,
+        delay_seconds,
+        newest_head,
+    };
+    for good in [
+        policy(true, false, false, 0),
+        policy(true, true, false, 0),
+        policy(true, true, true, 1),
+        policy(true, false, false, DELAY_SECONDS_MAX),
+    ] {
+        assert_eq!(Policy::from(ClientPolicy::try_from(good).unwrap()), good);
+    }
+    for (bad, expect) in [
+        (policy(false, true, false, 0), "always needs a passkey"),
+        (policy(false, false, false, 1), "always needs a passkey"),
+        (policy(true, false, true, 0), "the newest head needs the tenant's signature"),
+        (policy(true, false, false, DELAY_SECONDS_MAX + 1), "at most 2592000"),
+    ] {
+        let error = ClientPolicy::try_from(bad).unwrap_err().to_string();
+        assert!(error.contains(expect), "{error}");
+    }
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::testing::{
-    NOW_MS, WALLET, now, record_view, role_identity, sign_view, signed_statement, stages, tenant, verified_statement,
-    wallet_view,
+    NOW_MS, WALLET, now, record_view, role_identity, root, sign_view, signed_statement, stages, statement, tenant,
+    verified_statement, wallet_view,
 };
 use strongroom_attestation::AttestationError;
 use strongroom_proto::v1::{RecordView, RoleAttestation, WalletView};
@@ -17,6 +17,14 @@ impl Prepared {
         let attested = AttestedIdentity { identity: role_identity(), checks: Vec::new() };
         let roles = vec![PreparedRole { attested, view }];
         Self { wallet: WALLET.to_owned(), statement: verified_statement(), roles }
+    }
+
+    /// The same under a statement without operational keys.
+    pub(crate) fn without_operational_keys(&mut self) {
+        let mut statement = statement();
+        statement.operational_keys.clear();
+        self.statement =
+            VerifiedStatement::verify(&crate::statement::sign(&statement, &root()).unwrap(), tenant()).unwrap();
     }
 }
 

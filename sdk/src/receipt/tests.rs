@@ -3,9 +3,10 @@ use crate::prepare::Prepared;
 use crate::testing::{
     CREDENTIAL, NOW_MS, WALLET, creation, receipt_key, record_view, sign_receipt, stages, tenant, verified_statement,
 };
-use strongroom_proto::id::IntentHash;
-use strongroom_proto::v1::{Rehearsal, RehearsalResult, SignedRehearsal};
+use strongroom_proto::id::{ContentHash, IntentHash};
+use strongroom_proto::v1::{ActKind, Rehearsal, RehearsalResult, SignedRehearsal};
 
+mod kinds;
 mod rehearsals;
 
 type Change = fn(&mut Receipt, &mut Event);
@@ -35,6 +36,8 @@ fn event(kind: ActKind, version: u64, intent: IntentHash, recipient: Vec<u8>) ->
         credential_id: CREDENTIAL.to_vec(),
         tenant_key: Vec::new(),
         statement_serial: 3,
+        subject_credential_id: Vec::new(),
+        not_before_ms: 0,
     }
 }
 

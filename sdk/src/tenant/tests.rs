@@ -12,6 +12,7 @@ fn draft(previous: Option<&Statement>) -> Draft<'_> {
         images: vec![Image { pcr0: [9; 48], pcr1: [8; 48], pcr2: [7; 48] }],
         attested: vec![AttestedIdentity { identity: role_identity(), checks: Vec::new() }],
         keep: false,
+        lowest_epoch: None,
         rp_id: "wallet.example".to_owned(),
         origins: vec!["https://b.example".to_owned(), "https://a.example".to_owned()],
         top_origins: Vec::new(),
@@ -57,6 +58,23 @@ fn a_later_statement_only_adds_epochs() {
     let mut changed = statement();
     changed.client.as_mut().unwrap().epochs[1].kek_id = vec![6; 32];
     assert!(check(&draft(Some(&changed)).build()).is_err());
+}
+
+#[test]
+fn the_lowest_epoch_is_one_that_was_attested_and_never_goes_back() {
+    let before = statement();
+    let with = |lowest_epoch, previous| Draft { lowest_epoch, ..draft(previous) };
+    for (lowest, previous, expect) in [
+        (None, None, Ok(2)),
+        (Some(2), Some(&before), Ok(2)),
+        (Some(1), None, Ok(1)),
+        (Some(3), None, Err("lowest epoch: 3; the newest of the client role is 2")),
+        (Some(1), Some(&before), Err("lowest epoch: 1; the client role gave up all below 2")),
+    ] {
+        let draft = with(lowest, previous);
+        let lowest = draft.check_lowest_epoch().map(|()| draft.build().client.unwrap().lowest_epoch);
+        assert_eq!(lowest.map_err(|error| error.to_string()), expect.map_err(str::to_owned));
+    }
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! One record of a view, field by field.
 
+use super::open_act::OpenAct;
 use super::{
     CREDENTIAL_ID_BYTES_MAX, CREDENTIALS_MAX, ContentHash, Curve, GenerationState, Head, IntentHash, PAIRS_MAX, PART,
     Pair, Policy, RecordId, Role, SecretKind, is_id, is_label, is_method,
 };
 use crate::error::{Error, array};
-use strongroom_proto::v1::{CredentialView, GenerationView, RecordView};
+use strongroom_proto::limits::{DELAY_SECONDS_MAX, GENERATIONS_MAX};
+use strongroom_proto::v1::{CredentialView, GenerationView, OpenActKind, RecordView};
 
 /// What a device needs to know of a record.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +36,12 @@ pub struct Record {
     pub roles: Vec<Role>,
     /// Highest statement serial that it has seen.
     pub statement_serial: u64,
+    /// Highest generation that it has seen.
+    pub highest_generation: u64,
+    /// What waits, at most one act of a kind.
+    pub open_acts: Vec<OpenAct>,
+    /// It was deleted: it has neither credentials nor generations and takes no act.
+    pub closed: bool,
 }
 
 /// A passkey of a record.
@@ -80,11 +88,22 @@ impl Record {
             return Err(refuse("the list of roles"));
         }
         let generations = view.generations.into_iter().map(Generation::read).collect::<Result<Vec<_>, _>>()?;
-        if !generations.is_sorted_by(|a, b| a.number < b.number) {
-            return Err(refuse("the order of generations"));
+        check_generations(&generations, view.highest_generation, &roles).map_err(refuse)?;
+        let open_acts = view.open_acts.iter().map(OpenAct::read).collect::<Result<Vec<_>, _>>()?;
+        if !open_acts.is_sorted_by(|a, b| a.kind() < b.kind()) {
+            return Err(refuse("the order of what waits, or the number of one kind,"));
         }
-        if generations.iter().filter(|generation| generation.state == GenerationState::Active).count() > 1 {
-            return Err(refuse("the number of active generations"));
+        let is_empty = view.credentials.is_empty() && generations.is_empty() && open_acts.is_empty();
+        if view.closed != generations.is_empty() || view.closed && !is_empty {
+            return Err(refuse("what a closed record has, or an open one lacks,"));
+        }
+        let policy = view.policy.ok_or_else(|| Error::malformed(PART, format_args!("record {id} has no policy")))?;
+        if !is_policy(policy) {
+            return Err(refuse("the policy"));
+        }
+        let credentials = view.credentials.into_iter().map(Credential::read).collect::<Result<Vec<_>, _>>()?;
+        if credentials.iter().enumerate().any(|(at, one)| credentials.iter().skip(at + 1).any(|it| it.id == one.id)) {
+            return Err(refuse("a credential, which is there twice,"));
         }
         Ok(Self {
             id,
@@ -94,11 +113,14 @@ impl Record {
             method: view.method,
             secret,
             rp_id: view.rp_id,
-            credentials: view.credentials.into_iter().map(Credential::read).collect::<Result<_, _>>()?,
-            policy: view.policy.ok_or_else(|| Error::malformed(PART, format_args!("record {id} has no policy")))?,
+            credentials,
+            policy,
             generations,
             roles,
             statement_serial: view.statement_serial,
+            highest_generation: view.highest_generation,
+            open_acts,
+            closed: view.closed,
         })
     }
 
@@ -112,6 +134,24 @@ impl Record {
     #[must_use]
     pub fn pending(&self) -> Option<&Generation> {
         self.generations.iter().find(|generation| generation.state == GenerationState::Pending)
+    }
+
+    /// A generation that opens: the active one or a former one.
+    #[must_use]
+    pub fn opening(&self, number: u64) -> Option<&Generation> {
+        self.generations.iter().find(|it| it.number == number && it.state != GenerationState::Pending)
+    }
+
+    /// What waits of a kind.
+    #[must_use]
+    pub fn open_act(&self, kind: OpenActKind) -> Option<&OpenAct> {
+        self.open_acts.iter().find(|open| open.kind() == kind)
+    }
+
+    /// Whether its creation named this role and no other: then a put is in force at once.
+    #[must_use]
+    pub fn is_alone_in(&self, role: Role) -> bool {
+        self.roles == [role]
     }
 
     /// Refuses a credential that the record does not list.
@@ -151,4 +191,42 @@ impl Generation {
         let put_intent = IntentHash(array(PART, "put_intent_hash", &view.put_intent_hash)?);
         Ok(Self { number: view.generation, state, pairs: view.pairs, put_intent, added_ms: view.added_ms })
     }
+}
+
+/// Numbers ascend up to the highest that was seen, former ones lie below the active one and the pending one above it; a record of one
+/// role commits at once. Names the rule that is broken.
+fn check_generations(generations: &[Generation], highest: u64, roles: &[Role]) -> Result<(), &'static str> {
+    if generations.len() > GENERATIONS_MAX {
+        return Err("the number of generations");
+    }
+    if !generations.is_sorted_by(|a, b| a.number < b.number) {
+        return Err("the order of generations");
+    }
+    let of = |state| generations.iter().filter(move |generation| generation.state == state);
+    let (active, pending) = (of(GenerationState::Active).next(), of(GenerationState::Pending).next());
+    if of(GenerationState::Active).count() > 1 {
+        return Err("the number of active generations");
+    }
+    if of(GenerationState::Pending).count() > 1 || pending.is_some() && roles.len() == 1 {
+        return Err("the number of pending generations");
+    }
+    if generations.last().is_some_and(|last| last.number > highest) {
+        return Err("the highest generation");
+    }
+    let before = |generation: &Generation| match generation.state {
+        GenerationState::Former => active.is_some_and(|active| generation.number < active.number),
+        GenerationState::Pending => generation.number == highest,
+        GenerationState::Active | GenerationState::Unspecified => true,
+    };
+    if !generations.iter().all(before) || !generations.is_empty() && active.is_none() && pending.is_none() {
+        return Err("the state of a generation");
+    }
+    Ok(())
+}
+
+/// Whether a policy keeps the rules of every role.
+pub(super) fn is_policy(policy: Policy) -> bool {
+    // The newest head is named by the tenant's signature; a delay alone asks for nothing.
+    let asks = policy.tenant_signature || policy.passkey && !policy.newest_head;
+    asks && policy.delay_seconds <= DELAY_SECONDS_MAX
 }

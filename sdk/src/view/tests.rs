@@ -1,8 +1,8 @@
 use super::*;
 use crate::keys::KeyUse;
-use crate::testing::{NOW_MS, WALLET, key, now, record_view, role_identity, sign_view, wallet_view};
+use crate::testing::{NOW_MS, WALLET, key, now, open_recovery, record_view, role_identity, sign_view, wallet_view};
 use prost::Message;
-use strongroom_proto::v1::CredentialView;
+use strongroom_proto::v1::{CredentialView, GenerationView, OpenAct, RecordView};
 
 const NONCE: &[u8; 32] = &[6; 32];
 
@@ -79,9 +79,23 @@ fn each_field_of_a_record_is_checked() {
         (|r| r.generations[0].pairs[0].curve = 0, "generation 1"),
         (|r| r.generations[0].pairs[0].id = "a/b".to_owned(), "generation 1"),
         (|r| r.generations[0].put_intent_hash.clear(), "put_intent_hash has 0 bytes"),
+        (|r| r.highest_generation = 0, "the highest generation"),
+        (|r| r.generations[0].state = 2, "the state of a generation"),
+        (|r| r.generations[0].state = 3, "the number of pending generations"),
+        (|r| (r.generations, r.highest_generation) = (many_generations(r, 9), 9), "the number of generations"),
+        (|r| former_above_active(r), "the state of a generation"),
+        (|r| pending_below_highest(r), "the state of a generation"),
+        (|r| r.generations.clear(), "what a closed record has, or an open one lacks"),
+        (|r| r.closed = true, "what a closed record has"),
+        (|r| (r.closed, r.generations) = (true, Vec::new()), "what a closed record has"),
+        (|r| r.credentials.push(r.credentials[0].clone()), "a credential, which is there twice"),
+        (|r| r.policy.as_mut().unwrap().passkey = false, "the policy"),
+        (|r| r.policy.as_mut().unwrap().newest_head = true, "the policy"),
+        (|r| r.policy.as_mut().unwrap().delay_seconds = u32::MAX, "the policy"),
         (
             |r| {
                 let second = strongroom_proto::v1::GenerationView { generation: 2, ..r.generations[0].clone() };
+                r.highest_generation = 2;
                 r.generations.push(second);
             },
             "the number of active generations",
@@ -92,6 +106,88 @@ fn each_field_of_a_record_is_checked() {
         change(&mut view.records[0]);
         let error = verify(&view).unwrap_err().to_string();
         assert!(error.contains(expect), "case {index}: {error}");
+    }
+}
+
+fn many_generations(record: &RecordView, count: u64) -> Vec<GenerationView> {
+    let state = |number| if number == count { GenerationState::Active } else { GenerationState::Former };
+    let of =
+        |number| GenerationView { generation: number, state: state(number).into(), ..record.generations[0].clone() };
+    (1..=count).map(of).collect()
+}
+
+fn former_above_active(record: &mut RecordView) {
+    let former = GenerationState::Former.into();
+    record.generations.push(GenerationView { generation: 2, state: former, ..record.generations[0].clone() });
+    record.highest_generation = 2;
+}
+
+fn pending_below_highest(record: &mut RecordView) {
+    let pending = GenerationState::Pending.into();
+    record.generations.push(GenerationView { generation: 2, state: pending, ..record.generations[0].clone() });
+    (record.highest_generation, record.roles) = (3, vec![1, 2]);
+}
+
+#[test]
+fn a_record_may_have_former_and_pending_generations_and_end() {
+    let good: [fn(&mut RecordView); 4] = [
+        |r| (r.generations, r.highest_generation) = (many_generations(r, 8), 8),
+        |r| {
+            pending_below_highest(r);
+            r.highest_generation = 2;
+        },
+        |r| r.highest_generation = 9,
+        |r| {
+            r.generations.clear();
+            r.credentials.clear();
+            r.closed = true;
+        },
+    ];
+    for change in good {
+        let mut view = wallet_view(NONCE);
+        change(&mut view.records[0]);
+        let verified = verify(&view).unwrap();
+        let record = &verified.records()[0];
+        let opening = record.generations.iter().filter(|it| record.opening(it.number).is_some()).count();
+        assert_eq!(opening, record.generations.len() - usize::from(record.pending().is_some()));
+    }
+}
+
+#[test]
+fn what_waits_has_the_fields_of_its_kind_and_no_others() {
+    let of = |kind: i32| OpenAct { kind, generation: 0, recipient: Vec::new(), ..open_recovery() };
+    let policy = || Some(Policy { passkey: true, ..Policy::default() });
+    let removal = || OpenAct { credential_id: b"x".to_vec(), ..of(3) };
+    let all = vec![open_recovery(), OpenAct { policy: policy(), ..of(2) }, removal(), of(4)];
+    let verify_with = |acts: Vec<OpenAct>| {
+        let mut view = wallet_view(NONCE);
+        view.records[0].open_acts = acts;
+        verify(&view)
+    };
+    let view = verify_with(all.clone()).unwrap();
+    let kinds: Vec<i32> = view.records()[0].open_acts.iter().map(|open| open.kind().into()).collect();
+    assert_eq!(kinds, [1, 2, 3, 4]);
+    for (acts, expect) in [
+        (vec![of(0)], "what waits of kind"),
+        (vec![of(9)], "what waits of kind"),
+        (vec![OpenAct { generation: 0, ..open_recovery() }], "what waits of kind OPEN_ACT_KIND_RECOVERY"),
+        (vec![OpenAct { recipient: Vec::new(), ..open_recovery() }], "what waits of kind"),
+        (vec![OpenAct { recipient: vec![1; 31], ..open_recovery() }], "what waits of kind"),
+        (vec![OpenAct { policy: policy(), ..open_recovery() }], "what waits of kind"),
+        (vec![OpenAct { credential_id: vec![1], ..open_recovery() }], "what waits of kind"),
+        (vec![of(2)], "what waits of kind OPEN_ACT_KIND_POLICY_CHANGE"),
+        (vec![OpenAct { policy: Some(Policy::default()), ..of(2) }], "what waits of kind"),
+        (vec![of(3)], "what waits of kind OPEN_ACT_KIND_PASSKEY_REMOVAL"),
+        (vec![OpenAct { credential_id: vec![1; 1024], ..of(3) }], "what waits of kind"),
+        (vec![OpenAct { generation: 1, ..removal() }], "what waits of kind"),
+        (vec![OpenAct { recipient: vec![1; 31], ..of(4) }], "what waits of kind OPEN_ACT_KIND_DELETE"),
+        (vec![OpenAct { expires_ms: NOW_MS + 1000, ..open_recovery() }], "what waits of kind"),
+        (vec![OpenAct { intent_hash: vec![1; 31], ..open_recovery() }], "intent_hash has 31 bytes"),
+        (vec![of(4), of(4)], "the order of what waits, or the number of one kind"),
+        (all.into_iter().rev().collect(), "the order of what waits"),
+    ] {
+        let error = verify_with(acts.clone()).unwrap_err().to_string();
+        assert!(error.contains(expect), "{acts:?}: {error}");
     }
 }
 

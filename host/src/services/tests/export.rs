@@ -45,6 +45,7 @@ async fn an_export_holds_every_statement_and_receipt_once_and_in_order() {
         assert_eq!(statements, (1..=40).map(|serial| caller.statement(serial)).collect::<Vec<_>>(), "{size}");
         let versions: Vec<u64> = pages.iter().flat_map(|page| &page.receipts).map(version).collect();
         assert_eq!(versions, (1..=10).collect::<Vec<_>>(), "{size}");
+        assert!(!pages.last().unwrap().receipts.is_empty(), "{size}: no empty page at the end");
         for page in &pages {
             let attested: Vec<&[u8]> = page.attestations.iter().map(|it| it.identity.as_slice()).collect();
             let expect: &[&[u8]] = if page.receipts.is_empty() { &[] } else { &[b"1"] };

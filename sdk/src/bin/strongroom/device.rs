@@ -1,24 +1,35 @@
 //! `strongroom device`: what a user's device does, with a software passkey in a file.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use prost::Message;
+use strongroom_sdk::attestation::Time;
 use strongroom_sdk::device::{self as sdk, PasskeyAt, check_creation, choose, releasable};
-use strongroom_sdk::intent::Creation;
+use strongroom_sdk::intent::{ClientPolicy, Creation};
 use strongroom_sdk::passkey::Passkey;
 use strongroom_sdk::prepare::Prepared;
 use strongroom_sdk::proto::contents::Share;
 use strongroom_sdk::proto::id::TenantId;
 use strongroom_sdk::proto::limits::{PAIRS_MAX, SHARE_BYTES_MAX};
 use strongroom_sdk::proto::secret::Secret;
-use strongroom_sdk::proto::v1::{Pair, Policy, Role, SecretKind, SignedReceipt};
+use strongroom_sdk::proto::v1::{Pair, Role, SecretKind, SignedReceipt};
 use strongroom_sdk::{Error, Trust, curve_name, files, role_name};
+
+use consent::Exchange;
 
 use crate::options::{self, HostOptions, ShareFile};
 use crate::show::Show;
 
+mod acts;
+mod consent;
+mod passkeys;
+mod policy;
 mod report;
+mod waiting;
+
+pub(crate) use policy::PolicyFlags;
 
 /// Commands of a device.
 #[derive(Debug, Subcommand)]
@@ -32,6 +43,35 @@ pub(crate) enum Device {
     /// Ask whether a backup would open. Nothing is released and nothing is written.
     #[command(after_help = REHEARSE_HELP)]
     Rehearse(RehearseOptions),
+    /// Show what the enclave's signed view says of a wallet: backups, passkeys, policies, generations, and what waits.
+    Show(ShowOptions),
+    /// List a wallet's passkeys, from the enclave's signed view.
+    ListPasskeys(ShowOptions),
+    /// Put a new generation of shares into a backup.
+    Put(acts::Put),
+    /// Make a passkey on this device and write its registration, for another device to add.
+    NewPasskey(passkeys::New),
+    /// Add a passkey to a backup: at once with both passkeys here, or for another device to finish.
+    #[command(after_help = passkeys::ADD_HELP)]
+    AddPasskey(passkeys::Add),
+    /// Finish what `add-passkey` began on another device: this device's passkey is added.
+    Join(passkeys::Join),
+    /// Remove a passkey from a backup, after the policy's delay. Never the last one.
+    RemovePasskey(passkeys::Remove),
+    /// Give a passkey another label.
+    RenamePasskey(passkeys::Rename),
+    /// Change what a release needs, with the consents and after the delay of the policy in force.
+    ChangePolicy(policy::Change),
+    /// Start a recovery under a policy with a delay.
+    StartRecovery(waiting::Start),
+    /// Release a recovery that is due, to the key that it was started for.
+    ReleaseRecovery(waiting::Release),
+    /// Cancel what waits.
+    Cancel(waiting::Cancel),
+    /// Carry out what waited and is due, where the host does not do so by itself: under a policy with the newest head.
+    CarryOut(waiting::CarryOut),
+    /// Delete a backup, after 7 days in which any of its passkeys can cancel that.
+    Delete(waiting::Delete),
 }
 
 const BACKUP_HELP: &str = "\
@@ -53,8 +93,9 @@ Example:
   strongroom device rehearse --tenant 61..ab --host http://127.0.0.1:7443 --api-key-file acme.key \\
     --wallet w1 --passkey ann.passkey";
 
+/// The service, and what this device has seen of it.
 #[derive(Args, Debug)]
-pub(crate) struct Common {
+pub(crate) struct Service {
     /// The tenant's id, 64 hex digits: the only pin.
     #[arg(long, value_name = "ID", value_parser = options::tenant_id)]
     tenant: TenantId,
@@ -63,15 +104,41 @@ pub(crate) struct Common {
     /// The wallet's id.
     #[arg(long, value_name = "ID")]
     wallet: String,
+    /// Refuse a statement with a lower serial than this one, which the device has seen.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    statement_serial: u64,
+    /// Where a policy needs the tenant: write the intent into this folder and wait there for what `tenant sign-intent` writes.
+    #[arg(long, value_name = "DIR")]
+    tenant_consent: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Common {
+    #[command(flatten)]
+    service: Service,
     /// File of the software passkey.
     #[arg(long, value_name = "FILE")]
     passkey: PathBuf,
     /// The origin that the passkey claims to be asked from; the statement's first, if left out.
     #[arg(long, value_name = "ORIGIN")]
     origin: Option<String>,
-    /// Refuse a statement with a lower serial than this one, which the device has seen.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    statement_serial: u64,
+}
+
+/// Which backup an act is on, and where its receipt goes.
+#[derive(Args, Debug)]
+pub(crate) struct On {
+    /// The backup's id; may be left out where the wallet has one only.
+    #[arg(long, value_name = "ID")]
+    backup: Option<String>,
+    /// Keep the enclave's receipt in this new file.
+    #[arg(long, value_name = "FILE")]
+    receipt: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ShowOptions {
+    #[command(flatten)]
+    service: Service,
 }
 
 #[derive(Args, Debug)]
@@ -99,15 +166,14 @@ pub(crate) struct BackupOptions {
 pub(crate) struct RecoverOptions {
     #[command(flatten)]
     common: Common,
-    /// The backup's id; may be left out where the wallet has one only.
-    #[arg(long, value_name = "ID")]
-    backup: Option<String>,
+    #[command(flatten)]
+    on: On,
+    /// The generation to release; the active one, if left out.
+    #[arg(long, value_name = "N")]
+    generation: Option<u64>,
     /// Folder for the shares; made if it is not there.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Keep the enclave's receipt in this new file.
-    #[arg(long, value_name = "FILE")]
-    receipt: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -124,6 +190,23 @@ pub(crate) async fn run(command: Device, trust: Trust, show: Show) -> anyhow::Re
         Device::Backup(options) => backup(&options, trust, show).await?,
         Device::Recover(options) => recover(&options, trust, show).await?,
         Device::Rehearse(options) => rehearse(&options, trust, show).await?,
+        Device::Show(options) => drop(prepare(&options.service, trust, show).await?),
+        Device::ListPasskeys(options) => {
+            let prepared = prepare_quietly(&options.service, trust, show).await?.1;
+            report::passkeys(show, prepared.role(Role::Client)?.view.records());
+        }
+        Device::Put(options) => acts::put(&options, trust, show).await?,
+        Device::NewPasskey(options) => passkeys::new(&options, trust, show).await?,
+        Device::AddPasskey(options) => passkeys::add(&options, trust, show).await?,
+        Device::Join(options) => passkeys::join(&options, trust, show).await?,
+        Device::RemovePasskey(options) => passkeys::remove(&options, trust, show).await?,
+        Device::RenamePasskey(options) => passkeys::rename(&options, trust, show).await?,
+        Device::ChangePolicy(options) => policy::change(&options, trust, show).await?,
+        Device::StartRecovery(options) => waiting::start(&options, trust, show).await?,
+        Device::ReleaseRecovery(options) => waiting::release(&options, trust, show).await?,
+        Device::Cancel(options) => waiting::cancel(&options, trust, show).await?,
+        Device::CarryOut(options) => waiting::carry_out(&options, trust, show).await?,
+        Device::Delete(options) => waiting::delete(&options, trust, show).await?,
     }
     Ok(())
 }
@@ -138,7 +221,7 @@ async fn backup(options: &BackupOptions, trust: Trust, show: Show) -> Result<(),
     if known.is_none() {
         files::check_new(path)?;
     }
-    let (device, prepared) = prepare(&options.common, trust, show).await?;
+    let (device, prepared) = prepare(&options.common.service, trust, show).await?;
     let is_new = known.is_none();
     let passkey = known.map_or_else(|| Passkey::create(&prepared.statement().statement().rp_id), Ok)?;
     let creation = Creation {
@@ -146,7 +229,7 @@ async fn backup(options: &BackupOptions, trust: Trust, show: Show) -> Result<(),
         method: options.method.clone(),
         secret: SecretKind::Share,
         pairs: options.shares.iter().map(|share| share.pair.clone()).collect(),
-        policy: Policy { passkey: true, ..Policy::default() },
+        policy: ClientPolicy::PASSKEY,
         credential: passkey.registration(),
         label: options.label.clone(),
     };
@@ -162,42 +245,52 @@ async fn backup(options: &BackupOptions, trust: Trust, show: Show) -> Result<(),
     let mut authenticator = PasskeyAt { passkey: &passkey, origin };
     let done = device.backup(&prepared, &creation, shares, &mut authenticator).await?;
     report::receipt(show, &done.receipt);
-    show.value("backup", format_args!("{} of wallet {} is stored", options.backup, options.common.wallet));
+    show.value("backup", format_args!("{} of wallet {} is stored", options.backup, options.common.service.wallet));
     keep_receipt(options.receipt.as_deref(), &done.signed)
 }
 
 async fn recover(options: &RecoverOptions, trust: Trust, show: Show) -> Result<(), Error> {
-    options.receipt.iter().try_for_each(|path| files::check_new(path))?;
+    let backup = options.on.backup.as_deref();
+    options.on.receipt.iter().try_for_each(|path| files::check_new(path))?;
     let passkey = Passkey::read(&options.common.passkey)?;
-    let (device, prepared) = prepare(&options.common, trust, show).await?;
-    let record = choose(&prepared, options.backup.as_deref())?;
-    let pairs = &releasable(&prepared, record)?.pairs;
-    let paths: Vec<PathBuf> = pairs.iter().map(|pair| options.out.join(format!("{}.share", pair.id))).collect();
-    std::fs::create_dir_all(&options.out)
-        .map_err(|error| Error::File { path: options.out.clone(), problem: error.to_string() })?;
-    paths.iter().try_for_each(|path| files::check_new(path))?;
+    let (device, prepared) = prepare(&options.common.service, trust, show).await?;
+    let record = choose(&prepared, backup)?;
+    let paths = share_paths(&options.out, &releasable(record, options.generation)?.pairs)?;
     show.heading("Recovering");
     show.waiting("signing, and waiting for the enclave");
     let origin = origin(&options.common, &prepared)?;
     let mut authenticator = PasskeyAt { passkey: &passkey, origin };
-    let done = device.recover(&prepared, options.backup.as_deref(), &mut authenticator).await?;
+    let done = device.recover_generation(&prepared, backup, options.generation, &mut authenticator).await?;
+    released(show, &done, &paths)?;
+    keep_receipt(options.on.receipt.as_deref(), &done.signed)
+}
+
+/// The new files of a release: checked before an act that is lost without them.
+fn share_paths(out: &Path, pairs: &[Pair]) -> Result<Vec<PathBuf>, Error> {
+    let paths: Vec<PathBuf> = pairs.iter().map(|pair| out.join(format!("{}.share", pair.id))).collect();
+    std::fs::create_dir_all(out).map_err(|error| Error::File { path: out.to_owned(), problem: error.to_string() })?;
+    paths.iter().try_for_each(|path| files::check_new(path))?;
+    Ok(paths)
+}
+
+fn released(show: Show, done: &sdk::Recovered, paths: &[PathBuf]) -> Result<(), Error> {
     report::receipt(show, &done.receipt);
     show.check(
         "release",
         format_args!("opened; intent, record, generation {} and pairs are as asked", done.generation),
     );
-    for (share, path) in done.shares.iter().zip(&paths) {
+    for (share, path) in done.shares.iter().zip(paths) {
         files::write_new(path, share.bytes.expose())?;
     }
-    for ((share, pair), path) in done.shares.iter().zip(&done.pairs).zip(&paths) {
+    for ((share, pair), path) in done.shares.iter().zip(&done.pairs).zip(paths) {
         report::share(show, share, pair, path);
     }
-    keep_receipt(options.receipt.as_deref(), &done.signed)
+    Ok(())
 }
 
 async fn rehearse(options: &RehearseOptions, trust: Trust, show: Show) -> Result<(), Error> {
     let passkey = Passkey::read(&options.common.passkey)?;
-    let (device, prepared) = prepare(&options.common, trust, show).await?;
+    let (device, prepared) = prepare(&options.common.service, trust, show).await?;
     show.heading("Rehearsing");
     show.waiting("signing, and waiting for the enclave");
     let origin = origin(&options.common, &prepared)?;
@@ -211,14 +304,35 @@ async fn rehearse(options: &RehearseOptions, trust: Trust, show: Show) -> Result
     Ok(())
 }
 
-async fn prepare(common: &Common, trust: Trust, show: Show) -> Result<(sdk::Device, Prepared), Error> {
-    sdk::check_id("wallet", &common.wallet)?;
-    let client = common.host.connect(show).await?;
-    let device = sdk::Device::new(client, common.tenant, trust).with_serial(common.statement_serial);
-    show.waiting("asking for statement, attestation and records");
-    let prepared = device.prepare(&common.wallet).await?;
+/// Checks the service and shows what it says, with all that waits and every passkey, before anybody is asked for anything.
+async fn prepare(service: &Service, trust: Trust, show: Show) -> Result<(sdk::Device, Prepared), Error> {
+    let (device, prepared) = prepare_quietly(service, trust, show).await?;
     report::prepared(show, &prepared);
     Ok((device, prepared))
+}
+
+async fn prepare_quietly(service: &Service, trust: Trust, show: Show) -> Result<(sdk::Device, Prepared), Error> {
+    sdk::check_id("wallet", &service.wallet)?;
+    let client = service.host.connect(show).await?;
+    let mut device = sdk::Device::new(client, service.tenant, trust).with_serial(service.statement_serial);
+    if let Some(folder) = &service.tenant_consent {
+        device = device.with_backend(Arc::new(Exchange::new(folder.clone(), show)));
+    }
+    show.waiting("asking for statement, attestation and records");
+    let prepared = device.prepare(&service.wallet).await?;
+    Ok((device, prepared))
+}
+
+/// What an act without a release ended in.
+fn acted(show: Show, on: &On, done: &sdk::Acted, text: &str) -> Result<(), Error> {
+    report::receipt(show, &done.receipt);
+    if done.receipt.not_before_ms == 0 {
+        show.value("done", text);
+    } else {
+        let due = Time::from_unix_ms(done.receipt.not_before_ms);
+        show.value("waits", format_args!("{text}; due at {due}; can be cancelled"));
+    }
+    keep_receipt(on.receipt.as_deref(), &done.signed)
 }
 
 fn origin<'a>(common: &'a Common, prepared: &'a Prepared) -> Result<&'a str, Error> {

@@ -3,6 +3,7 @@
 //! Reads options and files, calls the library, and prints each check as it is made. Decides nothing itself.
 
 mod attest;
+mod audit;
 mod device;
 mod operator;
 mod options;
@@ -51,9 +52,12 @@ enum Command {
     /// Make a tenant's keys and sign its statements.
     #[command(subcommand)]
     Tenant(tenant::Tenant),
-    /// Back up, recover and rehearse a wallet's client shares, as its user's device does.
+    /// Back up and recover a wallet's client shares, and manage their passkeys, as its user's device does.
     #[command(subcommand)]
     Device(device::Device),
+    /// Export the history of a backup, and check it offline.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Verify one attestation document.
     Attest(attest::Attest),
     /// Run the service: tenants, API keys, KEKs and manifests.
@@ -85,6 +89,7 @@ fn run(cli: Cli, show: Show) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match cli.command {
         Command::Attest(options) => attest::run(&options, &trust, show),
+        Command::Audit(command) => runtime.block_on(audit::run(command, &trust, show)),
         Command::Tenant(command) => runtime.block_on(tenant::run(command, &trust, show)),
         Command::Device(command) => runtime.block_on(device::run(command, trust, show)),
         Command::Operator(command) => runtime.block_on(operator::run(command, show)),

@@ -10,9 +10,10 @@ use strongroom_sdk::identity::manifest_pcr16;
 use strongroom_sdk::proto::id::TenantId;
 use strongroom_sdk::proto::limits::MANIFEST_BYTES_MAX;
 use strongroom_sdk::proto::v1::{
-    CreateApiKeyRequest, CreateKekRequest, CreateTenantRequest, Development, Manifest, RevokeApiKeyRequest, Role,
+    CreateApiKeyRequest, CreateKekRequest, CreateTenantRequest, Development, KekState, ListKeksRequest, Manifest,
+    RevokeApiKeyRequest, Role, RotateKekRequest,
 };
-use strongroom_sdk::{Error, files};
+use strongroom_sdk::{Error, files, role_name};
 
 use crate::options::{self, RoleName};
 use crate::show::Show;
@@ -28,6 +29,10 @@ pub(crate) enum Operator {
     RevokeApiKey(RevokeApiKey),
     /// Make a tenant's KEK in a role.
     CreateKek(CreateKek),
+    /// Make the KEK of a tenant's next epoch in a role. It waits until a statement names it (`tenant statement`).
+    RotateKek(CreateKek),
+    /// List the epochs of a tenant, and what is sealed under each.
+    ListKeks(ListKeks),
     /// List the tenants.
     ListTenants(Socket),
     /// Write an enclave's manifest and print the PCR16 that it makes.
@@ -101,6 +106,15 @@ pub(crate) struct CreateKek {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct ListKeks {
+    #[command(flatten)]
+    socket: Socket,
+    /// The tenant's id.
+    #[arg(long, value_name = "ID", value_parser = options::tenant_id)]
+    tenant: TenantId,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct ManifestOptions {
     /// The role that the enclave serves.
     #[arg(long)]
@@ -137,6 +151,13 @@ pub(crate) async fn run(command: Operator, show: Show) -> anyhow::Result<()> {
             show.waiting("making the KEK");
             show.value("epoch", admin::create_kek(options.socket.connect().await?, request).await?);
         }
+        Operator::RotateKek(options) => {
+            let role: Role = options.role.into();
+            let request = RotateKekRequest { tenant: options.tenant.0.to_vec(), role: role.into() };
+            show.waiting("making the KEK of the next epoch");
+            show.value("epoch", admin::rotate_kek(options.socket.connect().await?, request).await?);
+        }
+        Operator::ListKeks(options) => list_keks(&options, show).await?,
         Operator::ListTenants(socket) => {
             for tenant in admin::list_tenants(socket.connect().await?).await? {
                 let name: String = tenant.display_name.chars().filter(|c| !c.is_control()).collect();
@@ -179,6 +200,29 @@ async fn create_api_key(options: &CreateApiKey, show: Show) -> Result<(), Error>
             show.value("api-key", format_args!("in {}", path.display()));
         }
         None => show.value("api-key", &made.api_key),
+    }
+    Ok(())
+}
+
+async fn list_keks(options: &ListKeks, show: Show) -> Result<(), Error> {
+    let request = ListKeksRequest { tenant: options.tenant.0.to_vec() };
+    for kek in admin::list_keks(options.socket.connect().await?, request).await? {
+        let state = match kek.state() {
+            KekState::Waiting => "waiting for a statement that names it",
+            KekState::Current => "current",
+            KekState::Retiring => "retiring",
+            KekState::Retired => "retired",
+            KekState::Unspecified => "unknown",
+        };
+        let since = Time::from_unix_ms(kek.created_ms);
+        let role = role_name(kek.role());
+        show.value(
+            "kek",
+            format_args!(
+                "{role} epoch {}, {state}, since {since}: {} records, {} shares",
+                kek.epoch, kek.records, kek.shares
+            ),
+        );
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use strongroom_sdk::attestation::{Image, Pcr, Root};
 use strongroom_sdk::client::{ApiKey, Client};
 use strongroom_sdk::proto::id::TenantId;
-use strongroom_sdk::proto::v1::{Curve, Pair, Role};
+use strongroom_sdk::proto::v1::{Curve, OpenActKind, Pair, Role};
 use strongroom_sdk::{Error, Trust, curve_of, files};
 
 use crate::show::Show;
@@ -75,6 +75,30 @@ impl From<RoleName> for Role {
         match name {
             RoleName::Client => Self::Client,
             RoleName::Custodian => Self::Custodian,
+        }
+    }
+}
+
+/// A kind of what waits, by its name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum KindName {
+    /// A release of shares.
+    Recovery,
+    /// A change of policy.
+    PolicyChange,
+    /// The removal of a passkey.
+    PasskeyRemoval,
+    /// The deletion of a backup.
+    Delete,
+}
+
+impl From<KindName> for OpenActKind {
+    fn from(name: KindName) -> Self {
+        match name {
+            KindName::Recovery => Self::Recovery,
+            KindName::PolicyChange => Self::PolicyChange,
+            KindName::PasskeyRemoval => Self::PasskeyRemoval,
+            KindName::Delete => Self::Delete,
         }
     }
 }

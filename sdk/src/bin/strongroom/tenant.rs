@@ -7,7 +7,7 @@ use strongroom_sdk::attest::AttestedIdentity;
 use strongroom_sdk::attestation::{Image, Pcr};
 use strongroom_sdk::keys::{KeyUse, SigningKey};
 use strongroom_sdk::proto::statement as form;
-use strongroom_sdk::proto::v1::{Epoch, Role, Statement};
+use strongroom_sdk::proto::v1::{Role, Statement};
 use strongroom_sdk::statement::{VerifiedStatement, sign};
 use strongroom_sdk::tenant::{Draft, Folder, attest_role, previous};
 use strongroom_sdk::{Error, Trust, device, role_name};
@@ -17,6 +17,9 @@ use crate::passphrase;
 use crate::show::Show;
 
 mod report;
+mod sign_intent;
+
+pub(crate) use sign_intent::read_receipt;
 
 /// Commands of a tenant.
 #[derive(Debug, Subcommand)]
@@ -27,6 +30,9 @@ pub(crate) enum Tenant {
     /// Check every role's attestation, then build, show, sign and publish the next statement.
     #[command(after_help = STATEMENT_HELP)]
     Statement(Box<StatementOptions>),
+    /// Sign an intent, after reading it and comparing it with what the backend's user asked for.
+    #[command(after_help = sign_intent::SIGN_HELP)]
+    SignIntent(Box<sign_intent::SignIntent>),
     /// Make a wallet.
     #[command(after_help = WALLET_HELP)]
     CreateWallet(CreateWallet),
@@ -94,6 +100,9 @@ pub(crate) struct StatementOptions {
     /// Recipient hash of an MPC server that custodian shares may go to; may be given several times.
     #[arg(long = "mpc-recipient", value_name = "HEX", value_parser = options::hex32)]
     mpc_recipients: Vec<[u8; 32]>,
+    /// The lowest epoch that anything new may be sealed to, for each role that is named; the newest, if left out.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    lowest_epoch: Option<u64>,
     /// Sign with the standby key: the root key is lost.
     #[arg(long)]
     standby: bool,
@@ -122,6 +131,7 @@ pub(crate) async fn run(command: Tenant, trust: &Trust, show: Show) -> anyhow::R
     match command {
         Tenant::Init(options) => init(&options, show)?,
         Tenant::Statement(options) => statement(&options, trust, show).await?,
+        Tenant::SignIntent(options) => sign_intent::run(&options, show)?,
         Tenant::CreateWallet(options) => create_wallet(&options, show).await?,
     }
     Ok(())
@@ -150,11 +160,9 @@ async fn statement(options: &StatementOptions, trust: &Trust, show: Show) -> Res
     let previous = previous.as_ref().map(VerifiedStatement::statement);
     let mut attested: Vec<AttestedIdentity> = Vec::new();
     for role in options.roles.roles() {
-        let known: &[Epoch] =
-            previous.and_then(|statement| form::role(statement, role)).map_or(&[], |role| &role.epochs);
         show.heading(&format!("Checking the {} enclave", role_name(role)));
         show.waiting("asking for a fresh attestation");
-        let epochs = attest_role(&client, tenant, role, known, &images, trust).await?;
+        let epochs = attest_role(&client, tenant, role, &images, trust).await?;
         for epoch in &epochs {
             show.attested(epoch);
         }
@@ -169,11 +177,13 @@ async fn statement(options: &StatementOptions, trust: &Trust, show: Show) -> Res
         images,
         attested,
         keep: options.keep,
+        lowest_epoch: options.lowest_epoch,
         rp_id: options.rp_id.clone(),
         origins: options.origins.clone(),
         top_origins: options.top_origins.clone(),
         mpc_recipients: options.mpc_recipients.clone(),
     };
+    draft.check_lowest_epoch()?;
     let statement = draft.build();
     // Refused before anything is shown or asked for.
     form::check(&statement)

@@ -1,198 +1,11 @@
-//! The flows of a device against a host in this process, with an enclave's keys behind it.
+//! Backing up, recovering and rehearsing, against a host in this process with an enclave's keys behind it.
 
-use std::sync::{Arc, Mutex};
+use strongroom_proto::v1::{Role, SecretKind};
 
-use prost::Message;
-use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
-use strongroom_proto::contents::{Release, decode_shares};
-use strongroom_proto::id::{ContentHash, Head, RecordId, sha256};
-use strongroom_proto::seal::{Direction, hpke_info};
-use strongroom_proto::v1::backup_service_server::{BackupService, BackupServiceServer};
-use strongroom_proto::v1::recovery_service_server::{RecoveryService, RecoveryServiceServer};
-use strongroom_proto::v1::{
-    ActKind, CreateBackupRequest, CreateBackupResponse, Event, GenerationRef, GetBackupRequest, GetBackupResponse,
-    ListBackupsRequest, ListBackupsResponse, Receipt, RecoverRequest, RecoverResponse, RehearseBackupRequest,
-    RehearseBackupResponse, Role, SecretKind,
-};
-use strongroom_proto::{intent as wire, signed};
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
-use tonic::{Request, Response, Status};
-
+use super::host::{Tamper, world};
 use super::*;
-use crate::client::ApiKey;
 use crate::intent::Creation;
-use crate::seal::enclave;
-use crate::testing::{NOW_MS, WALLET, channel_key, kek_id, now, sign_receipt, stages, tenant};
-
-/// What the host does to an honest enclave's answer, or to the call.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Tamper {
-    Nothing,
-    FirstCallLost,
-    ReceiptSignature,
-    NoReceipt,
-    Release,
-    ReleaseToItself,
-    ReleaseOfAnotherRecord,
-}
-
-#[derive(Clone)]
-struct Host {
-    tamper: Tamper,
-    calls: Arc<Mutex<Vec<Vec<u8>>>>,
-    passkey: NewCredentialKey,
-}
-
-#[derive(Clone)]
-struct NewCredentialKey(Vec<u8>);
-
-impl Host {
-    fn called(&self, bytes: Vec<u8>) -> Result<(), Status> {
-        let mut calls = self.calls.lock().unwrap();
-        calls.push(bytes);
-        let lost = self.tamper == Tamper::FirstCallLost && calls.len() == 1;
-        if lost { Err(Status::unavailable("lost")) } else { Ok(()) }
-    }
-
-    fn check_assertion(&self, act: &Act) {
-        let assertion = &act.assertions[0];
-        let message = [assertion.authenticator_data.as_slice(), &sha256(&[&assertion.client_data_json])].concat();
-        let (x, y) = (&self.passkey.0[10..42], &self.passkey.0[45..]);
-        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, [&[4], x, y].concat());
-        key.verify(&message, &assertion.signature).unwrap();
-    }
-
-    fn receipt(
-        &self,
-        act: &Act,
-        before: (RecordId, Head, u64),
-        put: &[u8],
-        sealed: Vec<Vec<u8>>,
-    ) -> Vec<SignedReceipt> {
-        let intent = wire::decode(&act.intent).unwrap();
-        let (record_id, head, version) = before;
-        let recipient = intent.client.unwrap().recipient;
-        let kind = if recipient.is_empty() { ActKind::CreateBackup } else { ActKind::Recover };
-        let event = Event {
-            version: version + 1,
-            kind: kind.into(),
-            intent_hash: wire::hash(&act.intent).0.to_vec(),
-            time_ms: NOW_MS + 1,
-            generation: 1,
-            recipient,
-            credential_id: act.assertions[0].credential_id.clone(),
-            tenant_key: Vec::new(),
-            statement_serial: 3,
-        };
-        let receipt = Receipt {
-            tenant: tenant().0.to_vec(),
-            wallet: WALLET.to_owned(),
-            role: Role::Client.into(),
-            record_id: record_id.0.to_vec(),
-            version: event.version,
-            head: signed::next_head(&head, &event.encode_to_vec()).0.to_vec(),
-            event: event.encode_to_vec(),
-            active: Some(GenerationRef { generation: 1, put_intent_hash: put.to_vec() }),
-            pending: None,
-            intent_hash: event.intent_hash,
-            identity_hash: vec![1; 32],
-            sealed_hashes: sealed,
-            epoch: 2,
-            time_ms: event.time_ms,
-            stages: Some(stages()),
-        };
-        let mut signed = sign_receipt(receipt.encode_to_vec());
-        match self.tamper {
-            Tamper::NoReceipt => return Vec::new(),
-            Tamper::ReceiptSignature => signed.signature[0] ^= 1,
-            _ => {}
-        }
-        vec![signed]
-    }
-}
-
-#[tonic::async_trait]
-impl BackupService for Host {
-    async fn create_backup(
-        &self,
-        request: Request<CreateBackupRequest>,
-    ) -> Result<Response<CreateBackupResponse>, Status> {
-        assert!(request.metadata().get("authorization").unwrap().to_str().unwrap().starts_with("Bearer sr_"));
-        let request = request.into_inner();
-        self.called(request.encode_to_vec())?;
-        let act = request.act.unwrap();
-        self.check_assertion(&act);
-        let intent = wire::decode(&act.intent).unwrap();
-        assert_eq!(intent.client.as_ref().unwrap().message_hash, ContentHash::of(&request.client_message).0);
-        let id = wire::record_id(&intent);
-        let info = hpke_info(Direction::Request, Role::Client, &tenant(), &kek_id(), &id);
-        let shares = decode_shares(&enclave::open(&channel_key(), &info, &request.client_message).unwrap()).unwrap();
-        let sealed = shares.iter().map(|share| sha256(&[share.bytes.expose()]).to_vec()).collect();
-        let put = wire::hash(&act.intent).0;
-        let receipts = self.receipt(&act, (id, Head(id.0), 0), &put, sealed);
-        Ok(Response::new(CreateBackupResponse { backup: None, receipts, stages: None }))
-    }
-
-    async fn get_backup(&self, _: Request<GetBackupRequest>) -> Result<Response<GetBackupResponse>, Status> {
-        Err(Status::unimplemented("not asked for"))
-    }
-
-    async fn list_backups(&self, _: Request<ListBackupsRequest>) -> Result<Response<ListBackupsResponse>, Status> {
-        Err(Status::unimplemented("not asked for"))
-    }
-
-    async fn rehearse_backup(
-        &self,
-        _: Request<RehearseBackupRequest>,
-    ) -> Result<Response<RehearseBackupResponse>, Status> {
-        Ok(Response::new(RehearseBackupResponse::default()))
-    }
-}
-
-#[tonic::async_trait]
-impl RecoveryService for Host {
-    async fn recover(&self, request: Request<RecoverRequest>) -> Result<Response<RecoverResponse>, Status> {
-        let request = request.into_inner();
-        self.called(request.encode_to_vec())?;
-        let act = request.act.unwrap();
-        self.check_assertion(&act);
-        let record_id = RecordId([if self.tamper == Tamper::ReleaseOfAnotherRecord { 1 } else { 10 }; 32]);
-        let info = hpke_info(Direction::Release, Role::Client, &tenant(), &kek_id(), &record_id);
-        let shares = vec![share("a", 3), share("b", 5)];
-        let contents = Release { intent: wire::hash(&act.intent), record_id, generation: 1, shares }.encode().unwrap();
-        let to_itself = channel_key();
-        let key =
-            if self.tamper == Tamper::ReleaseToItself { to_itself.public_key() } else { &request.client_recipient_key };
-        let mut release = enclave::seal(key, &info, &contents);
-        let hash = ContentHash::of(&release).0.to_vec();
-        if self.tamper == Tamper::Release {
-            release.push(0);
-        }
-        let before = (RecordId([10; 32]), Head([11; 32]), 4);
-        let receipts = self.receipt(&act, before, &[13; 32], vec![hash]);
-        Ok(Response::new(RecoverResponse { client_release: release, receipts, stages: None }))
-    }
-}
-
-/// A device, its passkey, a service with a record of that passkey, and the calls that reach the host.
-async fn world(tamper: Tamper) -> (Device, Passkey, Prepared, Arc<Mutex<Vec<Vec<u8>>>>) {
-    let passkey = Passkey::create("wallet.example").unwrap();
-    let calls = Arc::default();
-    let key = NewCredentialKey(passkey.registration().public_key);
-    let host = Host { tamper, calls: Arc::clone(&calls), passkey: key };
-    let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let address = incoming.local_addr().unwrap();
-    let server = Server::builder()
-        .add_service(BackupServiceServer::new(host.clone()))
-        .add_service(RecoveryServiceServer::new(host));
-    tokio::spawn(server.serve_with_incoming(incoming));
-    let api_key = ApiKey::parse(&format!("sr_{}", "00".repeat(32))).unwrap();
-    let client = Client::connect(&format!("http://{address}"), api_key).await.unwrap();
-    let mut record = record_view();
-    record.credentials[0].id = passkey.credential_id().to_vec();
-    (Device::new(client, tenant(), Trust::aws()), passkey, Prepared::of(vec![record]), calls)
-}
+use crate::testing::now;
 
 fn creation(passkey: &Passkey, backup: &str) -> Creation {
     Creation {
@@ -200,15 +13,15 @@ fn creation(passkey: &Passkey, backup: &str) -> Creation {
         method: "PASSKEY".to_owned(),
         secret: SecretKind::Share,
         pairs: pairs(),
-        policy: Policy { passkey: true, ..Policy::default() },
+        policy: ClientPolicy::PASSKEY,
         credential: passkey.registration(),
         label: "phone".to_owned(),
     }
 }
 
-async fn backup(tamper: Tamper, name: &str, shares: Vec<Share>) -> (Result<BackedUp, Error>, Vec<Vec<u8>>) {
+async fn backup(tamper: Tamper, name: &str, shares: Vec<Share>) -> (Result<Acted, Error>, Vec<Vec<u8>>) {
     let (device, passkey, prepared, calls) = world(tamper).await;
-    let mut at = PasskeyAt { passkey: &passkey, origin: "https://wallet.example" };
+    let mut at = at(&passkey);
     let done = device.backup(&prepared, &creation(&passkey, name), shares, &mut at).await;
     let calls = calls.lock().unwrap().clone();
     (done, calls)
@@ -216,7 +29,7 @@ async fn backup(tamper: Tamper, name: &str, shares: Vec<Share>) -> (Result<Backe
 
 async fn recover(tamper: Tamper) -> (Result<Recovered, Error>, Vec<Vec<u8>>) {
     let (device, passkey, prepared, calls) = world(tamper).await;
-    let mut at = PasskeyAt { passkey: &passkey, origin: "https://wallet.example" };
+    let mut at = at(&passkey);
     let done = device.recover(&prepared, None, &mut at).await;
     let calls = calls.lock().unwrap().clone();
     (done, calls)

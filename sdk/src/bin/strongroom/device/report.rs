@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use strongroom_sdk::attestation::Time;
+use strongroom_sdk::intent::shown;
 use strongroom_sdk::prepare::Prepared;
 use strongroom_sdk::proto::contents::Share;
-use strongroom_sdk::proto::v1::{Freshness, Pair, Stages, Trust};
+use strongroom_sdk::proto::v1::{Freshness, GenerationState, Pair, Stages, Trust};
 use strongroom_sdk::receipt::VerifiedReceipt;
 use strongroom_sdk::role_name;
-use strongroom_sdk::view::Record;
+use strongroom_sdk::view::{Credential, Record, Waiting};
 
 use super::pair_name;
 use crate::show::Show;
@@ -30,13 +31,53 @@ pub(super) fn prepared(show: Show, prepared: &Prepared) {
     }
 }
 
-/// Every credential is shown before a share is sealed: one that the user does not know is somebody else's.
+/// Every credential and all that waits is shown before anybody is asked: what the user does not know is somebody else's.
 fn record(show: Show, record: &Record) {
     show.value("  backup", format_args!("{} ({}), version {}", record.backup, record.method, record.version));
-    for credential in &record.credentials {
-        let added = Time::from_unix_ms(credential.added_ms);
-        let id = hex::encode(&credential.id);
-        show.value("    passkey", format_args!("{:?}, added {added}, id {id}", credential.label));
+    if record.closed {
+        show.caution("    closed: it was deleted");
+        return;
+    }
+    show.value("    record", record.id);
+    show.value("    release needs", shown::policy(&record.policy));
+    for generation in &record.generations {
+        let state = match generation.state {
+            GenerationState::Active => "active",
+            GenerationState::Former => "former, still opens",
+            GenerationState::Pending => "pending, opens nothing",
+            GenerationState::Unspecified => "unknown",
+        };
+        let added = Time::from_unix_ms(generation.added_ms);
+        show.value("    generation", format_args!("{}, {state}, put at {added}", generation.number));
+    }
+    record.credentials.iter().for_each(|credential| passkey(show, credential));
+    for open in &record.open_acts {
+        let what = match &open.waiting {
+            Waiting::Recovery { generation, recipient } => {
+                format!("recovery of generation {generation} to {recipient}")
+            }
+            Waiting::PolicyChange(policy) => format!("change of policy: a release will need {}", shown::policy(policy)),
+            Waiting::PasskeyRemoval { credential_id } => format!("removal of passkey {}", hex::encode(credential_id)),
+            Waiting::Delete => "deletion of the backup".to_owned(),
+        };
+        let (due, expires) = (open.not_before, open.expires);
+        show.caution(&format!(
+            "  !! waits: {what}; due at {due}, expires at {expires}; started by intent {}",
+            open.intent
+        ));
+    }
+}
+
+fn passkey(show: Show, credential: &Credential) {
+    let added = Time::from_unix_ms(credential.added_ms);
+    let id = hex::encode(&credential.id);
+    show.value("    passkey", format_args!("{:?}, added {added}, id {id}", credential.label));
+}
+
+pub(super) fn passkeys(show: Show, records: &[Record]) {
+    for record in records.iter().filter(|record| !record.closed) {
+        show.value("backup", &record.backup);
+        record.credentials.iter().for_each(|credential| passkey(show, credential));
     }
 }
 

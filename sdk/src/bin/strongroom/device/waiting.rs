@@ -1,0 +1,141 @@
+//! `strongroom device`: recoveries under a delay, deletions, and cancelling.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use strongroom_sdk::device::{PasskeyAt, choose};
+use strongroom_sdk::intent::shown::kind_name;
+use strongroom_sdk::passkey::Passkey;
+use strongroom_sdk::proto::v1::OpenActKind;
+use strongroom_sdk::seal::RecipientKey;
+use strongroom_sdk::view::Waiting;
+use strongroom_sdk::{Error, Trust, files};
+
+use super::{Common, On, Service, acted, keep_receipt, origin, prepare, released, share_paths};
+use crate::options::KindName;
+use crate::show::Show;
+
+#[derive(Args, Debug)]
+pub(crate) struct Start {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    on: On,
+    /// New file for the key that the shares will be released to. Keep it: without it the recovery is of no use.
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// The generation to release; the active one, if left out.
+    #[arg(long, value_name = "N")]
+    generation: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Release {
+    #[command(flatten)]
+    service: Service,
+    #[command(flatten)]
+    on: On,
+    /// The key's file, as `start-recovery` wrote it.
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// Folder for the shares; made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Cancel {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    on: On,
+    /// What waits.
+    #[arg(long)]
+    kind: KindName,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CarryOut {
+    #[command(flatten)]
+    service: Service,
+    #[command(flatten)]
+    on: On,
+    /// What waits; a recovery is released with `release-recovery`.
+    #[arg(long)]
+    kind: KindName,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Delete {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    on: On,
+}
+
+pub(super) async fn start(options: &Start, trust: Trust, show: Show) -> Result<(), Error> {
+    options.on.receipt.iter().chain([&options.key]).try_for_each(|path| files::check_new(path))?;
+    let passkey = Passkey::read(&options.common.passkey)?;
+    let (device, prepared) = prepare(&options.common.service, trust, show).await?;
+    let backup = options.on.backup.as_deref();
+    choose(&prepared, backup)?;
+    let key = RecipientKey::generate()?;
+    // Before it is signed for: a recovery whose key is lost releases nothing that opens.
+    key.write(&options.key)?;
+    show.heading("Starting a recovery");
+    show.waiting("signing, and waiting for the enclave");
+    let mut authenticator = PasskeyAt { passkey: &passkey, origin: origin(&options.common, &prepared)? };
+    let done = device.start_recovery(&prepared, backup, options.generation, &key, &mut authenticator).await?;
+    acted(show, &options.on, &done, &format!("recovery to the key in {}", options.key.display()))
+}
+
+pub(super) async fn release(options: &Release, trust: Trust, show: Show) -> Result<(), Error> {
+    options.on.receipt.iter().try_for_each(|path| files::check_new(path))?;
+    let key = RecipientKey::read(&options.key)?;
+    let (device, prepared) = prepare(&options.service, trust, show).await?;
+    let backup = options.on.backup.as_deref();
+    let record = choose(&prepared, backup)?;
+    let pairs = match record.open_act(OpenActKind::Recovery).map(|open| &open.waiting) {
+        Some(Waiting::Recovery { generation, .. }) => record.opening(*generation).map(|it| it.pairs.as_slice()),
+        _ => None,
+    };
+    let paths = share_paths(&options.out, pairs.unwrap_or_default())?;
+    show.heading("Releasing a recovery");
+    show.waiting("waiting for the enclave");
+    let done = device.release_recovery(&prepared, backup, &key).await?;
+    released(show, &done, &paths)?;
+    keep_receipt(options.on.receipt.as_deref(), &done.signed)
+}
+
+pub(super) async fn cancel(options: &Cancel, trust: Trust, show: Show) -> Result<(), Error> {
+    options.on.receipt.iter().try_for_each(|path| files::check_new(path))?;
+    let kind = OpenActKind::from(options.kind);
+    let passkey = Passkey::read(&options.common.passkey)?;
+    let (device, prepared) = prepare(&options.common.service, trust, show).await?;
+    show.heading("Cancelling");
+    show.waiting("signing, and waiting for the enclave");
+    let mut authenticator = PasskeyAt { passkey: &passkey, origin: origin(&options.common, &prepared)? };
+    let done = device.cancel(&prepared, options.on.backup.as_deref(), kind, &mut authenticator).await?;
+    acted(show, &options.on, &done, &format!("the {} is cancelled", kind_name(kind)))
+}
+
+pub(super) async fn carry_out(options: &CarryOut, trust: Trust, show: Show) -> Result<(), Error> {
+    options.on.receipt.iter().try_for_each(|path| files::check_new(path))?;
+    let kind = OpenActKind::from(options.kind);
+    let (device, prepared) = prepare(&options.service, trust, show).await?;
+    show.heading("Carrying out what waited");
+    show.waiting("waiting for the enclave");
+    let done = device.carry_out(&prepared, options.on.backup.as_deref(), kind).await?;
+    acted(show, &options.on, &done, &format!("the {} is carried out", kind_name(kind)))
+}
+
+pub(super) async fn delete(options: &Delete, trust: Trust, show: Show) -> Result<(), Error> {
+    options.on.receipt.iter().try_for_each(|path| files::check_new(path))?;
+    let passkey = Passkey::read(&options.common.passkey)?;
+    let (device, prepared) = prepare(&options.common.service, trust, show).await?;
+    show.heading("Deleting");
+    show.waiting("signing, and waiting for the enclave");
+    let mut authenticator = PasskeyAt { passkey: &passkey, origin: origin(&options.common, &prepared)? };
+    let done = device.delete(&prepared, options.on.backup.as_deref(), &mut authenticator).await?;
+    acted(show, &options.on, &done, "deletion; whoever has an older copy and the KMS key can undo it")
+}

@@ -1,0 +1,162 @@
+//! `strongroom tenant sign-intent`: the tenant's consent to one act, after reading what it says.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use prost::Message;
+use strongroom_sdk::intent::shown;
+use strongroom_sdk::keys::{KeyUse, SigningKey};
+use strongroom_sdk::proto::id::IntentHash;
+use strongroom_sdk::proto::limits::INTENT_BYTES_MAX;
+use strongroom_sdk::proto::v1::{OpenActKind, Role, SignedReceipt};
+use strongroom_sdk::receipt::{RECEIPT_BYTES_MAX, newest};
+use strongroom_sdk::tenant::{Expected, ExpectedAct, Folder, check_intent};
+use strongroom_sdk::{Error, device, files};
+
+use crate::device::PolicyFlags;
+use crate::options::{self, KindName};
+use crate::passphrase;
+use crate::show::Show;
+
+/// Room for the signature beside a receipt.
+const SIGNED_RECEIPT_BYTES_MAX: usize = RECEIPT_BYTES_MAX + 128;
+
+pub(super) const SIGN_HELP: &str = "\
+The backend says what its user asked for; an intent that says anything else is not signed. Where the policy of the record has the
+newest head, give every receipt of the record with --newest: an intent from an older head is not signed.
+
+Example:
+  strongroom tenant sign-intent --dir ./acme --wallet w1 --act recover --newest r7.receipt \\
+    --intent ./consents/61..ab.intent";
+
+#[derive(Args, Debug)]
+pub(crate) struct SignIntent {
+    /// The tenant's folder, with its operational key and its newest statement.
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// The intent, as `strongroom device --tenant-consent` wrote it.
+    #[arg(long, value_name = "FILE")]
+    intent: PathBuf,
+    /// New file for the signature; beside the intent, as the device waits for it, if left out.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// The wallet that it must be about.
+    #[arg(long, value_name = "ID")]
+    wallet: String,
+    /// The act that it must be.
+    #[arg(long)]
+    act: ActName,
+    /// With create-backup: the backup.
+    #[arg(long, value_name = "ID", required_if_eq("act", "create-backup"))]
+    backup: Option<String>,
+    /// With add-passkey and remove-passkey: the credential id, hex.
+    #[arg(long, value_name = "HEX", required_if_eq_any([("act", "add-passkey"), ("act", "remove-passkey")]))]
+    credential: Option<String>,
+    /// With cancel and carry-out: what waits.
+    #[arg(long, required_if_eq_any([("act", "cancel"), ("act", "carry-out")]))]
+    kind: Option<KindName>,
+    /// With carry-out: hash of the intent that started it.
+    #[arg(long, value_name = "HEX", value_parser = options::hex32, required_if_eq("act", "carry-out"))]
+    started_by: Option<[u8; 32]>,
+    #[command(flatten)]
+    policy: PolicyFlags,
+    /// A receipt of the record that the tenant has; may be given several times.
+    #[arg(long, value_name = "FILE")]
+    newest: Vec<PathBuf>,
+}
+
+/// An act by its name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum ActName {
+    /// A new backup; with --backup.
+    CreateBackup,
+    /// A release at once.
+    Recover,
+    /// A rehearsal.
+    Rehearse,
+    /// A new generation.
+    PutShares,
+    /// A further passkey; with --credential.
+    AddPasskey,
+    /// The removal of a passkey; with --credential.
+    RemovePasskey,
+    /// Another label.
+    RenamePasskey,
+    /// Another policy; with --tenant-signature, --newest-head and --delay-seconds as it will be.
+    ChangePolicy,
+    /// A release after the delay.
+    StartRecovery,
+    /// The deletion of a backup.
+    DeleteBackup,
+    /// The end of what waits; with --kind.
+    Cancel,
+    /// What waited is carried out; with --kind, --started-by and --newest.
+    CarryOut,
+}
+
+pub(super) fn run(options: &SignIntent, show: Show) -> Result<(), Error> {
+    let out = options.out.clone().unwrap_or_else(|| options.intent.with_extension("signature"));
+    files::check_new(&out)?;
+    let folder = Folder::new(&options.dir);
+    let tenant = folder.tenant_keys()?.tenant();
+    let statement = folder.statement(tenant)?.ok_or_else(|| {
+        let problem = "is missing: the tenant has signed no statement yet".to_owned();
+        Error::File { path: folder.statement_file(), problem }
+    })?;
+    let receipts = options.newest.iter().map(|path| read_receipt(path)).collect::<Result<Vec<_>, _>>()?;
+    let known = newest(&receipts, &statement, Role::Client)?;
+    let intent = files::read(&options.intent, INTENT_BYTES_MAX)?;
+    let credential = hex::decode(options.credential.as_deref().unwrap_or_default())
+        .map_err(|_| Error::Input { field: "--credential".to_owned(), problem: "not hex".to_owned() })?;
+    let expected = Expected {
+        tenant,
+        wallet: &options.wallet,
+        act: act(options, &credential)?,
+        statement_serial: statement.serial(),
+        newest: known.as_ref(),
+        now: device::now(),
+    };
+    let fields = check_intent(&intent, &expected)?;
+    show.heading("About to sign");
+    for (name, value) in shown::lines(&fields) {
+        show.value(&format!("  {name}"), value);
+    }
+    match &known {
+        Some(known) => show.check("head", format_args!("the newest that is known here, of version {}", known.version)),
+        None => show.caution("  !! no receipt was given: the head may be an old one"),
+    }
+    let key = SigningKey::read(&folder.key_file(KeyUse::Operational), KeyUse::Operational, || {
+        passphrase::existing("Passphrase of the operational key: ")
+    })?;
+    // In one step: the device waits for this file.
+    files::replace(&out, &key.sign_intent(&intent)?.encode_to_vec())?;
+    show.value("signature", format_args!("in {}", out.display()));
+    Ok(())
+}
+
+fn act<'a>(options: &'a SignIntent, credential_id: &'a [u8]) -> Result<ExpectedAct<'a>, Error> {
+    let kind = options.kind.map_or(OpenActKind::Unspecified, OpenActKind::from);
+    Ok(match options.act {
+        ActName::CreateBackup => ExpectedAct::CreateBackup { backup: options.backup.as_deref().unwrap_or_default() },
+        ActName::Recover => ExpectedAct::Recover,
+        ActName::Rehearse => ExpectedAct::Rehearse,
+        ActName::PutShares => ExpectedAct::PutShares,
+        ActName::AddPasskey => ExpectedAct::AddPasskey { credential_id },
+        ActName::RemovePasskey => ExpectedAct::RemovePasskey { credential_id },
+        ActName::RenamePasskey => ExpectedAct::RenamePasskey,
+        ActName::ChangePolicy => ExpectedAct::ChangePolicy(options.policy.policy()?.into()),
+        ActName::StartRecovery => ExpectedAct::StartRecovery,
+        ActName::DeleteBackup => ExpectedAct::DeleteBackup,
+        ActName::Cancel => ExpectedAct::Cancel(kind),
+        ActName::CarryOut => {
+            ExpectedAct::CarryOut { kind, started_by: IntentHash(options.started_by.unwrap_or_default()) }
+        }
+    })
+}
+
+/// Reads a file with an encoded `SignedReceipt`. Nothing is verified yet.
+pub(crate) fn read_receipt(path: &std::path::Path) -> Result<SignedReceipt, Error> {
+    let bytes = files::read(path, SIGNED_RECEIPT_BYTES_MAX)?;
+    SignedReceipt::decode(bytes.as_slice())
+        .map_err(|error| Error::File { path: path.to_owned(), problem: format!("no receipt: {error}") })
+}

@@ -1,0 +1,87 @@
+//! The calls that carry out acts on existing records, and the export for auditors. Each act is sent again with the same bytes while the
+//! host is unavailable.
+
+use strongroom_proto::v1::backup_service_client::BackupServiceClient;
+use strongroom_proto::v1::passkey_service_client::PasskeyServiceClient;
+use strongroom_proto::v1::recovery_service_client::RecoveryServiceClient;
+use strongroom_proto::v1::{
+    ActRequest, ActResponse, AddPasskeyRequest, CarryOutRequest, ExportAuditRequest, ExportAuditResponse,
+    PutSharesRequest, PutSharesResponse, RecoverResponse, ReleaseRecoveryRequest,
+};
+
+use super::{Client, retry};
+use crate::error::Error;
+
+/// Calls that take an intent and nothing else.
+macro_rules! acts {
+    ($($(#[$doc:meta])* $name:ident = $service:ident;)*) => {
+        impl Client {$(
+            $(#[$doc])*
+            ///
+            /// # Errors
+            /// [`Error::Refused`].
+            pub async fn $name(&self, request: &ActRequest) -> Result<ActResponse, Error> {
+                retry(|| async { $service::new(self.service()).$name(request.clone()).await }).await
+            }
+        )*}
+    };
+}
+
+acts! {
+    /// Carries out the removal of a passkey, or lets it wait.
+    remove_passkey = PasskeyServiceClient;
+    /// Carries out another label of a passkey.
+    rename_passkey = PasskeyServiceClient;
+    /// Carries out a change of policy, or lets it wait.
+    change_policy = BackupServiceClient;
+    /// Lets a deletion wait.
+    delete_backup = BackupServiceClient;
+    /// Cancels what waits, a recovery excepted.
+    cancel_act = BackupServiceClient;
+    /// Lets a recovery wait.
+    start_recovery = RecoveryServiceClient;
+    /// Cancels a recovery that waits.
+    cancel_recovery = RecoveryServiceClient;
+}
+
+impl Client {
+    /// Carries out a put.
+    ///
+    /// # Errors
+    /// [`Error::Refused`].
+    pub async fn put_shares(&self, request: &PutSharesRequest) -> Result<PutSharesResponse, Error> {
+        retry(|| async { BackupServiceClient::new(self.service()).put_shares(request.clone()).await }).await
+    }
+
+    /// Adds a passkey.
+    ///
+    /// # Errors
+    /// [`Error::Refused`].
+    pub async fn add_passkey(&self, request: &AddPasskeyRequest) -> Result<ActResponse, Error> {
+        retry(|| async { PasskeyServiceClient::new(self.service()).add_passkey(request.clone()).await }).await
+    }
+
+    /// Carries out what waited and is due, a recovery excepted.
+    ///
+    /// # Errors
+    /// [`Error::Refused`].
+    pub async fn carry_out(&self, request: &CarryOutRequest) -> Result<ActResponse, Error> {
+        retry(|| async { BackupServiceClient::new(self.service()).carry_out(request.clone()).await }).await
+    }
+
+    /// Releases a recovery that is due.
+    ///
+    /// # Errors
+    /// [`Error::Refused`].
+    pub async fn release_recovery(&self, request: &ReleaseRecoveryRequest) -> Result<RecoverResponse, Error> {
+        retry(|| async { RecoveryServiceClient::new(self.service()).release_recovery(request.clone()).await }).await
+    }
+
+    /// One page of what an auditor needs of a backup.
+    ///
+    /// # Errors
+    /// [`Error::Refused`].
+    pub async fn export_audit(&self, request: &ExportAuditRequest) -> Result<ExportAuditResponse, Error> {
+        retry(|| async { BackupServiceClient::new(self.service()).export_audit(request.clone()).await }).await
+    }
+}

@@ -1,0 +1,194 @@
+//! The tenant's consent: what its backend reads of an intent before an operational key signs it.
+//!
+//! The backend knows what its user asked for, and so what the intent must say. Nothing is signed unread.
+
+use strongroom_attestation::Time;
+use strongroom_proto::id::{IntentHash, TenantId};
+use strongroom_proto::intent as form;
+use strongroom_proto::limits::INTENT_AHEAD_MS_MAX;
+use strongroom_proto::v1::intent::Action;
+use strongroom_proto::v1::{Intent, OpenActKind, Policy, RolePart, TenantSignature};
+
+use crate::error::Error;
+use crate::intent::shown::action_name;
+use crate::keys::SigningKey;
+use crate::receipt::KnownReceipt;
+
+/// What a backend expects of an intent that it is asked to sign.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected<'a> {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The wallet of the user who asks.
+    pub wallet: &'a str,
+    /// What the user asked for.
+    pub act: ExpectedAct<'a>,
+    /// Serial of the newest statement: an intent under an older one is not signed.
+    pub statement_serial: u64,
+    /// The newest receipt of the record that the tenant has, where the record's policy has `newest_head`: the signature then vouches
+    /// that there is no newer head. An intent that names another one is not signed.
+    pub newest: Option<&'a KnownReceipt>,
+    /// The tenant's time.
+    pub now: Time,
+}
+
+/// An act as a user of the backend asked for it, with what a wrong intent would do most harm by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ExpectedAct<'a> {
+    /// A new backup.
+    CreateBackup {
+        /// Its id.
+        backup: &'a str,
+    },
+    /// A release at once.
+    Recover,
+    /// A rehearsal.
+    Rehearse,
+    /// A new generation.
+    PutShares,
+    /// A further passkey.
+    AddPasskey {
+        /// Its WebAuthn credential id.
+        credential_id: &'a [u8],
+    },
+    /// The removal of a passkey, which the signature frees from the policy's delay.
+    RemovePasskey {
+        /// Its WebAuthn credential id.
+        credential_id: &'a [u8],
+    },
+    /// Another label of a passkey.
+    RenamePasskey,
+    /// Another policy for the client role.
+    ChangePolicy(Policy),
+    /// A release after the policy's delay.
+    StartRecovery,
+    /// The deletion of a backup.
+    DeleteBackup,
+    /// The end of what waits.
+    Cancel(OpenActKind),
+    /// What waited is carried out. Always needs the newest receipt.
+    CarryOut {
+        /// What waited.
+        kind: OpenActKind,
+        /// The intent that started it, which the tenant signed then.
+        started_by: IntentHash,
+    },
+}
+
+/// Reads an intent, compares it with what is expected, and signs it.
+///
+/// # Errors
+/// [`Error::Malformed`] for bytes that are no intent, [`Error::NotExpected`] with the field, [`Error::Input`] for a key that signs no
+/// intents.
+pub fn consent(key: &SigningKey, intent: &[u8], expected: &Expected<'_>) -> Result<TenantSignature, Error> {
+    check(intent, expected)?;
+    key.sign_intent(intent)
+}
+
+/// Reads an intent and compares it with what is expected; gives its fields.
+///
+/// # Errors
+/// As [`consent`].
+pub fn check(intent: &[u8], expected: &Expected<'_>) -> Result<Intent, Error> {
+    let fields = form::decode(intent).map_err(|error| Error::malformed("intent", error))?;
+    same_bytes("tenant", &fields.tenant, expected.tenant)?;
+    same("wallet", &fields.wallet, expected.wallet)?;
+    let action = fields.action.as_ref().ok_or_else(|| Error::malformed("intent", "it has no action"))?;
+    check_action(action, &expected.act)?;
+    if fields.statement_serial < expected.statement_serial {
+        return Err(not_expected("statement serial", &fields.statement_serial, &expected.statement_serial));
+    }
+    let now = expected.now.unix_ms();
+    let ahead = fields.not_after_ms.saturating_sub(now);
+    if ahead == 0 || ahead > INTENT_AHEAD_MS_MAX {
+        let until = Time::from_unix_ms(now.saturating_add(INTENT_AHEAD_MS_MAX));
+        let window = format!("after {} and until {until}", expected.now);
+        return Err(not_expected("not_after", &Time::from_unix_ms(fields.not_after_ms), &window));
+    }
+    let parts: Vec<&RolePart> = [&fields.client, &fields.custodian].into_iter().flatten().collect();
+    check_heads(&parts, expected)?;
+    Ok(fields)
+}
+
+/// The head that the intent names is the newest that the tenant knows. Versions lie in the receipt: the intent has none.
+fn check_heads(parts: &[&RolePart], expected: &Expected<'_>) -> Result<(), Error> {
+    let Some(newest) = expected.newest else {
+        if matches!(expected.act, ExpectedAct::CarryOut { .. }) {
+            return Err(Error::input("newest receipt", "is needed: the tenant vouches for the head"));
+        }
+        return Ok(());
+    };
+    same("wallet of the newest receipt", &newest.wallet, expected.wallet)?;
+    let [part] = parts else { return Err(not_expected("number of roles", &parts.len(), &1)) };
+    same_bytes("record_id", &part.record_id, newest.record_id)?;
+    if part.head != newest.head.0 {
+        let expected = format!("{}, the head of the newest receipt, version {}", newest.head, newest.version);
+        return Err(not_expected("head", &hex::encode(&part.head), &expected));
+    }
+    Ok(())
+}
+
+fn check_action(action: &Action, expected: &ExpectedAct<'_>) -> Result<(), Error> {
+    same("action", action_name(action), expected.name())?;
+    match (action, expected) {
+        (Action::CreateBackup(it), ExpectedAct::CreateBackup { backup }) => same("backup", &it.backup, backup),
+        (Action::AddPasskey(it), ExpectedAct::AddPasskey { credential_id }) => {
+            same_bytes("credential", it.credential.as_ref().map_or(&[][..], |credential| &credential.id), credential_id)
+        }
+        (Action::RemovePasskey(it), ExpectedAct::RemovePasskey { credential_id }) => {
+            same_bytes("credential", &it.credential_id, credential_id)
+        }
+        (Action::ChangePolicy(it), ExpectedAct::ChangePolicy(policy)) => {
+            let found = it.client_policy.filter(|_| it.custodian_policy.is_none());
+            if found.as_ref() == Some(policy) {
+                return Ok(());
+            }
+            let show = |policy: Option<&Policy>| {
+                policy.map_or_else(|| "not of the client role alone".to_owned(), crate::intent::shown::policy)
+            };
+            Err(not_expected("policy", &show(found.as_ref()), &show(Some(policy))))
+        }
+        (Action::Cancel(it), ExpectedAct::Cancel(kind)) => same("kind", it.kind().as_str_name(), kind.as_str_name()),
+        (Action::CarryOut(it), ExpectedAct::CarryOut { kind, started_by }) => {
+            same("kind", it.kind().as_str_name(), kind.as_str_name())?;
+            same_bytes("intent that started it", &it.intent_hash, started_by)
+        }
+        _ => Ok(()),
+    }
+}
+
+impl ExpectedAct<'_> {
+    /// The action's name, as `action_name` gives it for an intent.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::CreateBackup { .. } => "create_backup",
+            Self::Recover => "recover",
+            Self::Rehearse => "rehearse",
+            Self::PutShares => "put_shares",
+            Self::AddPasskey { .. } => "add_passkey",
+            Self::RemovePasskey { .. } => "remove_passkey",
+            Self::RenamePasskey => "rename_passkey",
+            Self::ChangePolicy(_) => "change_policy",
+            Self::StartRecovery => "start_recovery",
+            Self::DeleteBackup => "delete_backup",
+            Self::Cancel(_) => "cancel",
+            Self::CarryOut { .. } => "carry_out",
+        }
+    }
+}
+
+fn same(field: &'static str, found: &str, expected: &str) -> Result<(), Error> {
+    if found == expected { Ok(()) } else { Err(not_expected(field, &found, &expected)) }
+}
+
+fn same_bytes(field: &'static str, found: &[u8], expected: impl AsRef<[u8]>) -> Result<(), Error> {
+    let expected = expected.as_ref();
+    if found == expected { Ok(()) } else { Err(not_expected(field, &hex::encode(found), &hex::encode(expected))) }
+}
+
+fn not_expected(field: &'static str, found: &impl ToString, expected: &impl ToString) -> Error {
+    Error::NotExpected { field, found: found.to_string(), expected: expected.to_string() }
+}
+
+#[cfg(test)]
+mod tests;

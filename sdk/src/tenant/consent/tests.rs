@@ -1,0 +1,138 @@
+use super::*;
+use crate::intent::{self, ClientPolicy, Delay, EncodedIntent, Newcomer, TenantConsent};
+use crate::keys::KeyUse;
+use crate::prepare::Prepared;
+use crate::testing::{
+    CREDENTIAL, NOW_MS, WALLET, creation, key, now, open_recovery, operational_key, pairs, record_view, tenant,
+};
+use prost::Message;
+use strongroom_proto::id::{ContentHash, Head, RecordId};
+use strongroom_proto::v1::{NewCredential, Role};
+
+fn newest() -> KnownReceipt {
+    KnownReceipt { wallet: WALLET.to_owned(), record_id: RecordId([10; 32]), version: 4, head: Head([11; 32]) }
+}
+
+fn expected<'a>(act: ExpectedAct<'a>, newest: Option<&'a KnownReceipt>) -> Expected<'a> {
+    Expected { tenant: tenant(), wallet: WALLET, act, statement_serial: 3, newest, now: now() }
+}
+
+const KIND: OpenActKind = OpenActKind::Recovery;
+
+/// Every act with the intent for it.
+fn intents() -> Vec<(ExpectedAct<'static>, EncodedIntent)> {
+    let mut view = record_view();
+    view.open_acts = vec![open_recovery()];
+    let prepared = Prepared::of(vec![view]);
+    let base = prepared.base(Role::Client).unwrap();
+    let record = &prepared.role(Role::Client).unwrap().view.records()[0];
+    let (credential, open) = (&record.credentials[0], &record.open_acts[0]);
+    let newcomer = Newcomer::new(NewCredential { id: b"new".to_vec(), public_key: vec![2] }, "").unwrap();
+    let policy = ClientPolicy { tenant: TenantConsent::NewestHead, delay: Delay::NONE };
+    let generation = record.active().unwrap();
+    let put = intent::put_shares(&base, record, &pairs()).unwrap();
+    vec![
+        (ExpectedAct::CreateBackup { backup: "main" }, creation().0),
+        (ExpectedAct::Recover, intent::recover(&base, record, 1, ContentHash([9; 32])).unwrap()),
+        (ExpectedAct::Rehearse, intent::rehearse(&base, record, 1).unwrap()),
+        (ExpectedAct::PutShares, intent::with_client_message(put, b"m").unwrap()),
+        (ExpectedAct::AddPasskey { credential_id: b"new" }, intent::add_passkey(&base, record, &newcomer).unwrap()),
+        (
+            ExpectedAct::RemovePasskey { credential_id: CREDENTIAL },
+            intent::remove_passkey(&base, record, credential).unwrap(),
+        ),
+        (ExpectedAct::RenamePasskey, intent::rename_passkey(&base, record, credential, "x").unwrap()),
+        (ExpectedAct::ChangePolicy(policy.into()), intent::change_policy(&base, record, policy).unwrap()),
+        (ExpectedAct::StartRecovery, intent::start_recovery(&base, record, generation, ContentHash([9; 32])).unwrap()),
+        (ExpectedAct::DeleteBackup, intent::delete_backup(&base, record).unwrap()),
+        (ExpectedAct::Cancel(KIND), intent::cancel(&base, record, open).unwrap()),
+        (
+            ExpectedAct::CarryOut { kind: KIND, started_by: IntentHash([31; 32]) },
+            intent::carry_out(&base, record, open).unwrap(),
+        ),
+    ]
+}
+
+#[test]
+fn an_intent_is_signed_for_the_act_that_was_expected_and_for_no_other() {
+    let known = newest();
+    for (at, (act, intent)) in intents().iter().enumerate() {
+        let is_creation = matches!(act, ExpectedAct::CreateBackup { .. });
+        let known = Some(&known).filter(|_| !is_creation);
+        let signature = consent(&operational_key(), &intent.bytes, &expected(*act, known)).unwrap();
+        assert_eq!(signature, operational_key().sign_intent(&intent.bytes).unwrap());
+        for (other, (another, _)) in intents().iter().enumerate().filter(|(other, _)| *other != at) {
+            let error = consent(&operational_key(), &intent.bytes, &expected(*another, known)).unwrap_err().to_string();
+            assert!(error.starts_with("the intent's action is"), "{at} for {other}: {error}");
+        }
+        let lines = crate::intent::shown::lines(&intent.intent);
+        assert!(
+            lines.contains(&("action", act.name().to_owned())) && lines.contains(&("tenant", tenant().to_string()))
+        );
+    }
+}
+
+#[test]
+fn what_would_do_most_harm_is_compared() {
+    let wrong = [
+        ExpectedAct::CreateBackup { backup: "other" },
+        ExpectedAct::AddPasskey { credential_id: b"other" },
+        ExpectedAct::RemovePasskey { credential_id: b"other" },
+        ExpectedAct::ChangePolicy(ClientPolicy::PASSKEY.into()),
+        ExpectedAct::Cancel(OpenActKind::Delete),
+        ExpectedAct::CarryOut { kind: OpenActKind::Delete, started_by: IntentHash([31; 32]) },
+        ExpectedAct::CarryOut { kind: KIND, started_by: IntentHash([30; 32]) },
+    ];
+    let known = newest();
+    for act in wrong {
+        let (_, intent) = intents().into_iter().find(|(right, _)| right.name() == act.name()).unwrap();
+        let error = consent(&operational_key(), &intent.bytes, &expected(act, Some(&known))).unwrap_err();
+        assert!(matches!(error, Error::NotExpected { .. }), "{act:?}: {error}");
+    }
+}
+
+#[test]
+fn an_intent_that_says_anything_else_is_not_signed() {
+    type Change = fn(&mut Intent);
+    let cases: &[(Change, &str)] = &[
+        (|i| i.tenant[0] ^= 1, "intent's tenant is"),
+        (|i| i.wallet.push('x'), "intent's wallet is wallet-1x, but the tenant expects wallet-1"),
+        (|i| i.statement_serial = 2, "intent's statement serial is 2, but the tenant expects 3"),
+        (|i| i.not_after_ms = NOW_MS, "intent's not_after is"),
+        (|i| i.not_after_ms = NOW_MS + INTENT_AHEAD_MS_MAX + 1, "intent's not_after is"),
+        (|i| i.action = None, "it has no action"),
+        (|i| i.client.as_mut().unwrap().head[0] ^= 1, "the head of the newest receipt, version 4"),
+        (|i| i.client.as_mut().unwrap().record_id[0] ^= 1, "intent's record_id is"),
+        (|i| i.custodian = i.client.clone(), "intent's number of roles is 2"),
+        (|i| i.client = None, "intent's number of roles is 0"),
+    ];
+    let known = newest();
+    let (act, genuine) = intents().remove(1);
+    for (index, (change, expect)) in cases.iter().enumerate() {
+        let mut intent = genuine.intent.clone();
+        change(&mut intent);
+        let outcome = consent(&operational_key(), &intent.encode_to_vec(), &expected(act, Some(&known)));
+        let error = outcome.unwrap_err().to_string();
+        assert!(error.contains(expect), "case {index}: {error}");
+    }
+    let more = [genuine.bytes.as_slice(), &[0xf8, 7, 1]].concat();
+    assert!(matches!(check(&more, &expected(act, None)), Err(Error::Malformed { .. })));
+    // Without `newest_head` in its policy, an act needs no receipt that the tenant knows; with one, it must be of this wallet.
+    check(&genuine.bytes, &expected(act, None)).unwrap();
+    let elsewhere = KnownReceipt { wallet: "other".to_owned(), ..known };
+    assert!(check(&genuine.bytes, &expected(act, Some(&elsewhere))).is_err());
+    for purpose in [KeyUse::Root, KeyUse::Standby] {
+        let error = consent(&key(purpose, 1), &genuine.bytes, &expected(act, None)).unwrap_err().to_string();
+        assert!(error.contains("signs no intents"), "{error}");
+    }
+}
+
+#[test]
+fn what_waited_is_carried_out_only_from_a_head_that_the_tenant_knows() {
+    let (act, intent) = intents().pop().unwrap();
+    let error = consent(&operational_key(), &intent.bytes, &expected(act, None)).unwrap_err().to_string();
+    assert!(error.starts_with("newest receipt: is needed"), "{error}");
+    let newer = KnownReceipt { version: 5, head: Head([12; 32]), ..newest() };
+    let error = consent(&operational_key(), &intent.bytes, &expected(act, Some(&newer))).unwrap_err().to_string();
+    assert!(error.contains("the head of the newest receipt, version 5"), "{error}");
+}
