@@ -4,17 +4,18 @@
 use prost::Message;
 use ring::signature::Ed25519KeyPair;
 use strongroom_proto::enclave::v1::{Commit, request::Body as Ask, response::Body as Answer};
+use strongroom_proto::limits::GRACE_MS;
 use strongroom_proto::prefix::{self, prefixed};
 use strongroom_proto::v1::{
-    ActKind, Epoch, GenerationRef, GenerationState, Intent, Policy, Reason, Receipt, Role, RolePart, RoleStatement,
-    SignedReceipt,
+    ActKind, ChangePolicyAction, Epoch, GenerationRef, GenerationState, Intent, Policy, Reason, Receipt, RecoverAction,
+    RehearseAction, Role, RolePart, RoleStatement, SignedReceipt, Statement, intent::Action,
 };
 
-use crate::acts::{Backup, action, back_up, share};
-use crate::device::Passkey;
-use crate::steps::{consents, moves, put, put_shares, view_of};
+use crate::acts::{Backup, PASSKEY_ONLY, action, back_up, part, recover, rehearse, share};
+use crate::device::{Passkey, Recipient};
+use crate::steps::{about, change, consents, moves, put, put_shares, view_of};
 use crate::tenant::{key, public};
-use crate::world::{Case, World, told};
+use crate::world::{Case, START, World, reference, told};
 
 /// Seeds of the custodian's receipt keys in epoch 1 and 2, and of one that no statement names.
 pub(crate) const CUSTODIAN: [u8; 2] = [201, 202];
@@ -111,6 +112,7 @@ fn a_put_waits_for_its_commit_and_then_keeps_the_one_before() {
     let Answer::Moved(stands) = world.drive(Ask::Commit(again)) else { panic!("refused") };
     let told = Receipt::decode(stands.receipt.unwrap().receipt.as_slice()).unwrap();
     assert_eq!((stands.record, told.event.len()), (moved.record, 0));
+    assert_eq!((stands.generations, stands.shares.len()), (moved.generations, 0), "the host drops none of them");
     assert_eq!((told.version, told.head, told.active), (3, backup.receipt.head.clone(), backup.receipt.active.clone()));
 
     // The third put keeps generation 2 as the former one; generation 1 goes at its commit.
@@ -215,4 +217,108 @@ fn a_put_names_every_role_of_its_record() {
     }
     let ask = commit(&world, &both, sign(&key(CUSTODIAN[0]), &custodians(&both, 2, &[1; 32])));
     world.refused("nothing waits", Ask::Commit(ask), Reason::StateInvalid, "another generation");
+}
+
+#[test]
+fn a_receipt_counts_only_by_an_epoch_of_the_other_role() {
+    let world = two_roles(0xa5);
+    let (backup, hash) = waiting(&world, "wallet-1");
+    let statement = Statement::decode(world.statement.statement.as_slice()).unwrap();
+    let under = |change: fn(&mut Statement)| {
+        let mut statement = statement.clone();
+        change(&mut statement);
+        let statement = reference(&world.keep(world.tenant.sign(&statement)));
+        let receipt = sign(&key(CUSTODIAN[0]), &custodians(&backup, 2, &hash));
+        Ask::Commit(Commit { statement: Some(statement), ..commit(&world, &backup, receipt) })
+    };
+    let proof = Reason::ProofRejected;
+    world.refused("a role less", under(|s| s.custodian = None), proof, "does not name the other role");
+    // The custodian's key is known, and its epoch is one of this role alone.
+    let moved = under(|s| {
+        let (client, custodian) = (s.client.as_mut().unwrap(), s.custodian.as_mut().unwrap());
+        client.epochs.push(Epoch { epoch: 7, ..custodian.epochs[0].clone() });
+    });
+    let Ask::Commit(mut ask) = moved else { panic!() };
+    ask.receipt = Some(sign(&key(CUSTODIAN[0]), &Receipt { epoch: 7, ..custodians(&backup, 2, &hash) }));
+    world.refused("an epoch of this role", Ask::Commit(ask), proof, "receipt.epoch: not in the statement");
+}
+
+#[test]
+fn a_receipt_is_read_up_to_eight_kibibytes() {
+    let world = two_roles(0xa6);
+    let (backup, hash) = waiting(&world, "wallet-1");
+    for (len, expect) in [(8192, true), (8193, false)] {
+        let mut receipt = Receipt { event: vec![0; 7000], ..custodians(&backup, 2, &hash) };
+        receipt.event.resize(7000 + len - receipt.encode_to_vec().len(), 0);
+        assert_eq!(receipt.encode_to_vec().len(), len);
+        let ask = Ask::Commit(commit(&world, &backup, sign(&key(CUSTODIAN[0]), &receipt)));
+        if expect {
+            assert!(matches!(world.drive(ask), Answer::Moved(_)));
+        } else {
+            world.refused("a byte more", ask, Reason::BadRequest, "receipt: ");
+        }
+    }
+}
+
+#[test]
+fn what_is_pending_opens_nothing() {
+    let world = two_roles(0xa7);
+    let (backup, _) = waiting(&world, "wallet-1");
+    let recipient = Recipient::new(1);
+    let mut intent = about(&world, &backup, Action::Recover(RecoverAction { generation: 2 }));
+    part(&mut intent).recipient = recipient.hash();
+    let ask = recover(&world, consents(&intent, &[&backup.passkey]), &backup, &recipient);
+    world.refused("recover", Ask::Recover(ask), Reason::NoValidBackup, "generation 2");
+    let intent = about(&world, &backup, Action::Rehearse(RehearseAction { generation: 2 }));
+    let ask = rehearse(&world, consents(&intent, &[&backup.passkey]), &backup);
+    world.refused("rehearse", Ask::Rehearse(ask), Reason::NoValidBackup, "generation 2");
+}
+
+#[test]
+fn a_put_exceeds_every_generation_that_was_seen_and_leaves_the_former_one() {
+    let world = two_roles(0xa8);
+    let (mut backup, _) = waiting(&world, "wallet-1");
+    put_again(&world, &mut backup, 5);
+    for generation in [2, 3, 5] {
+        let (mut intent, message) = put(&world, &backup, generation, &[share("ed", b"x")]);
+        intent.custodian = intent.client.clone();
+        let act = consents(&intent, &[&backup.passkey]);
+        let ask = Ask::PutShares(put_shares(&world, act, message, &backup));
+        world.refused("seen", ask, Reason::StateInvalid, "has seen 5");
+    }
+    let hash = put_again(&world, &mut backup, 6);
+    let receipt = sign(&key(CUSTODIAN[0]), &custodians(&backup, 6, &hash));
+    let ask = Ask::Commit(commit(&world, &backup, receipt));
+    moves(&world, "commit", ask, &mut backup);
+    // Long after: the other role may still hold generation 1 alone in common.
+    world.fake.now.set(START + 2 * GRACE_MS);
+    put_again(&world, &mut backup, 7);
+    let numbers: Vec<_> = view_of(&world, &backup.record).generations.iter().map(|it| it.generation).collect();
+    assert_eq!(numbers, [1, 6, 7]);
+}
+
+#[test]
+fn a_change_of_policies_gives_each_role_its_own() {
+    let world = two_roles(0xa9);
+    let mut backup = back_up(&world, "wallet-1", Passkey::eddsa(9), name_both);
+    let custodians = Policy { tenant_signature: true, ..PASSKEY_ONLY };
+    let wanted = |client, custodian, both: bool| {
+        let policies = ChangePolicyAction { client_policy: client, custodian_policy: custodian };
+        let mut intent = about(&world, &backup, Action::ChangePolicy(policies));
+        intent.custodian = intent.client.clone().filter(|_| both);
+        Ask::Change(change(&world, consents(&intent, &[&backup.passkey]), &backup))
+    };
+    let delayed = Policy { delay_seconds: 60, ..PASSKEY_ONLY };
+    let bad = Reason::BadRequest;
+    for (name, ask) in [
+        ("a role without policy", wanted(Some(delayed), None, true)),
+        ("a policy without its role", wanted(Some(delayed), Some(custodians), false)),
+    ] {
+        world.refused(name, ask, bad, "change_policy.custodian_policy");
+    }
+    let other = wanted(None, Some(custodians), true);
+    world.refused("the other role's alone", other, bad, "change_policy.client_policy");
+    let ask = wanted(Some(delayed), Some(custodians), true);
+    moves(&world, "each its own", ask, &mut backup);
+    assert_eq!(view_of(&world, &backup.record).policy, Some(delayed));
 }

@@ -2,15 +2,18 @@
 
 use strongroom_proto::enclave::v1::{Record, Recover, request::Body as Ask, response::Body as Answer};
 use strongroom_proto::prefix::{self, prefixed};
-use strongroom_proto::v1::{Act, Freshness, Intent, Policy, Reason, Receipt, TenantSignature};
+use strongroom_proto::v1::{
+    Act, DeleteBackupAction, Freshness, Intent, Policy, Reason, Receipt, TenantSignature, intent::Action,
+};
 
 use prost::Message;
 
 use crate::acts::{Backup, PASSKEY_ONLY, act, action, back_up, recover, recovery};
 use crate::device::{Ceremony, Passkey, Recipient, honest};
+use crate::steps::{about, change, consents, moves};
 use crate::tenant::{self, Tenant, public};
 use crate::vault::edit;
-use crate::world::{World, told};
+use crate::world::{START, World, told};
 
 const WITH_TENANT: Policy = Policy { tenant_signature: true, ..PASSKEY_ONLY };
 const NEWEST_HEAD: Policy = Policy { newest_head: true, ..WITH_TENANT };
@@ -147,5 +150,28 @@ fn freshness_is_claimed_only_where_the_policy_asks_for_the_newest_head() {
         assert_eq!(receipt.stages.unwrap().freshness(), freshness);
         let event = strongroom_proto::v1::Event::decode(receipt.event.as_slice()).unwrap();
         assert_eq!(event.tenant_key, public(&stage.world.tenant.operational));
+    }
+    // An act that the passkey may do alone: nobody vouched for the head.
+    let mut stage = stage(0x45, Passkey::eddsa(9), NEWEST_HEAD);
+    let delete = about(&stage.world, &stage.backup, Action::DeleteBackup(DeleteBackupAction {}));
+    let ask = Ask::Change(change(&stage.world, consents(&delete, &[&stage.backup.passkey]), &stage.backup));
+    moves(&stage.world, "delete", ask, &mut stage.backup);
+    assert_eq!(stage.backup.receipt.stages.as_ref().unwrap().freshness(), Freshness::None);
+}
+
+#[test]
+fn an_operational_key_signs_from_its_first_millisecond_to_its_last() {
+    for (name, now, by, expect) in [
+        ("last", START - 1, Tenant::new(1).expired, true),
+        ("after the last", START, Tenant::new(1).expired, false),
+        ("before the first", START, Tenant::new(1).future, false),
+        ("first", START + 1, Tenant::new(1).future, true),
+    ] {
+        let stage = stage(0x46, Passkey::eddsa(9), WITH_TENANT);
+        stage.world.fake.now.set(now);
+        let mut signed = act(&stage.intent(), &stage.backup.passkey, &honest());
+        signed.tenant_signature = Some(tenant::consent(&by, &signed.intent));
+        let refusal = (!expect).then_some((Reason::ProofRejected, "tenant_signature.key"));
+        self::expect(name, stage.world.drive(Ask::Recover(stage.request(signed))), refusal);
     }
 }

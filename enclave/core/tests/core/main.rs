@@ -10,6 +10,8 @@ mod commits;
 mod consents;
 mod creations;
 mod device;
+mod due;
+mod events;
 mod foreign;
 mod forged_keys;
 mod intents;

@@ -108,7 +108,7 @@ fn a_puts_message_opens_for_its_own_record_and_intent_only() {
 fn the_host_cannot_turn_a_replayed_put_into_another_version_of_the_newest_record() {
     let world = World::new(0xe2);
     let mut backup = back_up(&world, "wallet-1", Passkey::eddsa(9), |_| {});
-    let old = backup.record.clone();
+    let (old, receipt) = (backup.record.clone(), backup.receipt.clone());
     let second = good(&world, &backup, 2);
     moves(&world, "second", Ask::PutShares(second.clone()), &mut backup);
     let head = backup.receipt.head.clone();
@@ -116,7 +116,7 @@ fn the_host_cannot_turn_a_replayed_put_into_another_version_of_the_newest_record
     moves(&world, "third", Ask::PutShares(third.clone()), &mut backup);
     // On the old record the old put runs again, to the same event but for its time, and never onto the newest head.
     let replay = PutShares { record: Some(old.clone()), ..second };
-    let mut fork = Backup { record: old, receipt: backup.receipt.clone(), shares: vec![], passkey: Passkey::eddsa(9) };
+    let mut fork = Backup { record: old, receipt, shares: vec![], passkey: Passkey::eddsa(9) };
     world.fake.now.set(START + 1);
     moves(&world, "replay", Ask::PutShares(replay), &mut fork);
     assert_eq!(fork.receipt.version, 2);
@@ -145,6 +145,18 @@ fn generations_are_bounded_and_go_after_their_grace() {
     assert_eq!(moved.generations, [last, last + 1], "the active one before, and the new one");
     let ask = Ask::PutShares(good(&world, &backup, last + 1 + GENERATION_STEP_MAX));
     moves(&world, "the farthest step", ask, &mut backup);
+}
+
+#[test]
+fn the_grace_of_a_generation_starts_when_another_takes_its_place() {
+    let world = World::new(0xe6);
+    let mut backup = back_up(&world, "wallet-1", Passkey::eddsa(9), |_| {});
+    world.fake.now.set(START + GRACE_MS);
+    for (generation, expect) in [(2, &[1, 2][..]), (3, &[1, 2, 3])] {
+        let ask = Ask::PutShares(good(&world, &backup, generation));
+        let (moved, _) = moves(&world, "put", ask, &mut backup);
+        assert_eq!(moved.generations, expect, "generation 1 is old, and was active until now");
+    }
 }
 
 #[test]

@@ -3,14 +3,20 @@
 use prost::Message;
 use strongroom_proto::contents::Release;
 use strongroom_proto::enclave::v1::{
-    GetView, KekRef, PutShares, Recover, Reseal, Resealed, request::Body as Ask, response::Body as Answer,
+    Commit, GetView, KekRef, PutShares, Recover, Rehearse, Reseal, Resealed, request::Body as Ask,
+    response::Body as Answer,
 };
 use strongroom_proto::seal::Direction;
-use strongroom_proto::v1::{Reason, RecoverAction, SignedStatement, WalletView, intent::Action};
+use strongroom_proto::v1::{
+    Reason, RecoverAction, Rehearsal, RehearsalResult, RehearseAction, SignedStatement, Statement, WalletView,
+    intent::Action,
+};
 
-use crate::acts::{Backup, back_up, info, part, recover, share};
+use crate::acts::{Backup, back_up, info, part, recover, rehearse, share};
+use crate::commits::{CUSTODIAN, commit, custodians, sign, two_roles, waiting};
 use crate::device::{Passkey, Recipient};
 use crate::steps::{about, consents, moves, put, put_shares, view_of};
+use crate::tenant::{epoch, key};
 use crate::world::{Epoch, World, reference, told};
 
 /// What is changed of a re-seal that would pass.
@@ -216,6 +222,59 @@ fn a_message_to_the_epoch_before_is_stored_under_the_new_one() {
     let (moved, _) = moves(&stage.world, "put", Ask::PutShares(ask), &mut stage.backup);
     assert_eq!((moved.record.unwrap().epoch, moved.shares[0].epoch), (2, 2));
     assert_eq!(stage.backup.receipt.epoch, 2, "the newer epoch signs");
+}
+
+#[test]
+fn a_rehearsal_tells_of_shares_under_two_epochs_only_with_both_keks() {
+    let stage = stage(0xb7);
+    let done = stage.resealed(Reseal { shares: Vec::new(), ..stage.reseal() });
+    let intent = about(&stage.world, &stage.backup, Action::Rehearse(RehearseAction { generation: 1 }));
+    let ask = rehearse(&stage.world, consents(&intent, &[&stage.backup.passkey]), &stage.backup);
+    let ask = Rehearse { kek: Some(stage.second.kek()), record: done.record, ..ask };
+    // The host's omission says nothing about the share.
+    let without = Ask::Rehearse(ask.clone());
+    stage.world.refused("without the other KEK", without, Reason::BadRequest, "sealed under epoch 1");
+    // Which epoch a share is of, the record says, and not the host.
+    let mut renamed = ask.shares.clone();
+    renamed.iter_mut().for_each(|share| share.epoch = 2);
+    let ask = Rehearse { other_kek: Some(stage.world.epoch.kek()), shares: renamed, ..ask };
+    let Answer::Rehearsed(done) = stage.world.drive(Ask::Rehearse(ask)) else { panic!("not rehearsed") };
+    let told = Rehearsal::decode(done.rehearsal.unwrap().rehearsal.as_slice()).unwrap();
+    assert_eq!((told.result(), told.epoch, told.generation), (RehearsalResult::Opens, 2, 1));
+}
+
+#[test]
+fn a_generation_moves_alone_and_a_pending_one_moves_too() {
+    let mut world = two_roles(0xb8);
+    let (mut backup, put_hash) = waiting(&world, "wallet-1");
+    let second = world.make_epoch(&world.tenant, 2);
+    let mut statement = Statement::decode(world.statement.statement.as_slice()).unwrap();
+    statement.client.as_mut().unwrap().epochs.push(epoch(&second.identity));
+    world.statement = world.keep(world.tenant.sign(&statement));
+    let (pending, active): (Vec<_>, Vec<_>) = backup.shares.drain(..).partition(|share| share.generation == 2);
+    let ask = Reseal {
+        tenant: world.tenant_id(),
+        statement: Some(world.statement_ref()),
+        kek: Some(second.kek()),
+        record: Some(backup.record.clone()),
+        shares: pending,
+        other_kek: Some(world.epoch.kek()),
+    };
+    let Answer::Resealed(done) = world.drive(Ask::Reseal(ask)) else { panic!("not re-sealed") };
+    assert_eq!((done.epochs, done.shares.len()), (vec![1, 2], 1));
+    (backup.record, backup.shares) = (done.record.unwrap(), [active, done.shares].concat());
+    let receipt = sign(&key(CUSTODIAN[0]), &custodians(&backup, 2, &put_hash));
+    let ask =
+        Commit { kek: Some(second.kek()), other_kek: Some(world.epoch.kek()), ..commit(&world, &backup, receipt) };
+    moves(&world, "commit", Ask::Commit(ask), &mut backup);
+    for generation in [1, 2] {
+        let intent = about(&world, &backup, Action::Rehearse(RehearseAction { generation }));
+        let ask = rehearse(&world, consents(&intent, &[&backup.passkey]), &backup);
+        let ask = Rehearse { kek: Some(second.kek()), other_kek: Some(world.epoch.kek()), ..ask };
+        let Answer::Rehearsed(done) = world.drive(Ask::Rehearse(ask)) else { panic!("not rehearsed") };
+        let told = Rehearsal::decode(done.rehearsal.unwrap().rehearsal.as_slice()).unwrap();
+        assert_eq!((told.result(), told.generation), (RehearsalResult::Opens, generation));
+    }
 }
 
 #[test]

@@ -5,11 +5,12 @@ use strongroom_proto::contents::{Share, encode_shares};
 use strongroom_proto::enclave::v1::{
     CarryOut, Change, GetView, Moved, PutShares, SealedRecord, request::Body as Ask, response::Body as Answer,
 };
-use strongroom_proto::id::ContentHash;
+use strongroom_proto::id::{ContentHash, Head};
 use strongroom_proto::seal::Direction;
+use strongroom_proto::signed::next_head;
 use strongroom_proto::v1::{
-    Act, CredentialRef, Event, Intent, NewCredential, OpenActKind, Pair, PutSharesAction, Receipt, RecordView,
-    WalletView, intent::Action,
+    Act, CredentialRef, Event, Intent, NewCredential, OpenActKind, Pair, PutSharesAction, Receipt, RecordView, Role,
+    Statement, WalletView, intent::Action,
 };
 
 use crate::acts::{Backup, info, part, rehearsal};
@@ -99,12 +100,40 @@ pub(crate) fn moves(world: &World, name: &str, ask: Ask, backup: &mut Backup) ->
         Answer::Moved(moved) => moved,
         answer => panic!("{name}: {}", told(&answer)),
     };
+    let before = std::mem::take(&mut backup.receipt);
     backup.record = moved.record.clone().unwrap();
     backup.shares.extend(moved.shares.clone());
     backup.shares.retain(|share| moved.generations.contains(&share.generation));
     backup.receipt = Receipt::decode(moved.receipt.as_ref().unwrap().receipt.as_slice()).unwrap();
     let event = Event::decode(backup.receipt.event.as_slice()).unwrap();
+    follows(world, name, &moved, &event, &before, &backup.receipt);
     (moved, event)
+}
+
+/// What holds of every move, whatever the act: one version on, by the event that the receipt shows, at the time of the enclave.
+fn follows(world: &World, name: &str, moved: &Moved, event: &Event, before: &Receipt, after: &Receipt) {
+    let record = moved.record.as_ref().unwrap();
+    // A record that is new starts from its id, at version 0.
+    let start = if before.head.is_empty() { &record.record_id } else { &before.head };
+    let head = next_head(&Head::from_slice(start).unwrap(), &after.event);
+    assert_eq!((after.version, event.version), (before.version + 1, before.version + 1), "{name}");
+    assert_eq!(after.head, head.0, "{name}");
+    let of = (&after.tenant, &after.wallet, after.role(), &after.record_id);
+    assert_eq!(of, (&world.tenant_id(), &record.wallet, Role::Client, &record.record_id), "{name}");
+    assert_eq!(
+        (after.epoch, after.time_ms, event.time_ms),
+        (record.epoch, event.time_ms, world.fake.now.get()),
+        "{name}"
+    );
+    assert_eq!(after.intent_hash, event.intent_hash, "{name}");
+    let statement = Statement::decode(world.statement.statement.as_slice()).unwrap();
+    assert_eq!(event.statement_serial, statement.serial, "{name}");
+    let released = Some(&moved.release).filter(|release| !release.is_empty());
+    let sealed = moved.shares.iter().map(|share| &share.sealed).chain(released);
+    let hashes: Vec<_> = sealed.map(|sealed| ContentHash::of(sealed).0.to_vec()).collect();
+    assert_eq!(after.sealed_hashes, hashes, "{name}: new shares in their order, then the release");
+    let named = [&after.active, &after.pending].into_iter().flatten().map(|it| it.generation);
+    assert!(named.into_iter().all(|it| moved.generations.contains(&it)), "{name}");
 }
 
 /// What a device is told of one record.

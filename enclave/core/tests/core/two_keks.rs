@@ -2,7 +2,9 @@
 
 use prost::Message;
 use strongroom_core::{Incoming, KekReply, KmsCall, Step, parse};
-use strongroom_proto::enclave::v1::{GetView, KekRef, Need, Response, request::Body as Ask, response::Body as Answer};
+use strongroom_proto::enclave::v1::{
+    GetIdentity, GetView, KekRef, Need, Response, request::Body as Ask, response::Body as Answer,
+};
 use strongroom_proto::id::ContentHash;
 use strongroom_proto::secret::Secret;
 use strongroom_proto::v1::Reason;
@@ -98,6 +100,44 @@ fn a_step_waits_for_two_kms_calls_and_never_for_a_third() {
             }
         }
     }
+}
+
+#[test]
+fn a_kek_that_the_cache_lost_at_once_still_serves_its_request() {
+    let world = World::new(0x6c);
+    let ask = GetView {
+        kek: Some(with_bytes(&world.epoch)),
+        other_kek: None,
+        ..view(&world, &world.epoch, &world.epoch.kek())
+    };
+    world.fake.lacks.set("memory");
+    let calls = world.kms.calls.get();
+    assert!(matches!(world.once(&encode(Ask::GetView(ask))), Answer::View(_)));
+    assert_eq!(world.kms.calls.get(), calls + 1);
+}
+
+#[test]
+fn an_unwrap_that_waits_for_long_counts_anew() {
+    let world = World::new(0x6d);
+    world.fake.forget();
+    let ask = || {
+        let kek = Some(with_bytes(&world.epoch));
+        let ask = GetView { kek, other_kek: None, ..view(&world, &world.epoch, &world.epoch.kek()) };
+        let Ok(Incoming::Work(work)) = parse(&encode(Ask::GetView(ask))) else { panic!("malformed") };
+        world.core.begin(work)
+    };
+    // One call counts for ten seconds of waiting: of the 60 in a minute six are used up, and KMS has answered none.
+    for ms in (0..60_000).step_by(1000) {
+        world.fake.now.set(START + ms);
+        assert!(matches!(ask(), Step::Kms(..)));
+    }
+    let identity = || {
+        let (tenant, kek) = (world.tenant_id(), Some(with_bytes(&world.epoch)));
+        world.drive(Ask::GetIdentity(GetIdentity { tenant, kek, nonce: Vec::new() }))
+    };
+    // The first of these unwraps the KEK within the call that counts already.
+    let passed = (0..60).take_while(|_| matches!(identity(), Answer::IdentityProven(_))).count();
+    assert_eq!(passed, 60 - 6);
 }
 
 #[test]

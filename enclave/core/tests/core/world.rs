@@ -152,6 +152,10 @@ impl Platform for Fake {
     }
 
     fn with_caches<T>(&self, f: impl FnOnce(&mut Caches<PlainSuite>) -> T) -> T {
+        if self.lacks.get() == "memory" {
+            // Others push everything out at once.
+            self.forget();
+        }
         f(&mut self.caches.borrow_mut())
     }
 }
