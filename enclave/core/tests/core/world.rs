@@ -317,10 +317,12 @@ impl World {
     fn keep_frame(&self, payload: &[u8]) {
         match Request::decode(payload).ok().and_then(|request| request.body) {
             Some(mut body) if Request { body: Some(body.clone()) }.encode_to_vec() == payload => {
-                let (statement, kek) = references(&mut body);
+                let (statement, kek, other) = references(&mut body);
+                let lacks = |kek: Option<&mut KekRef>| kek.is_some_and(|kek| kek.wrapped.is_empty());
                 let need = Need {
                     statement: statement.is_some_and(|statement| statement.signed.is_none()),
-                    kek: kek.is_some_and(|kek| kek.wrapped.is_empty()),
+                    kek: lacks(kek),
+                    other_kek: lacks(other),
                 };
                 self.supply(&mut body, need);
                 keep("frame", &encode(body));
