@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use strongroom_proto::enclave::v1::{Reseal, Resealed, SealedShare};
 use strongroom_proto::id::ContentHash;
 
-use super::Scene;
+use super::{Scene, subject};
 use crate::platform::Platform;
 use crate::record::Record;
 use crate::refusal::{Refusal, bad};
@@ -20,6 +20,7 @@ pub(super) fn run<P: Platform, R: RoleKind>(scene: &Scene<'_, P>, request: &Rese
     }
     statement.check_sealing::<R, _>(scene.kek)?;
     let mut record = Record::open(scene.keks(), request.record.as_ref().ok_or_else(|| bad("record: missing"))?)?;
+    subject::check_serial(statement, &record)?;
     let shares = match request.shares.first() {
         Some(share) => reseal_generation::<P, R>(scene, &mut record, share.generation, &request.shares)?,
         None => Vec::new(),

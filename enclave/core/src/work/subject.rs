@@ -12,6 +12,7 @@ use crate::platform::Platform;
 use crate::record::Record;
 use crate::refusal::{Refusal, bad, refuse};
 use crate::role::RoleKind;
+use crate::statement::VerifiedStatement;
 
 /// A record, and the intent that is about it. Nobody has consented yet.
 #[derive(Debug)]
@@ -44,6 +45,12 @@ pub(super) fn open_record<P: Platform>(scene: &Scene<'_, P>, sealed: Option<&Sea
     if record.content.closed {
         return Err(refuse(Reason::StateInvalid, "record: closed, it was deleted"));
     }
+    check_serial(statement, &record)?;
+    Ok(record)
+}
+
+/// A statement older than one that the record has seen lists again what the tenant took out of it.
+pub(super) fn check_serial(statement: &VerifiedStatement, record: &Record) -> Result<(), Refusal> {
     if statement.body.serial < record.content.statement_serial {
         return Err(refuse(
             Reason::StatementStale,
@@ -53,7 +60,7 @@ pub(super) fn open_record<P: Platform>(scene: &Scene<'_, P>, sealed: Option<&Sea
             ),
         ));
     }
-    Ok(record)
+    Ok(())
 }
 
 /// Checks that the intent brings no message, and a recipient only where it releases.
