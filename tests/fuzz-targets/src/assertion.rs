@@ -35,26 +35,54 @@ pub(crate) fn run(input: &[u8]) {
     let top_origins = [TOP_ORIGIN.to_owned()];
     let expected = Expected { challenge: &CHALLENGE, rp_id: RP_ID, origins: &origins, top_origins: &top_origins };
     let parsed = CredentialKey::parse(&cose).expect("an Ed25519 key");
+    let ceremony = Ceremony { challenge: &CHALLENGE, rp_id: RP_ID, origins: &origins, top_origins: &top_origins };
     if let Ok(verified) = verify(&assertion, &parsed, &expected) {
-        check_client_data(client_data, &origins, &top_origins);
-        assert_eq!(verified.backup_eligible, check_authenticator_data(authenticator_data), "flag BE");
+        assert_eq!(verified.backup_eligible, ceremony.check(&assertion), "flag BE");
         let altered = Assertion { client_data_json: [client_data, b" "].concat(), ..assertion };
         assert!(verify(&altered, &parsed, &expected).is_err(), "the signature is not looked at");
     }
 }
 
-fn check_client_data(bytes: &[u8], origins: &[String], top_origins: &[String]) {
-    let data = json::whole(bytes).expect("JSON");
-    let text = |name| data.only(name).and_then(Json::text);
-    let is_in = |list: &[String], name| text(name).is_some_and(|text| list.iter().any(|listed| listed == text));
-    assert_eq!(text("type"), Some("webauthn.get"), "type");
-    assert_eq!(text("challenge"), Some(base64url(&CHALLENGE).as_str()), "challenge");
-    assert!(is_in(origins, "origin"), "origin");
-    match data.only("crossOrigin") {
-        None => assert!(!data.has("crossOrigin") && no_top_origin(&data), "crossOrigin twice, or a topOrigin"),
-        Some(Json::Bool(false)) => assert!(no_top_origin(&data), "a topOrigin, and not cross-origin"),
-        Some(Json::Bool(true)) => assert!(is_in(top_origins, "topOrigin"), "topOrigin"),
-        Some(other) => panic!("crossOrigin: {other:?}"),
+/// What an assertion that is accepted must say, apart from its signature.
+pub(crate) struct Ceremony<'a> {
+    pub(crate) challenge: &'a [u8],
+    pub(crate) rp_id: &'a str,
+    pub(crate) origins: &'a [String],
+    pub(crate) top_origins: &'a [String],
+}
+
+impl Ceremony<'_> {
+    /// Flag BE.
+    pub(crate) fn check(&self, assertion: &Assertion) -> bool {
+        self.check_client_data(&assertion.client_data_json);
+        check_extension_results(&assertion.client_extension_results);
+        check_authenticator_data(&assertion.authenticator_data, self.rp_id)
+    }
+
+    fn check_client_data(&self, bytes: &[u8]) {
+        let data = json::whole(bytes).expect("JSON");
+        let text = |name| data.only(name).and_then(Json::text);
+        let is_in = |list: &[String], name| text(name).is_some_and(|text| list.iter().any(|listed| listed == text));
+        assert_eq!(text("type"), Some("webauthn.get"), "type");
+        assert_eq!(text("challenge"), Some(base64url(self.challenge).as_str()), "challenge");
+        assert!(is_in(self.origins, "origin"), "origin");
+        match data.only("crossOrigin") {
+            None => assert!(!data.has("crossOrigin") && no_top_origin(&data), "crossOrigin twice, or a topOrigin"),
+            Some(Json::Bool(false)) => assert!(no_top_origin(&data), "a topOrigin, and not cross-origin"),
+            Some(Json::Bool(true)) => assert!(is_in(self.top_origins, "topOrigin"), "topOrigin"),
+            Some(other) => panic!("crossOrigin: {other:?}"),
+        }
+    }
+}
+
+/// No secret of the device is in them.
+fn check_extension_results(text: &str) {
+    if !text.is_empty() {
+        let results = json::whole(text.as_bytes()).expect("JSON");
+        let absent = |object: &Json, name| !object.has(name) || object.only(name) == Some(&Json::Null);
+        let prf = results.only("prf").is_none_or(|prf| *prf == Json::Null || absent(prf, "results"));
+        assert!(prf && absent(&results, "hmacGetSecret"), "a secret of the device");
+        assert_eq!(results.only("prf").is_some(), results.has("prf"), "prf twice");
     }
 }
 
@@ -63,8 +91,8 @@ fn no_top_origin(data: &Json) -> bool {
 }
 
 /// Flag BE.
-fn check_authenticator_data(data: &[u8]) -> bool {
-    assert_eq!(data[..32], sha256(&[RP_ID.as_bytes()]), "rpIdHash");
+fn check_authenticator_data(data: &[u8], rp_id: &str) -> bool {
+    assert_eq!(data[..32], sha256(&[rp_id.as_bytes()]), "rpIdHash");
     let flags = data[32];
     assert_eq!(flags & (UP | UV | AT), UP | UV, "UP, UV, AT");
     assert!(flags & BS == 0 || flags & BE != 0, "BS without BE");

@@ -28,6 +28,9 @@ mod acts;
 #[path = "../../../enclave/core/tests/core/device.rs"]
 mod device;
 #[allow(dead_code, reason = "the core's tests use all of it")]
+#[path = "../../../enclave/core/tests/core/steps.rs"]
+mod steps;
+#[allow(dead_code, reason = "the core's tests use all of it")]
 #[path = "../../../enclave/core/tests/core/tenant.rs"]
 mod tenant;
 #[allow(dead_code, reason = "the core's tests use all of it")]

@@ -1,18 +1,26 @@
-//! `record`: any bytes, sealed as the content of a record under this stage's KEK, so that the enclave opens them; then asked for a
-//! view, a release and a rehearsal.
+//! `record`: any bytes, sealed as the content of a record under this stage's KEK, so that the enclave opens them; then asked for all
+//! that can be asked of a record.
 
 use prost::Message;
 use strongroom_proto::canonical;
-use strongroom_proto::enclave::v1::{Credential, GetView, Record, SealedRecord, SealedShare, request::Body as Ask};
+use strongroom_proto::enclave::v1::{
+    CarryOut, Credential, GetView, Record, Reseal, SealedRecord, SealedShare, request::Body as Ask,
+};
 use strongroom_proto::id::ContentHash;
 use strongroom_proto::seal::SealKind;
-use strongroom_proto::v1::intent::Action;
+use strongroom_proto::v1::{
+    CarryOutAction, Intent, OpenActKind, RecoverAction, RehearseAction, RenamePasskeyAction, intent::Action,
+};
 
-use crate::acts::{recover, recovery, rehearsal, rehearse};
-use crate::intent::whole;
+use crate::acts::{Backup, recover, recovery, rehearse};
+use crate::device::Passkey;
 use crate::oracle;
 use crate::stage::{self, Stage};
+use crate::steps::{about, carry_out, change};
 use crate::vault::{Spot, seal, spot_of};
+
+/// Most parts of a generation that get a share.
+const PARTS_MAX: usize = 8;
 
 /// One record's content.
 pub(crate) fn run(content: &[u8]) {
@@ -29,38 +37,63 @@ pub(crate) fn run(content: &[u8]) {
 
 /// Whether anything was given for the record.
 fn ask_all(stage: &Stage, content: &[u8], record: &Record, shares: Vec<SealedShare>) -> bool {
-    let Stage { world, backup, recipient, .. } = stage;
     let mut sealed = named(stage, record);
-    sealed.sealed = seal(world, spot_of(&sealed), content);
-    let (mut release, mut rehearsal) = (recovery(world, backup, recipient), rehearsal(world, backup));
-    for intent in [&mut release, &mut rehearsal] {
-        if let Some(part) = &mut intent.client {
-            part.record_id.clone_from(&record.record_id);
-            part.head.clone_from(&record.head);
-        }
-        match &mut intent.action {
-            Some(Action::Recover(action)) => action.generation = record.active,
-            Some(Action::Rehearse(action)) => action.generation = record.active,
-            _ => {}
-        }
-    }
-    let mut recover = recover(world, stage.consent(&release.encode_to_vec()), backup, recipient);
-    let mut rehearse = rehearse(world, stage.consent(&rehearsal.encode_to_vec()), backup);
-    (recover.record, recover.shares) = (Some(sealed.clone()), shares.clone());
-    (rehearse.record, rehearse.shares) = (Some(sealed.clone()), shares);
-    let view = GetView {
-        tenant: world.tenant_id(),
-        kek: Some(world.epoch.kek()),
-        wallet: sealed.wallet.clone(),
-        nonce: vec![4; 32],
-        records: vec![sealed],
-    };
+    sealed.sealed = seal(&stage.world, spot_of(&sealed), content);
+    let mut receipt = stage.backup.receipt.clone();
+    (receipt.record_id, receipt.head) = (record.record_id.clone(), record.head.clone());
+    let backup = Backup { record: sealed, shares, receipt, passkey: Passkey::eddsa(9) };
     let mut given = false;
-    for ask in [Ask::GetView(view), Ask::Recover(recover), Ask::Rehearse(rehearse)] {
-        let answer = stage.ask(ask.clone());
-        given |= oracle::check(stage, &whole(stage, ask), &answer);
+    for ask in asks(stage, &backup, record) {
+        given |= oracle::gives(stage, ask);
     }
     given
+}
+
+fn asks(stage: &Stage, backup: &Backup, record: &Record) -> Vec<Ask> {
+    let Stage { world, recipient, .. } = stage;
+    let act = |intent: &Intent, by: &[&Passkey]| stage.consent(&intent.encode_to_vec(), by);
+    let own = &[&backup.passkey][..];
+    let generation = record.active;
+    let release = Action::Recover(RecoverAction { generation });
+    let release = Intent { action: Some(release), ..recovery(world, backup, recipient) };
+    let rehearsal = about(world, backup, Action::Rehearse(RehearseAction { generation }));
+    let credential_id = backup.passkey.id.clone();
+    let rename = Action::RenamePasskey(RenamePasskeyAction { credential_id, label: "renamed".into() });
+    let (tenant, kek, other_kek) = (world.tenant_id(), world.epoch.kek(), Some(world.epoch.kek()));
+    let view = GetView {
+        tenant: tenant.clone(),
+        kek: Some(kek),
+        wallet: backup.record.wallet.clone(),
+        nonce: vec![4; 32],
+        records: vec![backup.record.clone()],
+        other_kek: Some(stage.second.kek()),
+    };
+    let reseal = Reseal {
+        tenant,
+        statement: Some(world.statement_ref()),
+        kek: Some(stage.second.kek()),
+        record: Some(backup.record.clone()),
+        shares: backup.shares.clone(),
+        other_kek,
+    };
+    let mut asks = vec![
+        Ask::GetView(view),
+        Ask::Recover(recover(world, act(&release, own), backup, recipient)),
+        Ask::Rehearse(rehearse(world, act(&rehearsal, own), backup)),
+        Ask::Change(change(world, act(&about(world, backup, rename), own), backup)),
+        Ask::Reseal(reseal),
+    ];
+    for kind in [OpenActKind::Recovery, OpenActKind::PolicyChange, OpenActKind::PasskeyRemoval, OpenActKind::Delete] {
+        let open = record.open_acts.iter().find(|open| open.kind() == kind).cloned().unwrap_or_default();
+        let second = CarryOutAction { kind: kind.into(), intent_hash: open.intent_hash };
+        let second = record
+            .policy
+            .filter(|policy| policy.newest_head)
+            .map(|_| act(&about(world, backup, Action::CarryOut(second)), &[]));
+        let recipient_key = recipient.public_key.clone();
+        asks.push(Ask::CarryOut(CarryOut { act: second, recipient_key, ..carry_out(world, kind, backup) }));
+    }
+    asks
 }
 
 /// What the host would call the record: as the record itself says, where it can.
@@ -72,27 +105,37 @@ fn named(stage: &Stage, record: &Record) -> SealedRecord {
     sealed
 }
 
-/// The record with this stage's passkey in it, and with shares that open for every pair of its active generation.
+/// The record with this stage's passkey in it, with its recipient wherever one waits, and with shares that open for every pair. No
+/// generation comes twice, as in no record that an enclave made.
 fn at_home(stage: &Stage, mut record: Record) -> (Record, Vec<SealedShare>) {
     let passkey = &stage.backup.passkey;
     let credential = Credential { id: passkey.id.clone(), public_key: passkey.cose(), ..Credential::default() };
     record.credentials.insert(0, credential);
     record.rp_id = crate::tenant::RP_ID.into();
+    for open in record.open_acts.iter_mut().filter(|open| open.recipient.len() == 32) {
+        open.recipient = stage.recipient.hash();
+    }
+    let mut seen = Vec::new();
+    record.generations.retain(|it| {
+        !seen.contains(&it.generation) && {
+            seen.push(it.generation);
+            true
+        }
+    });
     let sealed = named(stage, &record);
     let mut shares = Vec::new();
-    for generation in record.generations.iter_mut().filter(|generation| generation.generation == record.active) {
-        for part in generation.parts.iter_mut().take(8) {
+    for generation in &mut record.generations {
+        for part in generation.parts.iter_mut().take(PARTS_MAX) {
             let pair = part.pair.clone().unwrap_or_default().id;
-            let spot = Spot {
-                kind: SealKind::ClientShare,
-                generation: generation.generation,
-                pair: &pair,
-                ..spot_of(&sealed)
-            };
+            let number = generation.generation;
+            let spot = Spot { kind: SealKind::ClientShare, generation: number, pair: &pair, ..spot_of(&sealed) };
             let bytes = seal(&stage.world, spot, b"a share");
-            part.sealed_hash = ContentHash::of(&bytes).0.to_vec();
-            shares.push(SealedShare { generation: generation.generation, pair: pair.clone(), sealed: bytes });
+            (part.sealed_hash, part.epoch) = (ContentHash::of(&bytes).0.to_vec(), 1);
+            shares.push(SealedShare { generation: number, pair: pair.clone(), sealed: bytes, epoch: 1 });
         }
     }
+    // A re-seal is of the generation that stands first: now one, now another.
+    let first = usize::try_from(record.version).unwrap_or_default() % shares.len().max(1);
+    shares.rotate_left(first);
     (record, shares)
 }

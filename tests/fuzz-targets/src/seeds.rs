@@ -8,6 +8,7 @@ use strongroom_proto::v1::{Act, SignedStatement};
 use crate::assertion::CHALLENGE;
 use crate::device::base64url;
 use crate::stage::{self, body};
+use crate::vault::spot_of;
 use crate::wire;
 use crate::world::{encode, references};
 
@@ -19,10 +20,10 @@ const ACT: u64 = 4;
 pub fn of(frame: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let Some(mut body) = body(frame) else { return Vec::new() };
     let mut seeds = Vec::new();
-    let (statement, kek) = references(&mut body);
+    let (statement, kek, other) = references(&mut body);
     let signed: Option<SignedStatement> = statement.and_then(|statement| statement.signed.clone());
     seeds.extend(signed.map(|signed| ("statement", signed.statement)));
-    let kek = kek.cloned();
+    let keks: Vec<KekRef> = [kek, other].into_iter().flatten().map(|kek| kek.clone()).collect();
     let encoded = encode(body);
     debug_assert!(Request::decode(encoded.as_slice()).is_ok());
     // The one field of a request is its body.
@@ -37,19 +38,16 @@ pub fn of(frame: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         seeds.push(("intent", act.intent));
     }
     let tenant = wire::content(content, 1).unwrap_or_default();
-    if let Some(kek) = kek {
-        seeds.extend(records(content, tenant, &kek).into_iter().map(|record| ("record", record)));
-    }
+    seeds.extend(records(content, tenant, &keks).into_iter().map(|record| ("record", record)));
     seeds
 }
 
 /// The content of every field that opens as a record of this tenant.
-fn records(body: &[u8], tenant: &[u8], kek: &KekRef) -> Vec<Vec<u8>> {
+fn records(body: &[u8], tenant: &[u8], keks: &[KekRef]) -> Vec<Vec<u8>> {
     let sealed = wire::fields(body).into_iter().filter_map(|field| SealedRecord::decode(field.content?).ok());
     stage::with(|stage| {
-        sealed
-            .filter(|record| record.record_id.len() == 32 && record.sealed.len() > 33)
-            .filter_map(|record| stage.open(tenant, kek, &record))
-            .collect()
+        let known: Vec<_> = keks.iter().filter_map(|kek| stage.kek(tenant, kek)).collect();
+        let open = |record: SealedRecord| known.iter().find_map(|kek| kek.open(spot_of(&record), &record.sealed));
+        sealed.filter_map(open).collect()
     })
 }

@@ -1,57 +1,90 @@
-//! An enclave with one record in it, whose KMS unwraps whatever it is given: to a KEK that only the same bytes in the same context give.
+//! An enclave with records in it, whose KMS unwraps whatever it is given: to a KEK that only the same bytes in the same context give.
+
+pub(crate) mod keks;
+pub(crate) mod records;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use prost::Message;
 use strongroom_core::{Incoming, KekReply, KmsCall, Step, parse};
-use strongroom_proto::enclave::v1::{
-    GetIdentity, KekRef, Request, Response, SealedRecord, request::Body as Ask, response::Body as Answer,
-};
-use strongroom_proto::id::{KekId, RecordId, TenantId};
+use strongroom_proto::enclave::v1::{KekRef, Request, Response, request::Body as Ask, response::Body as Answer};
 use strongroom_proto::secret::Secret;
-use strongroom_proto::v1::{Act, Identity, Role};
+use strongroom_proto::v1::Act;
 
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use ring::hkdf::{HKDF_SHA256, Salt};
-use strongroom_core::KekContext;
-use strongroom_proto::seal::{Place, SealKind};
-
-use crate::acts::{Backup, back_up};
+use crate::acts::Backup;
 use crate::device::{Passkey, Recipient, honest};
-use crate::world::{World, encode, kek_of, references};
+use crate::world::{Epoch, World, encode, kek_of, references};
+use keks::Known;
 
 /// Most KMS calls of one step.
 const KEK_PER_STEP_MAX: usize = 2;
 
-/// What every input meets.
+/// What every input meets. Every record is of one wallet, and all but one of this role alone.
 pub(crate) struct Stage {
+    /// Its statement names two epochs, and the custodian role.
     pub(crate) world: World,
+    pub(crate) second: Epoch,
+    /// One passkey, and no delay.
     pub(crate) backup: Backup,
+    /// Of both roles: a put waits for its commit.
+    pub(crate) pending: Backup,
+    /// Two passkeys and a delay.
+    pub(crate) delayed: Backup,
+    /// As `delayed`, and one act of every kind waits and is due.
+    pub(crate) waiting: Backup,
+    /// As `waiting`, under a policy that asks for the newest head.
+    pub(crate) vouched: Backup,
     pub(crate) recipient: Recipient,
-    identities: RefCell<Identities>,
+    /// In no record.
+    pub(crate) newcomer: Passkey,
+    /// Those that releases of the core's tests go to.
+    recipients: Vec<Recipient>,
+    keks: RefCell<Keks>,
 }
 
-/// Identities by tenant, epoch and wrapped KEK: a tenant may ask for few in a minute, and it is always the same minute.
-type Identities = BTreeMap<(Vec<u8>, u64, Vec<u8>), Identity>;
+/// KEKs by tenant, epoch and wrapped form.
+type Keks = BTreeMap<(Vec<u8>, u64, Vec<u8>), Rc<Known>>;
 
-/// Most identities that are remembered.
-const IDENTITIES_MAX: usize = 256;
+/// Most KEKs that are remembered.
+const KEKS_MAX: usize = 256;
 
 thread_local! {
     static STAGE: Stage = Stage::new();
 }
 
-/// Runs `f` on this thread's stage. Its KEK is cached: to derive it is most of the work.
+/// Runs `f` on this thread's stage. Its KEKs are cached: to derive them is most of the work.
 pub(crate) fn with<T>(f: impl FnOnce(&Stage) -> T) -> T {
     STAGE.with(f)
 }
 
 impl Stage {
     fn new() -> Self {
-        let world = World::new(0x90);
-        let backup = back_up(&world, "wallet-1", Passkey::eddsa(9), |_| {});
-        Self { world, backup, recipient: Recipient::new(1), identities: RefCell::default() }
+        let (world, second) = records::world();
+        Self {
+            backup: records::plain(&world),
+            pending: records::pending(&world),
+            delayed: records::delayed(&world),
+            waiting: records::waiting(&world),
+            vouched: records::vouched(&world),
+            world,
+            second,
+            recipient: Recipient::new(1),
+            newcomer: Passkey::eddsa(11),
+            recipients: (1..=3).map(Recipient::new).collect(),
+            keks: RefCell::default(),
+        }
+    }
+
+    /// The records, in no order that means anything.
+    pub(crate) fn backups(&self) -> [&Backup; 5] {
+        [&self.backup, &self.pending, &self.delayed, &self.waiting, &self.vouched]
+    }
+
+    /// The secret half of a recipient's key, where it is one of ours.
+    pub(crate) fn recipient_of(&self, public_key: &[u8]) -> Option<&Recipient> {
+        self.recipients.iter().find(|recipient| recipient.public_key == public_key)
     }
 
     /// A frame, answered; nothing for what the runtime answers.
@@ -77,65 +110,43 @@ impl Stage {
         panic!("a step asks for more than {KEK_PER_STEP_MAX} KEKs");
     }
 
-    /// A request with the statement's and the KEK's bytes in it.
-    pub(crate) fn ask(&self, mut body: Ask) -> Answer {
-        let (statement, kek) = references(&mut body);
+    /// The request with the bytes in it of the statement and the KEKs that it names.
+    pub(crate) fn whole(&self, mut ask: Ask) -> Ask {
+        let (statement, kek, other) = references(&mut ask);
         if let Some(statement) = statement.filter(|statement| statement.signed.is_none()) {
             statement.signed = Some(self.world.statement.clone());
         }
-        if let Some(kek) = kek {
-            kek.wrapped.clone_from(&self.world.epoch.wrapped);
+        for kek in [kek, other].into_iter().flatten().filter(|kek| kek.wrapped.is_empty()) {
+            let epoch = if kek.epoch == 2 { &self.second } else { &self.world.epoch };
+            kek.wrapped.clone_from(&epoch.wrapped);
         }
-        self.answer(&encode(body)).expect("work for the core")
+        ask
     }
 
-    /// The intent, consented to by this stage's passkey and tenant, whatever it says.
-    pub(crate) fn consent(&self, intent: &[u8]) -> Act {
-        let assertions = vec![self.backup.passkey.assert(intent, &honest())];
+    /// A whole request, answered.
+    pub(crate) fn ask(&self, ask: &Ask) -> Answer {
+        self.answer(&encode(ask.clone())).expect("work for the core")
+    }
+
+    /// The intent, consented to by these passkeys and by the tenant, whatever it says.
+    pub(crate) fn consent(&self, intent: &[u8], passkeys: &[&Passkey]) -> Act {
+        let assertions = passkeys.iter().map(|passkey| passkey.assert(intent, &honest())).collect();
         Act { intent: intent.to_vec(), assertions, tenant_signature: Some(self.world.tenant.consent(intent)) }
     }
 
-    /// Who the enclave is for a tenant and a KEK.
-    pub(crate) fn identity(&self, tenant: &[u8], kek: &KekRef) -> Option<Identity> {
+    /// A KEK by its wrapped form, and what follows from it.
+    pub(crate) fn kek(&self, tenant: &[u8], kek: &KekRef) -> Option<Rc<Known>> {
         let name = (tenant.to_vec(), kek.epoch, kek.wrapped.clone());
-        if let Some(known) = self.identities.borrow().get(&name) {
-            return Some(known.clone());
+        if let Some(known) = self.keks.borrow().get(&name) {
+            return Some(Rc::clone(known));
         }
-        let ask = GetIdentity { tenant: tenant.to_vec(), kek: Some(kek.clone()), nonce: Vec::new() };
-        let Answer::IdentityProven(proven) = self.answer(&encode(Ask::GetIdentity(ask)))? else { return None };
-        let identity = Identity::decode(proven.identity.as_slice()).ok()?;
-        let mut identities = self.identities.borrow_mut();
-        if identities.len() >= IDENTITIES_MAX {
-            identities.clear();
+        let known = Rc::new(Known::derive(tenant, kek)?);
+        let mut keks = self.keks.borrow_mut();
+        if keks.len() >= KEKS_MAX {
+            keks.clear();
         }
-        identities.insert(name, identity.clone());
-        Some(identity)
-    }
-
-    /// The content of a record that stands beside its KEK in a request.
-    pub(crate) fn open(&self, tenant: &[u8], kek: &KekRef, record: &SealedRecord) -> Option<Vec<u8>> {
-        let identity = self.identity(tenant, kek)?;
-        let tenant = TenantId::from_slice(tenant)?;
-        let secret = kek_of(&KekContext { tenant, role: Role::Client, epoch: kek.epoch }, &kek.wrapped);
-        let place = Place {
-            kind: SealKind::Record,
-            tenant: &tenant,
-            role: Role::Client,
-            kek_id: &KekId::from_slice(&identity.kek_id)?,
-            wallet: &record.wallet,
-            record_id: &RecordId::from_slice(&record.record_id)?,
-            backup: &record.backup,
-            generation: 0,
-            pair: "",
-        };
-        let (salt, body) = record.sealed.get(1..)?.split_at_checked(32)?;
-        let mut key = [0; 32];
-        let prk = Salt::new(HKDF_SHA256, salt).extract(&secret);
-        prk.expand(&[&place.aad()], HKDF_SHA256).ok()?.fill(&mut key).ok()?;
-        let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &key).ok()?);
-        let mut body = body.to_vec();
-        let nonce = Nonce::assume_unique_for_key([0; 12]);
-        Some(key.open_in_place(nonce, Aad::from(place.aad()), &mut body).ok()?.to_vec())
+        keks.insert(name, Rc::clone(&known));
+        Some(known)
     }
 }
 

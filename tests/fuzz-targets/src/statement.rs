@@ -7,7 +7,6 @@ use strongroom_proto::id::TenantId;
 use strongroom_proto::statement::decode;
 
 use crate::acts::{recover, recovery};
-use crate::intent::whole;
 use crate::stage::{self, Stage};
 use crate::tenant::{ORIGIN, public, sign_statement};
 use crate::world::reference;
@@ -34,15 +33,13 @@ pub(crate) fn run(bytes: &[u8]) {
 /// A release that this stage's record gives, under another statement.
 fn recover_under(stage: &Stage, bytes: &[u8]) {
     let Stage { world, backup, recipient, .. } = stage;
-    let act = stage.consent(&recovery(world, backup, recipient).encode_to_vec());
+    let act = stage.consent(&recovery(world, backup, recipient).encode_to_vec(), &[&backup.passkey]);
     let mut ask = recover(world, act, backup, recipient);
     let signed = sign_statement(&world.tenant.root, bytes.to_vec());
     let mut named = reference(&signed);
     named.signed = Some(signed);
     ask.statement = Some(named);
-    let ask = Ask::Recover(ask);
-    let answer = stage.ask(ask.clone());
-    if oracle::check(stage, &whole(stage, ask), &answer) {
+    if oracle::gives(stage, Ask::Recover(ask)) {
         let statement = decode(bytes).expect("a statement that was believed is canonical");
         assert_eq!(TenantId::of(&statement.root_key, &statement.standby_key).0, *world.tenant_id());
         assert!([&statement.root_key, &statement.standby_key].contains(&&public(&world.tenant.root)));

@@ -195,6 +195,22 @@ fn a_reseal_that_breaks_a_rule_is_refused() {
 }
 
 #[test]
+fn a_statement_older_than_the_record_has_seen_names_no_epoch_to_seal_to() {
+    let mut stage = stage(0xb6);
+    for (serial, expect) in [(4, Some(Reason::StatementStale)), (5, None), (6, None)] {
+        let mut statement = stage.world.tenant.statement(&[&stage.world.epoch.identity, &stage.second.identity]);
+        statement.serial = serial;
+        stage.world.statement = stage.world.keep(stage.world.tenant.sign(&statement));
+        match expect {
+            Some(reason) => {
+                drop(stage.world.refused("older", Ask::Reseal(stage.reseal()), reason, "has seen statement 5"))
+            }
+            None => drop(stage.resealed(stage.reseal())),
+        }
+    }
+}
+
+#[test]
 fn below_the_lowest_epoch_nothing_new_is_sealed_and_everything_opens() {
     let mut stage = stage(0xb3);
     stage.world.statement = stage.statement(&[&stage.world.epoch, &stage.second], 2);
