@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use strongroom_proto::enclave::v1::{Boot, CreateKek, SetCredentials, request, response};
 use strongroom_proto::v1::Reason;
 use strongroom_simulated::Authority;
+use strongroom_simulated::devkms::users::AccessKey;
 use strongroom_tests::frames::Frames;
-use strongroom_tests::stack::kms_admin::{ENCLAVE_ACCESS_KEY, KmsAdmin, REGION};
+use strongroom_tests::stack::kms_admin::{ENCLAVE_USER, KmsAdmin, REGION};
 use strongroom_tests::stack::process::Process;
 use strongroom_tests::stack::{Stack, path_text, start_enclave, value};
 
@@ -37,8 +38,9 @@ struct Second {
 impl Second {
     async fn new(stack: &Stack, folder: &Path) -> Self {
         let authority = Authority::open(&stack.folder().join("attestation-authority")).unwrap();
-        let root = stack.folder().join("kms/tls-root.der");
-        let admin = KmsAdmin::new(stack.kms_address().unwrap(), &fs::read(&root).unwrap(), authority).unwrap();
+        let state = stack.folder().join("kms");
+        let root = state.join("tls-root.der");
+        let admin = KmsAdmin::new(stack.kms_address().unwrap(), &state, authority).unwrap();
         let key_arn = admin.create_key().await.unwrap();
         let file = folder.join("second.manifest");
         let (root, out) = (path_text(&root).unwrap(), path_text(&file).unwrap());
@@ -67,9 +69,10 @@ impl Second {
         let mut frames = Frames::connect(&folder.join("run/enclave.sock")).unwrap();
         let booted = frames.ask(request::Body::Boot(Boot { manifest: self.manifest.clone() })).unwrap();
         assert!(matches!(booted, response::Body::Booted(_)), "{booted:?}");
+        let key = AccessKey::read(&stack.folder().join("kms"), ENCLAVE_USER).unwrap();
         let credentials = SetCredentials {
-            access_key_id: ENCLAVE_ACCESS_KEY.to_owned(),
-            secret_access_key: "not-checked-yet".to_owned(),
+            access_key_id: key.access_key_id,
+            secret_access_key: key.secret_access_key.expose().to_owned(),
             ..SetCredentials::default()
         };
         let set = frames.ask(request::Body::SetCredentials(credentials)).unwrap();
