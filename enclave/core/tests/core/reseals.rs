@@ -293,6 +293,12 @@ fn a_message_to_the_newer_epoch_is_not_stored_under_the_one_before() {
     let ask = PutShares { other_kek: Some(first.kek()), ..ask };
     let (moved, _) = moves(&stage.world, "put", Ask::PutShares(ask), &mut stage.backup);
     assert_eq!((moved.record.unwrap().epoch, moved.shares[0].epoch), (2, 2));
+    // From here on the higher KEK alone opens it.
+    let intent = about(&stage.world, &stage.backup, Action::Rehearse(RehearseAction { generation: 2 }));
+    let ask = rehearse(&stage.world, consents(&intent, &[&stage.backup.passkey]), &stage.backup);
+    let Answer::Rehearsed(done) = stage.world.drive(Ask::Rehearse(ask)) else { panic!("not rehearsed") };
+    let told = Rehearsal::decode(done.rehearsal.unwrap().rehearsal.as_slice()).unwrap();
+    assert_eq!(told.result(), RehearsalResult::Opens);
 }
 
 #[test]
