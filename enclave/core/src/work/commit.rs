@@ -33,7 +33,7 @@ pub(super) fn run<P: Platform, R: RoleKind>(scene: &Scene<'_, P>, request: &Comm
     if is(&record, record.content.active, committed) {
         return Ok(in_force(scene, request, &record, intent));
     }
-    if record.content.pending == 0 || !is(&record, record.content.pending, committed) {
+    if !is(&record, record.content.pending, committed) {
         return Err(refuse(
             Reason::StateInvalid,
             "receipt: names another generation, or another put of it, than the one that is pending here",

@@ -27,7 +27,6 @@ pub(super) fn run<P: Platform, R: RoleKind>(scene: &Scene<'_, P>, request: &Crea
     let statement = scene.statement()?;
     let intent = intent::check::<R>(act, &scene.tenant, statement, scene.now)?;
     let creation = Creation::check::<R>(&intent, request)?;
-    statement.check_sealing::<R, _>(scene.kek)?;
     if creation.policy.tenant_signature && !statement.has_operational_key(scene.now) {
         return Err(refuse(
             Reason::PolicyDenied,

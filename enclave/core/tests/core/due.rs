@@ -153,6 +153,36 @@ fn a_policy_waits_for_the_delay_in_force_however_strong_it_is() {
 }
 
 #[test]
+fn nothing_starts_to_wait_without_every_consent_of_the_policy() {
+    let world = World::new(0x127);
+    let both = Policy { tenant_signature: true, ..DELAYED };
+    let mut backup = back_up(&world, "wallet-1", Passkey::eddsa(9), |intent| action(intent).client_policy = Some(both));
+    let second = Passkey::eddsa(10);
+    let intent = about(&world, &backup, Action::AddPasskey(AddPasskeyAction { credential: Some(named(&second)) }));
+    let act = countersigned(&world, consents(&intent, &[&backup.passkey, &second]));
+    let ask = Ask::Change(Change { credential: Some(registration(&second)), ..change(&world, act, &backup) });
+    moves(&world, "add", ask, &mut backup);
+    for (name, action) in [
+        ("recovery", Action::StartRecovery(StartRecoveryAction { generation: 1 })),
+        ("policy", policy(PASSKEY_ONLY)),
+        ("removal", Action::RemovePasskey(RemovePasskeyAction { credential_id: second.id.clone() })),
+    ] {
+        let mut intent = about(&world, &backup, action);
+        if name == "recovery" {
+            part(&mut intent).recipient = Recipient::new(1).hash();
+        }
+        let ask = |act| Ask::Change(change(&world, act, &backup));
+        let (nobody, passkey) = (consents(&intent, &[]), consents(&intent, &[&backup.passkey]));
+        let tenant = countersigned(&world, nobody.clone());
+        world.refused(name, ask(nobody), Reason::PolicyDenied, "asks for a passkey");
+        world.refused(name, ask(passkey), Reason::PolicyDenied, "act.tenant_signature");
+        world.refused(name, ask(tenant), Reason::PolicyDenied, "asks for a passkey");
+    }
+    changes(&world, &mut backup, Action::StartRecovery(StartRecoveryAction { generation: 1 }), true);
+    assert_eq!(kinds(&world, &backup), [OpenActKind::Recovery]);
+}
+
+#[test]
 fn the_shortest_delay_is_a_delay() {
     let world = World::new(0x124);
     let second = Policy { delay_seconds: 1, ..PASSKEY_ONLY };

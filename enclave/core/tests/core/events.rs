@@ -72,6 +72,16 @@ impl Stage {
         self.check(name, ask, expect);
     }
 
+    fn adds(&mut self, newcomer: &Passkey) {
+        let add = Action::AddPasskey(AddPasskeyAction { credential: Some(named(newcomer)) });
+        let act = consents(&about(&self.world, &self.backup, add), &[&self.backup.passkey, newcomer]);
+        let ask = Change { credential: Some(registration(newcomer)), ..change(&self.world, act, &self.backup) };
+        self.check("add", Ask::Change(ask), |stage| Event {
+            subject_credential_id: newcomer.id.clone(),
+            ..stage.expected(ActKind::AddPasskey)
+        });
+    }
+
     /// Carries out what `started`: nobody signs again.
     fn due(
         &mut self,
@@ -88,10 +98,10 @@ impl Stage {
             expect(event)
         });
     }
+}
 
-    fn policy(&self, wanted: Policy) -> Action {
-        Action::ChangePolicy(ChangePolicyAction { client_policy: Some(wanted), custodian_policy: None })
-    }
+fn policy(wanted: Policy) -> Action {
+    Action::ChangePolicy(ChangePolicyAction { client_policy: Some(wanted), custodian_policy: None })
 }
 
 fn own_intent(ask: &Ask) -> Vec<u8> {
@@ -145,16 +155,12 @@ fn acts_at_once() {
     stage.check("put", ask, |stage| Event { generation: 4, ..stage.expected(ActKind::PutShares) });
 
     let second = Passkey::eddsa(10);
-    let add = Action::AddPasskey(AddPasskeyAction { credential: Some(named(&second)) });
-    let act = consents(&about(&stage.world, &stage.backup, add), &[&stage.backup.passkey, &second]);
-    let ask = Change { credential: Some(registration(&second)), ..change(&stage.world, act, &stage.backup) };
+    stage.adds(&second);
     let subject = |kind, id: Vec<u8>| move |stage: &Stage| Event { subject_credential_id: id, ..stage.expected(kind) };
-    stage.check("add", Ask::Change(ask), subject(ActKind::AddPasskey, second.id.clone()));
     let rename = RenamePasskeyAction { credential_id: second.id.clone(), label: "x".into() };
     let renamed = subject(ActKind::RenamePasskey, second.id.clone());
     stage.changes("rename", Action::RenamePasskey(rename), false, renamed);
-    let policy = stage.policy(PASSKEY_ONLY);
-    stage.changes("policy", policy, false, |stage| stage.expected(ActKind::ChangePolicy));
+    stage.changes("policy", policy(PASSKEY_ONLY), false, |stage| stage.expected(ActKind::ChangePolicy));
     check_view(&stage, &second);
     let remove = RemovePasskeyAction { credential_id: second.id.clone() };
     let removed = subject(ActKind::RemovePasskey, second.id);
@@ -180,18 +186,9 @@ fn check_view(stage: &Stage, second: &Passkey) {
 #[test]
 fn acts_that_wait_and_their_carrying_out() {
     let mut stage = stage(0x131);
-    let delayed = stage.policy(DELAYED);
-    stage.changes("policy", delayed, false, |stage| stage.expected(ActKind::ChangePolicy));
+    stage.changes("policy", policy(DELAYED), false, |stage| stage.expected(ActKind::ChangePolicy));
     let second = Passkey::eddsa(10);
-    let add = Action::AddPasskey(AddPasskeyAction { credential: Some(named(&second)) });
-    let act = consents(&about(&stage.world, &stage.backup, add), &[&stage.backup.passkey, &second]);
-    let ask =
-        Ask::Change(Change { credential: Some(registration(&second)), ..change(&stage.world, act, &stage.backup) });
-    stage.check("add", ask, |stage| Event {
-        subject_credential_id: second.id.clone(),
-        ..stage.expected(ActKind::AddPasskey)
-    });
-
+    stage.adds(&second);
     let waits = |stage: &Stage, kind| {
         let event = stage.expected(kind);
         Event { not_before_ms: event.time_ms + DELAY_MS, ..event }
@@ -211,9 +208,8 @@ fn acts_that_wait_and_their_carrying_out() {
         ..waits(stage, ActKind::StartRemovePasskey)
     });
     let removal = stage.backup.receipt.intent_hash.clone();
-    let weaker = stage.policy(PASSKEY_ONLY);
-    stage.changes("policy", weaker, false, |stage| waits(stage, ActKind::StartChangePolicy));
-    let policy = stage.backup.receipt.intent_hash.clone();
+    stage.changes("policy", policy(PASSKEY_ONLY), false, |stage| waits(stage, ActKind::StartChangePolicy));
+    let weaker = stage.backup.receipt.intent_hash.clone();
     let delete = || Action::DeleteBackup(DeleteBackupAction {});
     let grace = |stage: &Stage| {
         let event = stage.expected(ActKind::StartDelete);
@@ -234,7 +230,7 @@ fn acts_that_wait_and_their_carrying_out() {
         subject_credential_id: second.id.clone(),
         ..event
     });
-    stage.due("policy", OpenActKind::PolicyChange, ActKind::ChangePolicy, &policy, |event| event);
+    stage.due("policy", OpenActKind::PolicyChange, ActKind::ChangePolicy, &weaker, |event| event);
     stage.changes("delete", delete(), false, grace);
     let deletion = stage.backup.receipt.intent_hash.clone();
     stage.later(GRACE_MS);

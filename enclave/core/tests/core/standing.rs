@@ -2,7 +2,7 @@
 //! has seen a newer statement, or that this release cannot read whole.
 
 use strongroom_proto::enclave::v1::{
-    Record, Recover, Rehearse, Reseal, SealedRecord, request::Body as Ask, response::Body as Answer,
+    Record, Recover, Rehearse, Reseal, SealedRecord, StatementRef, request::Body as Ask, response::Body as Answer,
 };
 use strongroom_proto::limits::GRACE_MS;
 use strongroom_proto::v1::{
@@ -14,7 +14,7 @@ use crate::commits::{CUSTODIAN, commit, custodians, sign, two_roles, waiting};
 use crate::device::{Passkey, Recipient};
 use crate::steps::{about, carry_out, change, consents, moves, put, put_shares, view_of};
 use crate::tenant::{Tenant, key};
-use crate::vault::{edit, rewrite};
+use crate::vault::{edit, read, rewrite};
 use crate::world::{START, World, reference, references, told};
 
 /// A record on which every kind of request may be made: a put waits for its commit, and a deletion is due.
@@ -159,7 +159,7 @@ fn every_request_looks_at_whose_statement_it_is_and_what_it_lets_be_sealed() {
         |kind| (kind != "rehearse").then_some((Reason::EpochNotInStatement, "epoch 1")),
     );
     for (name, make) in [
-        ("reference", (|ask| *references(ask).0.unwrap() = Default::default()) as fn(&mut Ask)),
+        ("reference", (|ask| *references(ask).0.unwrap() = StatementRef::default()) as fn(&mut Ask)),
         ("tenant of 31", |ask| tenant_of(ask).truncate(31)),
     ] {
         stage.check(name, make, |_| Some((Reason::BadRequest, "not 32 bytes")));
@@ -189,6 +189,8 @@ fn a_closed_record_moves_to_a_higher_epoch_and_stays_closed() {
     let shares = stage.backup.shares.clone();
     let ask = Ask::CarryOut(carry_out(&stage.world, OpenActKind::Delete, &stage.backup));
     moves(&stage.world, "delete", ask, &mut stage.backup);
+    let content = read(&stage.world, &stage.backup.record);
+    assert_eq!((content.active, content.pending), (0, 0), "a put waited");
     let before = view_of(&stage.world, &stage.backup.record);
     let Answer::Resealed(done) = stage.world.drive(Ask::Reseal(stage.reseal())) else { panic!("not re-sealed") };
     assert_eq!((done.shares.len(), done.epochs), (0, vec![1]));

@@ -172,7 +172,17 @@ fn a_creation_is_receipted_and_sealed_as_the_design_says() {
     assert_eq!((&record.record_id, &record.head, record.version), (&backup.receipt.record_id, &backup.receipt.head, 1));
     assert_eq!((record.active, record.highest_generation, record.statement_serial), (1, 1, 5));
     let event = Event::decode(backup.receipt.event.as_slice()).unwrap();
-    assert_eq!((event.version, event.kind(), event.recipient), (1, ActKind::CreateBackup, vec![]));
+    let own = Event {
+        version: 1,
+        kind: ActKind::CreateBackup.into(),
+        intent_hash: backup.receipt.intent_hash.clone(),
+        time_ms: START,
+        generation: 1,
+        credential_id: backup.passkey.id.clone(),
+        statement_serial: 5,
+        ..Event::default()
+    };
+    assert_eq!(event, own);
     let start = Head::from_slice(&backup.receipt.record_id).unwrap();
     assert_eq!(backup.receipt.head, signed::next_head(&start, &backup.receipt.event).0);
     for (share, plain) in backup.shares.iter().zip(two_shares()) {
