@@ -187,7 +187,7 @@ fn genuine_requests_are_given_what_they_ask_for() {
         for ask in genuine(stage) {
             let ask = stage.whole(ask);
             let frame = encode(ask.clone());
-            keep("frame", &frame);
+            keep("genuine", &frame);
             let answer = stage.answer(&frame).unwrap();
             let (request, action) = kind_of(&ask);
             assert!(oracle::check(stage, &ask, &answer), "{request} {action}: {}", told(&answer));
