@@ -132,7 +132,7 @@ fn at_home<'a>(stage: &'a Stage, intent: &mut Intent) -> (&'a Backup, Vec<u8>) {
             (&mut part.message_hash, &ContentHash::of(&message).0.to_vec()),
             (&mut part.recipient, &stage.recipient.hash()),
         ] {
-            if field.len() == 32 {
+            if goes_home(field) {
                 field.clone_from(home);
             }
         }
@@ -153,10 +153,15 @@ fn at_home<'a>(stage: &'a Stage, intent: &mut Intent) -> (&'a Backup, Vec<u8>) {
         }
         _ => return (backup, message),
     };
-    if let Some(home) = home.filter(|_| hash.len() == 32) {
+    if let Some(home) = home.filter(|_| goes_home(hash)) {
         *hash = home;
     }
     (backup, message)
+}
+
+/// Some stay as they are, to be refused.
+fn goes_home(hash: &[u8]) -> bool {
+    hash.len() == 32 && hash[31] % 8 != 7
 }
 
 /// Shares of these pairs, sealed for the record; nothing where they cannot be.

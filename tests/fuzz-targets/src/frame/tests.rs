@@ -1,5 +1,7 @@
 //! Requests of every kind, with every action, as honest devices and hosts send them: the oracle looks at what they are given.
 
+mod misses;
+
 use prost::Message;
 use ring::signature::Ed25519KeyPair;
 use strongroom_proto::contents::Share;
@@ -95,17 +97,21 @@ fn puts(stage: &Stage) -> Vec<Ask> {
     ]
 }
 
+fn signed(receipt: &Receipt, key: &Ed25519KeyPair) -> SignedReceipt {
+    let receipt = receipt.encode_to_vec();
+    let signature = key.sign(&prefixed(prefix::RECEIPT, &receipt)).as_ref().to_vec();
+    SignedReceipt { receipt, signature }
+}
+
 /// On the custodian's receipt of a generation.
 fn commit(stage: &Stage, named: Option<&GenerationRef>, key: &Ed25519KeyPair) -> Ask {
     let Stage { world, pending, .. } = stage;
     let receipt = Receipt { role: Role::Custodian.into(), active: named.cloned(), ..pending.receipt.clone() };
-    let receipt = receipt.encode_to_vec();
-    let signature = key.sign(&prefixed(prefix::RECEIPT, &receipt)).as_ref().to_vec();
     Ask::Commit(Commit {
         tenant: world.tenant_id(),
         statement: Some(world.statement_ref()),
         kek: Some(world.epoch.kek()),
-        receipt: Some(SignedReceipt { receipt, signature }),
+        receipt: Some(signed(&receipt, key)),
         record: Some(pending.record.clone()),
         other_kek: None,
     })
@@ -187,7 +193,7 @@ fn genuine_requests_are_given_what_they_ask_for() {
         for ask in genuine(stage) {
             let ask = stage.whole(ask);
             let frame = encode(ask.clone());
-            keep("frame", &frame);
+            keep("always", &frame);
             let answer = stage.answer(&frame).unwrap();
             let (request, action) = kind_of(&ask);
             assert!(oracle::check(stage, &ask, &answer), "{request} {action}: {}", told(&answer));

@@ -37,9 +37,13 @@ pub(super) fn creation(scene: &Scene<'_>, asked: &CreateRecord, moved: &Moved) {
     let (intent, part) = scene.creation(asked.act.as_ref());
     let Some(Action::CreateBackup(action)) = &intent.action else { panic!("another act than was signed for") };
     check_message(&part, &asked.message);
-    let (named, new) = (action.credential.as_ref().expect("named"), asked.credential.as_ref().expect("given"));
-    assert_eq!((&named.id, &*named.key_hash), (&new.id, &ContentHash::of(&new.public_key).0[..]), "another credential");
-    assert!(is_id(&intent.wallet) && is_id(&action.backup) && is_method(&action.method) && is_label(&named.label));
+    let (wanted, new) = (action.credential.as_ref().expect("named"), asked.credential.as_ref().expect("given"));
+    assert_eq!(
+        (&wanted.id, &*wanted.key_hash),
+        (&new.id, &ContentHash::of(&new.public_key).0[..]),
+        "another credential"
+    );
+    assert!(is_id(&intent.wallet) && is_id(&action.backup) && is_method(&action.method) && is_label(&wanted.label));
     assert_eq!((action.generation, action.custodian_policy.is_some()), (1, intent.custodian.is_some()));
     let policy = action.client_policy.expect("a policy");
     scene.check_policy(policy);
@@ -47,7 +51,7 @@ pub(super) fn creation(scene: &Scene<'_>, asked: &CreateRecord, moved: &Moved) {
     let credential = Credential {
         id: new.id.clone(),
         public_key: new.public_key.clone(),
-        label: named.label.clone(),
+        label: wanted.label.clone(),
         added_ms: START,
         backup_eligible: None,
     };
@@ -64,8 +68,8 @@ pub(super) fn creation(scene: &Scene<'_>, asked: &CreateRecord, moved: &Moved) {
         head: record_id.clone(),
         ..Record::default()
     };
-    let act = asked.act.as_ref().expect("an act");
-    let consents = find(scene, act, &after, None, Needs::Creation);
+    let signed = asked.act.as_ref().expect("an act");
+    let consents = find(scene, signed, &after, None, Needs::Creation);
     after.credentials[0].backup_eligible = consents.backup_eligible;
     let names =
         SealedRecord { wallet: intent.wallet, record_id, backup: action.backup.clone(), ..SealedRecord::default() };

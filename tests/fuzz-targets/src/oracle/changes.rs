@@ -36,61 +36,91 @@ pub(super) fn check(scene: &Scene<'_>, asked: &Change, moved: &Moved) {
     };
     let act = asked.act.as_ref().expect("an act");
     let consents = find(scene, act, &before, newcomer.as_ref(), needs);
-    let newcomer = newcomer.map(|it| Credential { backup_eligible: consents.backup_eligible, ..it });
-    let mut after = before.clone();
     let delay_ms = u64::from(before.policy.expect("a policy").delay_seconds) * 1000;
     let intent_hash = hash(&act.intent).0.to_vec();
-    let open = OpenAct {
-        intent_hash: intent_hash.clone(),
-        not_before_ms: START + delay_ms,
-        expires_ms: START + delay_ms + 72 * HOUR_MS,
-        ..OpenAct::default()
+    let mut case = Case {
+        open: OpenAct {
+            intent_hash: intent_hash.clone(),
+            not_before_ms: START + delay_ms,
+            expires_ms: START + delay_ms + 72 * HOUR_MS,
+            ..OpenAct::default()
+        },
+        delay_ms,
+        newcomer: newcomer.map(|it| Credential { backup_eligible: consents.backup_eligible, ..it }),
+        tenant_signed: !consents.tenant_key.is_empty(),
+        recipient: part.recipient,
+        after: before.clone(),
+        before,
     };
-    let event = match action {
-        Action::AddPasskey(_) => added(&mut after, newcomer.expect("a newcomer")),
-        Action::RemovePasskey(action) if delay_ms == 0 || !consents.tenant_key.is_empty() => {
-            removed(&mut after, &action.credential_id)
-        }
-        Action::RemovePasskey(action) => {
-            removed(&mut before.clone(), &action.credential_id);
-            waits(&mut after, OpenAct { credential_id: action.credential_id, ..open }, OpenActKind::PasskeyRemoval)
-        }
-        Action::RenamePasskey(action) => renamed(&mut after, &action.credential_id, &action.label),
-        Action::ChangePolicy(action) => {
-            let policy = policy_of(&intent, &action);
-            let event = with_policy(scene, &mut after, policy);
-            if delay_ms == 0 {
-                event
-            } else {
-                after.policy = before.policy;
-                waits(&mut after, OpenAct { policy: Some(policy), ..open }, OpenActKind::PolicyChange)
-            }
-        }
-        Action::StartRecovery(action) => {
-            assert!(delay_ms > 0, "a recovery that need not wait");
-            openable(&before, action.generation);
-            let open = OpenAct { generation: action.generation, recipient: part.recipient, ..open };
-            waits(&mut after, open, OpenActKind::Recovery)
-        }
-        Action::DeleteBackup(_) => {
-            let (not_before_ms, expires_ms) = (START + 7 * DAY_MS, START + 37 * DAY_MS);
-            waits(&mut after, OpenAct { not_before_ms, expires_ms, ..open }, OpenActKind::Delete)
-        }
-        Action::Cancel(action) => {
-            let of_kind = |it: &OpenAct| it.kind == action.kind;
-            let waiting = before.open_acts.iter().find(|it| of_kind(it)).expect("what is cancelled waits");
-            assert_eq!(waiting.intent_hash, action.intent_hash, "another act than was signed for");
-            after.open_acts.retain(|it| !of_kind(it));
-            Event { kind: ActKind::Cancel.into(), ..Event::default() }
-        }
-        Action::CreateBackup(_)
-        | Action::Recover(_)
-        | Action::Rehearse(_)
-        | Action::PutShares(_)
-        | Action::CarryOut(_) => panic!("another act than was signed for"),
-    };
-    let names = asked.record.as_ref().expect("a record");
+    let event = case.carry_out(scene, &intent, action);
+    let (names, after) = (asked.record.as_ref().expect("a record"), case.after);
     moved::check(scene, Done { names, after, intent_hash, consents, event }, moved);
+}
+
+/// What a change depends on.
+struct Case {
+    before: Record,
+    after: Record,
+    delay_ms: u64,
+    /// What it would look like if it waits.
+    open: OpenAct,
+    newcomer: Option<Credential>,
+    tenant_signed: bool,
+    recipient: Vec<u8>,
+}
+
+impl Case {
+    /// Changes the record as the action says, and gives what is particular to the event.
+    fn carry_out(&mut self, scene: &Scene<'_>, intent: &Intent, action: Action) -> Event {
+        let open = self.open.clone();
+        match action {
+            Action::AddPasskey(_) => added(&mut self.after, self.newcomer.take().expect("a newcomer")),
+            Action::RemovePasskey(action) if self.delay_ms == 0 || self.tenant_signed => {
+                removed(&mut self.after, &action.credential_id)
+            }
+            Action::RemovePasskey(action) => {
+                removed(&mut self.before.clone(), &action.credential_id);
+                waits(
+                    &mut self.after,
+                    OpenAct { credential_id: action.credential_id, ..open },
+                    OpenActKind::PasskeyRemoval,
+                )
+            }
+            Action::RenamePasskey(action) => renamed(&mut self.after, &action.credential_id, &action.label),
+            Action::ChangePolicy(action) => {
+                let policy = policy_of(intent, &action);
+                let event = with_policy(scene, &mut self.after, policy);
+                if self.delay_ms == 0 {
+                    event
+                } else {
+                    self.after.policy = self.before.policy;
+                    waits(&mut self.after, OpenAct { policy: Some(policy), ..open }, OpenActKind::PolicyChange)
+                }
+            }
+            Action::StartRecovery(action) => {
+                assert!(self.delay_ms > 0, "a recovery that need not wait");
+                openable(&self.before, action.generation);
+                let open = OpenAct { generation: action.generation, recipient: self.recipient.clone(), ..open };
+                waits(&mut self.after, open, OpenActKind::Recovery)
+            }
+            Action::DeleteBackup(_) => {
+                let (not_before_ms, expires_ms) = (START + 7 * DAY_MS, START + 37 * DAY_MS);
+                waits(&mut self.after, OpenAct { not_before_ms, expires_ms, ..open }, OpenActKind::Delete)
+            }
+            Action::Cancel(action) => {
+                let of_kind = |it: &OpenAct| it.kind == action.kind;
+                let waiting = self.before.open_acts.iter().find(|it| of_kind(it)).expect("what is cancelled waits");
+                assert_eq!(waiting.intent_hash, action.intent_hash, "another act than was signed for");
+                self.after.open_acts.retain(|it| !of_kind(it));
+                Event { kind: ActKind::Cancel.into(), ..Event::default() }
+            }
+            Action::CreateBackup(_)
+            | Action::Recover(_)
+            | Action::Rehearse(_)
+            | Action::PutShares(_)
+            | Action::CarryOut(_) => panic!("another act than was signed for"),
+        }
+    }
 }
 
 /// The credential that is added: the one that the intent names, in no record yet.
@@ -133,7 +163,7 @@ pub(super) fn removed(after: &mut Record, id: &[u8]) -> Event {
 fn renamed(after: &mut Record, id: &[u8], label: &str) -> Event {
     assert!(is_label(label) && after.credentials.iter().any(|it| it.id == id), "no label, or no credential");
     for credential in after.credentials.iter_mut().filter(|it| it.id == id) {
-        credential.label = label.to_owned();
+        label.clone_into(&mut credential.label);
     }
     of_credential(ActKind::RenamePasskey, id)
 }

@@ -27,7 +27,7 @@ pub(super) fn check(scene: &Scene<'_>, asked: &Commit, moved: &Moved) {
     assert!(moved.shares.is_empty() && moved.release.is_empty(), "a commit has no shares");
     if is(&before, before.active, &committed) {
         assert_eq!(moved.record.as_ref(), Some(names), "it was in force: nothing moves");
-        let stages = stages(Freshness::None);
+        let stages = Some(stages(Freshness::None));
         let particular = Receipt { intent_hash: committed.put_intent_hash, stages, ..Receipt::default() };
         return check_receipt(scene, names, &before, moved, particular);
     }

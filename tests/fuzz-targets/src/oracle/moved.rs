@@ -24,8 +24,8 @@ pub(super) struct Done<'a> {
     pub(super) event: Event,
 }
 
-pub(super) fn stages(freshness: Freshness) -> Option<Stages> {
-    Some(Stages { trusted: vec![Trust::KeyAdmin.into()], freshness: freshness.into() })
+pub(super) fn stages(freshness: Freshness) -> Stages {
+    Stages { trusted: vec![Trust::KeyAdmin.into()], freshness: freshness.into() }
 }
 
 /// The record moved by one version, and by nothing but the act.
@@ -60,7 +60,7 @@ pub(super) fn check(scene: &Scene<'_>, done: Done<'_>, moved: &Moved) {
         names,
         &after,
         moved,
-        Receipt { event, intent_hash, sealed_hashes, stages: stages(consents.freshness), ..Receipt::default() },
+        Receipt { event, intent_hash, sealed_hashes, stages: Some(stages(consents.freshness)), ..Receipt::default() },
     );
 }
 

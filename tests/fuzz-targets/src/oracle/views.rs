@@ -46,7 +46,7 @@ pub(super) fn view(scene: &Scene<'_>, asked: &GetView, answer: &View) {
         nonce: asked.nonce.clone(),
         time_ms: START,
         records,
-        stages: stages(Freshness::None),
+        stages: Some(stages(Freshness::None)),
     };
     assert_eq!(WalletView::decode(given.view.as_slice()).expect("a view decodes"), view, "another view");
     assert_eq!(given.view, view.encode_to_vec(), "a view has one encoding");
@@ -120,7 +120,7 @@ pub(super) fn rehearsal(scene: &Scene<'_>, asked: &Rehearse, done: &Rehearsed) {
         result: result.into(),
         epoch: scene.own.epoch(),
         time_ms: START,
-        stages: stages(consents.freshness),
+        stages: Some(stages(consents.freshness)),
     };
     assert_eq!(Rehearsal::decode(given.rehearsal.as_slice()).expect("it decodes"), rehearsal, "another report");
 }

@@ -1,0 +1,111 @@
+//! Requests that are one change away from being given something. They are refused, and they stand in the corpus: whichever check is
+//! dropped from the core, the oracle then looks at an answer to one of these.
+
+use strongroom_proto::enclave::v1::PutShares;
+use strongroom_proto::v1::OpenAct;
+
+use super::*;
+use crate::tenant::key;
+use crate::vault::edit;
+use crate::world::{START, reference};
+
+fn commits(stage: &Stage) -> Vec<(&'static str, Ask)> {
+    let pending = stage.pending.receipt.pending.clone().unwrap();
+    let another = GenerationRef { put_intent_hash: vec![7; 32], ..pending.clone() };
+    let mut own = commit(stage, Some(&pending), &custodian());
+    if let Ask::Commit(ask) = &mut own {
+        let receipt = Receipt { active: Some(pending.clone()), ..stage.pending.receipt.clone() };
+        ask.receipt = Some(signed(&receipt, &custodian()));
+    }
+    vec![
+        ("a commit of another put", commit(stage, Some(&another), &custodian())),
+        ("a commit on a stranger's receipt", commit(stage, Some(&pending), &key(203))),
+        ("a commit on this role's receipt", own),
+    ]
+}
+
+fn reseals(stage: &Stage) -> Vec<(&'static str, Ask)> {
+    let up = Ask::Reseal(reseal(stage));
+    let Answer::Resealed(done) = stage.ask(&stage.whole(up)) else { panic!("resealed") };
+    let good = reseal(stage);
+    let down = Reseal { kek: good.other_kek.clone(), other_kek: good.kek.clone(), ..good.clone() };
+    let world = &stage.world;
+    let mut statement = world.tenant.statement(&[&world.epoch.identity, &stage.second.identity]);
+    statement.serial = 4;
+    vec![
+        ("a re-seal downwards", Ask::Reseal(Reseal { record: done.record, shares: done.shares, ..down })),
+        ("a re-seal under an old statement", under(stage, Ask::Reseal(good), &statement)),
+    ]
+}
+
+/// The request under another statement.
+fn under(stage: &Stage, mut ask: Ask, statement: &strongroom_proto::v1::Statement) -> Ask {
+    let signed = stage.world.tenant.sign(statement);
+    if let (Some(named), ..) = crate::world::references(&mut ask) {
+        *named = reference(&signed);
+        named.signed = Some(signed);
+    }
+    ask
+}
+
+fn due(stage: &Stage) -> Vec<(&'static str, Ask)> {
+    let Stage { world, recipient, waiting, vouched, .. } = stage;
+    let due = |backup| CarryOut {
+        recipient_key: recipient.public_key.clone(),
+        ..carry_out(world, OpenActKind::Recovery, backup)
+    };
+    let edited = |change: fn(&mut OpenAct)| {
+        let mut ask = due(waiting);
+        edit(world, ask.record.as_mut().unwrap(), |record| change(&mut record.open_acts[0]));
+        Ask::CarryOut(ask)
+    };
+    let second = CarryOutAction { kind: OpenActKind::Recovery.into(), intent_hash: vec![7; 32] };
+    let second = about(world, vouched, Action::CarryOut(second));
+    let act = Some(countersigned(world, consents(&second, &[])));
+    vec![
+        ("carried out too early", edited(|open| open.not_before_ms = START + 1)),
+        ("carried out too late", edited(|open| open.expires_ms = START)),
+        ("carried out without the second signature", Ask::CarryOut(due(vouched))),
+        ("carried out with a second signature for another", Ask::CarryOut(CarryOut { act, ..due(vouched) })),
+    ]
+}
+
+fn others(stage: &Stage) -> Vec<(&'static str, Ask)> {
+    let Stage { world, backup, delayed, waiting, recipient, .. } = stage;
+    let (intent, message) = put(world, backup, 2, &[share("ed", b"second")]);
+    let (_, another) = put(world, backup, 2, &[share("ed", b"other")]);
+    let brought = put_shares(world, consents(&intent, &[&backup.passkey]), message, backup);
+    let mut alias = Passkey::eddsa(9);
+    alias.id = b"alias".to_vec();
+    let add = about(world, backup, Action::AddPasskey(AddPasskeyAction { credential: Some(named(&alias)) }));
+    let add = change(world, consents(&add, &[&backup.passkey, &alias]), backup);
+    let cancel = CancelAction { kind: OpenActKind::Recovery.into(), intent_hash: vec![7; 32] };
+    let at_once = recovery(world, backup, recipient);
+    let mut forged = countersigned(world, consents(&at_once, &[&backup.passkey]));
+    forged.tenant_signature.as_mut().unwrap().signature[0] ^= 1;
+    let mut statement = world.tenant.statement(&[&world.epoch.identity, &stage.second.identity]);
+    statement.client.as_mut().unwrap().lowest_epoch = 2;
+    let released = recover(world, consents(&at_once, &[&backup.passkey]), backup, recipient);
+    let sooner =
+        recover(world, consents(&recovery(world, delayed, recipient), &[&delayed.passkey]), delayed, recipient);
+    vec![
+        ("another message", Ask::PutShares(PutShares { message: another, ..brought })),
+        ("a key that is there", Ask::Change(Change { credential: Some(registration(&alias)), ..add })),
+        ("a cancelling of another", changed(stage, waiting, Action::Cancel(cancel), false)),
+        ("a forged tenant's signature", Ask::Recover(Recover { act: Some(forged), ..released.clone() })),
+        ("an epoch that was given up", under(stage, Ask::Recover(released), &statement)),
+        ("a recovery that must wait", Ask::Recover(sooner)),
+    ]
+}
+
+#[test]
+fn what_misses_by_one_change_is_refused() {
+    stage::with(|stage| {
+        for (name, ask) in [commits(stage), reseals(stage), due(stage), others(stage)].into_iter().flatten() {
+            let ask = stage.whole(ask);
+            let frame = encode(ask.clone());
+            keep("always", &frame);
+            assert!(!oracle::check(stage, &ask, &stage.answer(&frame).unwrap()), "{name}");
+        }
+    });
+}
