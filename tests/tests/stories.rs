@@ -3,6 +3,7 @@
 mod stories {
     mod aws_clients;
     mod durability;
+    mod examples;
     mod hostile;
     mod kms_secrets;
     mod moto;
