@@ -9,10 +9,11 @@ mod service;
 mod store;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
-use strongroom_sdk::client;
+use strongroom_sdk::client::{self, ANSWER_WAIT_MAX};
 use tokio::signal::unix::{SignalKind, signal};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
@@ -20,6 +21,11 @@ use tonic::transport::server::TcpIncoming;
 use config::Config;
 use service::v1::{backup_service_server, passkey_service_server, recovery_service_server, tenant_service_server};
 use service::{Backend, REQUEST_BYTES_MAX};
+
+/// Most calls in flight on one connection.
+const CALLS_MAX: usize = 64;
+/// Longest time of a call: the host's longest answer, and what stands around it.
+const CALL_MAX: Duration = ANSWER_WAIT_MAX.saturating_add(Duration::from_secs(10));
 
 /// Stands between a wallet company's devices and strongroom-host.
 #[derive(Parser)]
@@ -47,6 +53,8 @@ async fn main() -> anyhow::Result<()> {
     let backups = backup_service_server::BackupServiceServer::new(backend.clone());
     let recoveries = recovery_service_server::RecoveryServiceServer::new(backend.clone());
     Server::builder()
+        .timeout(CALL_MAX)
+        .concurrency_limit_per_connection(CALLS_MAX)
         .add_service(backups.max_decoding_message_size(REQUEST_BYTES_MAX))
         .add_service(recoveries.max_decoding_message_size(REQUEST_BYTES_MAX))
         .add_service(passkey_service_server::PasskeyServiceServer::new(backend.clone()))
