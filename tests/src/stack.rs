@@ -1,6 +1,7 @@
 //! A complete Strongroom on this machine: development KMS, simulated enclave, host, and a tenant, on loopback and unix sockets in one
 //! folder.
 
+pub mod backend;
 pub mod kms_admin;
 pub mod process;
 pub mod rogue;
@@ -288,6 +289,12 @@ impl Stack {
             "--socket",
             path_text(&admin)?,
         ])?;
+        self.sign_statement()
+    }
+
+    /// Signs the tenant's next statement and gives it to the host.
+    pub fn sign_statement(&self) -> Result<()> {
+        let folder = self.folder.join("tenant");
         let image = self.measurements()?;
         let image = [image.pcr0, image.pcr1, image.pcr2].map(hex::encode).join(":");
         let (keys, key, api) = (folder.join("keys"), folder.join("api-key"), self.api()?);

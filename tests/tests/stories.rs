@@ -6,6 +6,7 @@ mod stories {
     mod boot_guards;
     mod command;
     mod durability;
+    mod examples;
     mod hostile;
     mod kms_secrets;
     mod moto;

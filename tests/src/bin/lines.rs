@@ -9,6 +9,7 @@ fn main() -> anyhow::Result<()> {
     let listed = Command::new("git").args(["ls-files", "*.rs", "*.proto"]).current_dir(&root).output()?;
     let mut crates: BTreeMap<&str, Vec<(usize, String)>> = BTreeMap::new();
     let folders = [
+        "examples/backend-rust",
         "proto",
         "enclave/core",
         "enclave/runtime",

@@ -1,11 +1,16 @@
 //! `make up`: keeps a stack running until Ctrl-C, and prints what a caller needs.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::Result;
+use strongroom_tests::stack::backend::{Example, Settings, session_file};
 use strongroom_tests::stack::process::binary;
 use strongroom_tests::stack::{Stack, path_text};
 use tokio::signal::unix::{SignalKind, signal};
+
+/// Where the examples of a tenant's backend listen.
+const BACKEND: &str = "127.0.0.1:7444";
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -35,10 +40,37 @@ async fn main() -> Result<()> {
         folder.path().join("passkey").display(),
         share.display(),
     );
+    print_backends(&stack, &command, &share)?;
     let mut ended = signal(SignalKind::terminate())?;
     tokio::select! {
         pressed = tokio::signal::ctrl_c() => pressed?,
         _ = ended.recv() => {}
     }
+    Ok(())
+}
+
+/// Writes the settings of a tenant's backend for the stack, and prints how to start an example and how a device uses it.
+fn print_backends(stack: &Stack, command: &str, share: &Path) -> Result<()> {
+    let settings = Settings { listen: BACKEND.to_owned(), ..Settings::of(stack, &[("ann", "wallet-1")])? };
+    let folder = stack.folder().join("backend");
+    let config = settings.write(&folder)?;
+    println!(
+        "Or as wallets are built: through the tenant's backend, which alone has the API key. Start one of the examples,\n"
+    );
+    for example in Example::ALL {
+        match example.command(&config) {
+            Ok(started) => println!("{started:?}\n"),
+            Err(missing) => println!("({example:?}: {missing})\n"),
+        }
+    }
+    println!("and back up as its user ann, who has a session token and no API key.\n");
+    println!(
+        "{command} device backup --tenant {} --host http://{BACKEND} --api-key-file {} --wallet wallet-1 --backup through-backend \\\n  \
+         --passkey {} --share eth-main:secp256k1={}\n",
+        settings.tenant,
+        session_file(&folder, "ann").display(),
+        folder.join("passkey").display(),
+        share.display(),
+    );
     Ok(())
 }

@@ -17,6 +17,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("strongroom-simulated", &["strongroom-attestation", "strongroom-runtime"]),
     ("strongroom-host", &["strongroom-proto"]),
     ("strongroom-sdk", &["strongroom-attestation", "strongroom-proto"]),
+    ("strongroom-example-backend", &["strongroom-proto", "strongroom-sdk"]),
 ];
 
 #[test]

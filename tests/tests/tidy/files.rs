@@ -11,14 +11,38 @@ fn is_rust(path: &str) -> bool {
     Path::new(path).extension().is_some_and(|extension| extension == "rs")
 }
 
+fn is_python(path: &str) -> bool {
+    Path::new(path).extension().is_some_and(|extension| extension == "py")
+}
+
 #[test]
 fn source_files_are_short() {
     let long: Vec<String> = files()
         .into_iter()
-        .filter(|path| is_rust(path))
+        .filter(|path| is_rust(path) || is_python(path))
         .filter(|path| text(path).lines().count() > LINES_MAX)
         .collect();
     assert!(long.is_empty(), "longer than {LINES_MAX} lines: {long:?}");
+}
+
+/// Longest line of a Python file in characters, as `rustfmt.toml` has it for Rust.
+const LINE_CHARS_MAX: usize = 120;
+
+#[test]
+fn lines_of_python_are_no_longer_than_those_of_rust() {
+    for path in files().into_iter().filter(|path| is_python(path)) {
+        let long = text(&path).lines().position(|line| line.chars().count() > LINE_CHARS_MAX);
+        assert!(long.is_none(), "{path}: line {} is longer than {LINE_CHARS_MAX}", long.unwrap_or(0) + 1);
+    }
+    assert!(text("rustfmt.toml").contains(&format!("max_width = {LINE_CHARS_MAX}")));
+}
+
+/// Nothing generated is committed.
+#[test]
+fn generated_code_stays_in_the_target_folder() {
+    let generated: Vec<String> =
+        files().into_iter().filter(|path| path.contains("_pb2") || path.contains("__pycache__")).collect();
+    assert!(generated.is_empty(), "{generated:?}");
 }
 
 #[test]

@@ -48,7 +48,8 @@ pub(crate) struct HostOptions {
     /// Address of the host: `https://HOST[:PORT]`, or `http://127.0.0.1:PORT` on this machine.
     #[arg(long, value_name = "URL")]
     pub(crate) host: String,
-    /// File with the tenant's API key (`sr_` and 64 hex digits).
+    /// File with the tenant's API key (`sr_` and 64 hex digits); for a device, with the session token of the same form that the
+    /// tenant's backend gave it.
     #[arg(long, value_name = "FILE")]
     pub(crate) api_key_file: PathBuf,
 }

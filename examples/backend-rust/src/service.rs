@@ -1,0 +1,203 @@
+//! The calls that devices make: who asks, whether he may, and then the host's answer in the tenant's name.
+//!
+//! Whatever is not written here answers `UNIMPLEMENTED`. A line of the log has the call, the user's name and the outcome, never what
+//! was sent.
+
+use std::sync::Arc;
+
+use strongroom_proto::limits::FRAME_BYTES_MAX;
+use strongroom_proto::v1::backup_service_client::BackupServiceClient;
+use strongroom_proto::v1::intent::Action;
+use strongroom_proto::v1::passkey_service_client::PasskeyServiceClient;
+use strongroom_proto::v1::recovery_service_client::RecoveryServiceClient;
+use strongroom_proto::v1::{
+    Act, CreateBackupRequest, CreateBackupResponse, GetBackupRequest, GetBackupResponse, GetStatementRequest,
+    GetStatementResponse, Intent, PrepareRequest, PrepareResponse, RecoverRequest, RecoverResponse,
+    RehearseBackupRequest, RehearseBackupResponse, SignedReceipt, SignedStatement,
+};
+use strongroom_sdk::client::ApiKey;
+use tonic::metadata::MetadataMap;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Response, Status};
+
+use crate::check;
+use crate::config::{Config, User, Users};
+use crate::store::{Refused, Store};
+use v1::backup_service_server::BackupService;
+use v1::passkey_service_server::PasskeyService;
+use v1::recovery_service_server::RecoveryService;
+use v1::tenant_service_server::TenantService;
+
+/// The services of `strongroom.v1`, with every call that is not written here refused.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated from the .proto files")]
+pub(crate) mod v1 {
+    include!(concat!(env!("OUT_DIR"), "/strongroom.v1.rs"));
+}
+
+/// Most bytes of a request: a sealed message of every pair's share, and what stands around it.
+pub(crate) const REQUEST_BYTES_MAX: usize = FRAME_BYTES_MAX;
+
+/// The backend. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Backend(Arc<Inner>);
+
+struct Inner {
+    users: Users,
+    statement: SignedStatement,
+    store: Store,
+    host: InterceptedService<Channel, ApiKey>,
+}
+
+impl Backend {
+    pub(crate) fn new(config: Config, channel: Channel) -> Self {
+        Self(Arc::new(Inner {
+            users: config.users,
+            statement: config.signed,
+            store: Store::new(config.receipts, config.statement),
+            host: InterceptedService::new(channel, config.api_key),
+        }))
+    }
+
+    /// Carries out a call of the user whose session token came with it.
+    async fn call<M, T, F>(
+        &self,
+        call: &'static str,
+        request: Request<M>,
+        work: impl FnOnce(Arc<User>, M) -> F,
+    ) -> Result<Response<T>, Status>
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
+        let (metadata, _, message) = request.into_parts();
+        let user = token(&metadata).and_then(|token| self.0.users.by_token(token.as_bytes()));
+        let name = user.as_ref().map_or_else(|| "-".to_owned(), |user| user.name.clone());
+        let answer = match user {
+            Some(user) => work(user, message).await,
+            None => Err(Status::unauthenticated("no valid session")),
+        };
+        let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
+        eprintln!("call={call} user={name} code={code:?}");
+        answer.map(Response::new)
+    }
+
+    fn act(&self, user: &User, act: Option<&Act>, wanted: fn(&Action) -> bool) -> Result<Intent, Status> {
+        check::act(self.0.store.tenant(), &user.wallet, act, wanted)
+    }
+
+    /// No answer leaves before its receipts are kept: what the tenant does not know, it could not vouch for.
+    fn keep(&self, act: Option<&Act>, intent: &Intent, receipts: &[SignedReceipt]) -> Result<(), Status> {
+        let bytes = act.map(|act| act.intent.as_slice()).unwrap_or_default();
+        self.0.store.keep_act(bytes, intent, receipts).map_err(|refused| not_kept(&refused))
+    }
+}
+
+/// The one bearer token of a call.
+fn token(metadata: &MetadataMap) -> Option<&str> {
+    let mut values = metadata.get_all("authorization").iter();
+    let (scheme, token) = values.next()?.to_str().ok()?.split_once(' ')?;
+    (values.next().is_none() && scheme.eq_ignore_ascii_case("bearer")).then_some(token)
+}
+
+/// The host's answer, or its refusal with all details. What went wrong between this backend and the host is none of the device's
+/// business.
+fn relay<T>(answer: Result<Response<T>, Status>) -> Result<T, Status> {
+    answer.map(Response::into_inner).map_err(|status| {
+        let by_host = std::error::Error::source(&status).is_none();
+        match status.code() {
+            Code::Unauthenticated => Status::internal("the host refuses this backend"),
+            code if by_host => Status::with_details(code, status.message(), status.details().to_vec().into()),
+            _ => Status::unavailable("the host cannot be reached"),
+        }
+    })
+}
+
+fn not_kept(refused: &Refused) -> Status {
+    match refused {
+        Refused::Receipt => Status::data_loss("the host's answer has no valid receipt"),
+        Refused::Fork => Status::data_loss("the host shows two histories of this backup"),
+        Refused::Store => Status::unavailable("the receipt cannot be kept; try again"),
+    }
+}
+
+#[tonic::async_trait]
+impl PasskeyService for Backend {
+    async fn prepare(&self, request: Request<PrepareRequest>) -> Result<Response<PrepareResponse>, Status> {
+        let work = |user: Arc<User>, message: PrepareRequest| async move {
+            check::wallet(&user.wallet, &message.wallet)?;
+            let mut answer = relay(PasskeyServiceClient::new(self.0.host.clone()).prepare(message).await)?;
+            // Never the host's: it might show an older one.
+            answer.statement = Some(self.0.statement.clone());
+            Ok(answer)
+        };
+        self.call("Prepare", request, work).await
+    }
+}
+
+#[tonic::async_trait]
+impl TenantService for Backend {
+    async fn get_statement(
+        &self,
+        request: Request<GetStatementRequest>,
+    ) -> Result<Response<GetStatementResponse>, Status> {
+        let work = |_: Arc<User>, _: GetStatementRequest| async move {
+            Ok(GetStatementResponse { statement: Some(self.0.statement.clone()) })
+        };
+        self.call("GetStatement", request, work).await
+    }
+}
+
+#[tonic::async_trait]
+impl BackupService for Backend {
+    async fn create_backup(
+        &self,
+        request: Request<CreateBackupRequest>,
+    ) -> Result<Response<CreateBackupResponse>, Status> {
+        let work = |user: Arc<User>, message: CreateBackupRequest| async move {
+            let act = message.act.clone();
+            let intent = self.act(&user, act.as_ref(), |action| matches!(action, Action::CreateBackup(_)))?;
+            let answer = relay(BackupServiceClient::new(self.0.host.clone()).create_backup(message).await)?;
+            self.keep(act.as_ref(), &intent, &answer.receipts)?;
+            Ok(answer)
+        };
+        self.call("CreateBackup", request, work).await
+    }
+
+    async fn get_backup(&self, request: Request<GetBackupRequest>) -> Result<Response<GetBackupResponse>, Status> {
+        let work = |user: Arc<User>, message: GetBackupRequest| async move {
+            check::wallet(&user.wallet, &message.wallet)?;
+            let answer = relay(BackupServiceClient::new(self.0.host.clone()).get_backup(message).await)?;
+            // An act whose answer was lost on its way is caught up with here.
+            for receipt in answer.backup.iter().flat_map(|backup| &backup.receipts) {
+                self.0.store.keep(receipt, &user.wallet).map_err(|refused| not_kept(&refused))?;
+            }
+            Ok(answer)
+        };
+        self.call("GetBackup", request, work).await
+    }
+
+    async fn rehearse_backup(
+        &self,
+        request: Request<RehearseBackupRequest>,
+    ) -> Result<Response<RehearseBackupResponse>, Status> {
+        let work = |user: Arc<User>, message: RehearseBackupRequest| async move {
+            self.act(&user, message.act.as_ref(), |action| matches!(action, Action::Rehearse(_)))?;
+            relay(BackupServiceClient::new(self.0.host.clone()).rehearse_backup(message).await)
+        };
+        self.call("RehearseBackup", request, work).await
+    }
+}
+
+#[tonic::async_trait]
+impl RecoveryService for Backend {
+    async fn recover(&self, request: Request<RecoverRequest>) -> Result<Response<RecoverResponse>, Status> {
+        let work = |user: Arc<User>, message: RecoverRequest| async move {
+            let act = message.act.clone();
+            let intent = self.act(&user, act.as_ref(), |action| matches!(action, Action::Recover(_)))?;
+            let answer = relay(RecoveryServiceClient::new(self.0.host.clone()).recover(message).await)?;
+            self.keep(act.as_ref(), &intent, &answer.receipts)?;
+            Ok(answer)
+        };
+        self.call("Recover", request, work).await
+    }
+}
