@@ -170,6 +170,7 @@ fn check_event(event: &Event, receipt: &Receipt, expected: &Expected<'_>) -> Res
     expect_bytes(EVENT, "credential_id", &event.credential_id, expected.credential_id)?;
     expect_bytes(EVENT, "tenant_key", &event.tenant_key, expected.tenant_key)?;
     expect_bytes(EVENT, "subject_credential_id", &event.subject_credential_id, expected.subject_credential_id)?;
+    expect_bytes(EVENT, "cancelled_intent_hash", &event.cancelled_intent_hash, expected.cancelled)?;
     let not_before_ms = expected.delay_ms.map_or(0, |delay| event.time_ms.saturating_add(delay));
     expect(EVENT, "not_before_ms", event.not_before_ms, not_before_ms)?;
     let needed = expected.statement_serial;

@@ -147,6 +147,7 @@ pub(crate) fn event() -> Event {
         statement_serial: 5,
         subject_credential_id: b"newcomer".to_vec(),
         not_before_ms: TIME + 2,
+        cancelled_intent_hash: vec![0x76; 32],
     }
 }
 

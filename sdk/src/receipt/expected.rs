@@ -25,6 +25,8 @@ pub(super) struct Expected<'a> {
     pub(super) credential_id: &'a [u8],
     pub(super) tenant_key: &'a [u8],
     pub(super) subject_credential_id: &'a [u8],
+    /// Of a cancellation: the intent that started what it cancels.
+    pub(super) cancelled: &'a [u8],
     /// Where the act starts to wait: for how long, from the enclave's time of the act.
     pub(super) delay_ms: Option<u64>,
     pub(super) active: Option<GenerationRef>,
@@ -49,6 +51,7 @@ struct Deed<'a> {
     kind: ActKind,
     generation: u64,
     subject_credential_id: &'a [u8],
+    cancelled: &'a [u8],
     delay_ms: Option<u64>,
     shares: usize,
     releases: bool,
@@ -56,7 +59,15 @@ struct Deed<'a> {
 
 impl Deed<'_> {
     fn of(kind: ActKind) -> Self {
-        Self { kind, generation: 0, subject_credential_id: &[], delay_ms: None, shares: 0, releases: false }
+        Self {
+            kind,
+            generation: 0,
+            subject_credential_id: &[],
+            cancelled: &[],
+            delay_ms: None,
+            shares: 0,
+            releases: false,
+        }
     }
 }
 
@@ -90,6 +101,7 @@ impl<'a> Expected<'a> {
             credential_id: sent.credential_id,
             tenant_key: key(sent.tenant_signature),
             subject_credential_id: deed.subject_credential_id,
+            cancelled: deed.cancelled,
             delay_ms: deed.delay_ms,
             active,
             pending,
@@ -129,6 +141,7 @@ impl<'a> Expected<'a> {
             credential_id: &[],
             tenant_key: key(signature),
             subject_credential_id: deed.subject_credential_id,
+            cancelled: deed.cancelled,
             delay_ms: None,
             active: after(record.active()),
             pending: after(record.pending()),
@@ -173,7 +186,7 @@ fn deed_of_action<'a>(action: &'a Action, sent: &Sent<'a>) -> Option<Deed<'a>> {
         }
         Action::ChangePolicy(_) => now_or_later(ActKind::ChangePolicy, ActKind::StartChangePolicy),
         Action::DeleteBackup(_) => Deed { delay_ms: Some(GRACE_MS), ..Deed::of(ActKind::StartDelete) },
-        Action::Cancel(_) => Deed::of(ActKind::Cancel),
+        Action::Cancel(it) => Deed { cancelled: &it.intent_hash, ..Deed::of(ActKind::Cancel) },
         Action::Rehearse(_) | Action::CarryOut(_) => return None,
     })
 }

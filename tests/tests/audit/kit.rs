@@ -179,6 +179,7 @@ impl Kit {
             statement_serial: epoch,
             subject_credential_id: Vec::new(),
             not_before_ms: 0,
+            cancelled_intent_hash: Vec::new(),
         };
         let put = GenerationRef { generation: version, put_intent_hash: intent_hash.clone() };
         Receipt {

@@ -26,7 +26,7 @@ pub(super) fn run<P: Platform, R: RoleKind>(scene: &Scene<'_, P>, request: &Chan
         Action::ChangePolicy(action) => policies::change::<P, R>(scene, subject, &action),
         Action::StartRecovery(action) => waiting::start_recovery::<P, R>(scene, subject, action),
         Action::DeleteBackup(_) => waiting::start_delete::<P, R>(scene, subject),
-        Action::Cancel(action) => waiting::cancel::<P, R>(scene, subject, &action),
+        Action::Cancel(action) => waiting::cancel::<P, R>(scene, subject, action),
         Action::CreateBackup(_)
         | Action::Recover(_)
         | Action::Rehearse(_)

@@ -23,6 +23,8 @@ pub(super) struct Deed {
     pub(super) credential_id: Vec<u8>,
     /// Of what starts to wait.
     pub(super) not_before_ms: u64,
+    /// Hash of the intent that started what is cancelled.
+    pub(super) cancelled: Vec<u8>,
     /// New ones.
     pub(super) shares: Vec<SealedShare>,
     /// Sealed to its recipient.
@@ -52,6 +54,7 @@ pub(super) fn finish<P: Platform, R: RoleKind>(
         statement_serial: statement.body.serial,
         subject_credential_id: deed.credential_id,
         not_before_ms: deed.not_before_ms,
+        cancelled_intent_hash: deed.cancelled,
     });
     let released = Some(deed.release.as_slice()).filter(|release| !release.is_empty());
     let sealed = deed.shares.iter().map(|share| share.sealed.as_slice()).chain(released);

@@ -217,8 +217,11 @@ fn acts_that_wait_and_their_carrying_out() {
     };
     stage.changes("delete", delete(), false, grace);
     let cancelled = stage.backup.receipt.intent_hash.clone();
-    let cancel = CancelAction { kind: OpenActKind::Delete.into(), intent_hash: cancelled };
-    stage.changes("cancel", Action::Cancel(cancel), false, |stage| stage.expected(ActKind::Cancel));
+    let cancel = CancelAction { kind: OpenActKind::Delete.into(), intent_hash: cancelled.clone() };
+    stage.changes("cancel", Action::Cancel(cancel), false, |stage| Event {
+        cancelled_intent_hash: cancelled,
+        ..stage.expected(ActKind::Cancel)
+    });
 
     stage.later(DELAY_MS);
     stage.due("recovery", OpenActKind::Recovery, ActKind::Recover, &recovery, |event| Event {

@@ -49,6 +49,7 @@ fn cases() -> Vec<(&'static str, Case)> {
     let delete = intent::delete_backup(&base, &plain).unwrap();
     let waiting = record_of(|r| r.open_acts = vec![open_recovery()]);
     let cancel = intent::cancel(&base, &waiting, &waiting.open_acts[0]).unwrap();
+    let cancelled = waiting.open_acts[0].intent.0.to_vec();
     let put = intent::put_shares(&base, &plain, &pairs()).unwrap();
     let put = intent::with_client_message(put, b"m").unwrap();
     let put_by = GenerationRef { generation: 2, put_intent_hash: put.hash.0.to_vec() };
@@ -88,7 +89,7 @@ fn cases() -> Vec<(&'static str, Case)> {
             }),
         ),
         ("delete", case(record(), delete, ActKind::StartDelete, due_at(GRACE_MS))),
-        ("cancel", case(waiting, cancel, ActKind::Cancel, |_, _| {})),
+        ("cancel", case(waiting, cancel, ActKind::Cancel, move |_, e| e.cancelled_intent_hash = cancelled)),
     ]
 }
 
@@ -110,6 +111,7 @@ fn what_tells_one_kind_of_act_from_another_is_checked() {
         (|_, e| e.credential_id = b"another".to_vec(), "event's credential_id is"),
         (|_, e| e.tenant_key = vec![1; 32], "event's tenant_key is"),
         (|_, e| e.subject_credential_id.push(1), "event's subject_credential_id is"),
+        (|_, e| e.cancelled_intent_hash.push(1), "event's cancelled_intent_hash is"),
         (|_, e| e.not_before_ms += 1, "event's not_before_ms is"),
         (|_, e| e.not_before_ms = NOW_MS, "event's not_before_ms is"),
         (|r, _| r.active = None, "active generation is none"),

@@ -77,6 +77,8 @@ pub(super) fn start_removal<P: Platform, R: RoleKind>(
 pub(in crate::work) fn remove(record: &mut Record, id: alloc::vec::Vec<u8>) -> Result<Deed, Refusal> {
     check_removal(record, &id)?;
     record.content.credentials.retain(|it| it.id != id);
+    // Else a removal that still waits would take the credential out once more after it came back.
+    record.content.open_acts.retain(|it| it.credential_id != id);
     Ok(Deed { kind: ActKind::RemovePasskey, credential_id: id, ..Deed::default() })
 }
 

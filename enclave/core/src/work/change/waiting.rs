@@ -45,14 +45,14 @@ pub(super) fn start_delete<P: Platform, R: RoleKind>(
 pub(super) fn cancel<P: Platform, R: RoleKind>(
     scene: &Scene<'_, P>,
     subject: Subject<'_>,
-    action: &CancelAction,
+    action: CancelAction,
 ) -> Result<Moved, Refusal> {
-    let kind = action.kind();
-    subject.record.open_act_of(kind, &action.intent_hash)?;
-    let authorized = subject.authorize(scene, Rule::CredentialOrTenant, kind)?;
-    let (mut record, kind, intent, consents) = authorized.into_parts();
-    record.take_out(kind);
-    finish::<P, R>(scene, record, intent, consents, Deed { kind: ActKind::Cancel, ..Deed::default() })
+    subject.record.open_act_of(action.kind(), &action.intent_hash)?;
+    let authorized = subject.authorize(scene, Rule::CredentialOrTenant, action)?;
+    let (mut record, action, intent, consents) = authorized.into_parts();
+    record.take_out(action.kind());
+    let deed = Deed { kind: ActKind::Cancel, cancelled: action.intent_hash, ..Deed::default() };
+    finish::<P, R>(scene, record, intent, consents, deed)
 }
 
 /// Lets an act wait whose consents were given. `parameters` has what is particular to its kind.

@@ -169,6 +169,7 @@ impl Model {
 
     fn remove(&mut self, id: &[u8]) {
         self.passkeys.retain(|seed| Passkey::eddsa(*seed).id != id);
+        self.waiting.retain(|waiting| waiting.passkey != id);
     }
 
     fn wait(&mut self, kind: OpenActKind, intent: &Intent, now: u64, delay: u64) -> bool {
