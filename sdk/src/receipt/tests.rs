@@ -38,6 +38,7 @@ fn event(kind: ActKind, version: u64, intent: IntentHash, recipient: Vec<u8>) ->
         statement_serial: 3,
         subject_credential_id: Vec::new(),
         not_before_ms: 0,
+        cancelled_intent_hash: Vec::new(),
     }
 }
 

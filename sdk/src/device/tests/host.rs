@@ -104,7 +104,12 @@ impl Host {
             Action::Cancel(_) => ((ActKind::Cancel, 0), 0, none()),
             Action::Rehearse(_) | Action::CarryOut(_) => panic!("no act of its own"),
         };
+        let cancelled_intent_hash = match intent.action.clone().unwrap() {
+            Action::Cancel(it) => it.intent_hash,
+            _ => Vec::new(),
+        };
         let event = Event {
+            cancelled_intent_hash,
             version: self.record.version + 1,
             kind: kind.into(),
             intent_hash: wire::hash(&act.intent).0.to_vec(),
@@ -144,6 +149,7 @@ impl Host {
             statement_serial: 3,
             subject_credential_id: open.credential_id.clone(),
             not_before_ms: 0,
+            cancelled_intent_hash: Vec::new(),
         };
         let active = Some(self.active()).filter(|_| kind != OpenActKind::Delete);
         (Deed { event, active, sealed: Vec::new() }, open)
