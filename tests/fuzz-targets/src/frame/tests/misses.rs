@@ -28,12 +28,13 @@ fn reseals(stage: &Stage) -> Vec<(&'static str, Ask)> {
     let up = Ask::Reseal(reseal(stage));
     let Answer::Resealed(done) = stage.ask(&stage.whole(up)) else { panic!("resealed") };
     let good = reseal(stage);
-    let down = Reseal { kek: good.other_kek.clone(), other_kek: good.kek.clone(), ..good.clone() };
+    let down = Reseal { record: done.record, kek: good.other_kek.clone(), other_kek: good.kek.clone(), ..good.clone() };
     let world = &stage.world;
     let mut statement = world.tenant.statement(&[&world.epoch.identity, &stage.second.identity]);
     statement.serial = 4;
     vec![
-        ("a re-seal downwards", Ask::Reseal(Reseal { record: done.record, shares: done.shares, ..down })),
+        ("a re-seal downwards", Ask::Reseal(Reseal { shares: done.shares, ..down.clone() })),
+        ("a record alone downwards", Ask::Reseal(Reseal { shares: Vec::new(), ..down })),
         ("a re-seal under an old statement", under(stage, Ask::Reseal(good), &statement)),
     ]
 }
