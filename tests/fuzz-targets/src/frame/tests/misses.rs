@@ -2,9 +2,10 @@
 //! dropped from the core, the oracle then looks at an answer to one of these.
 
 use strongroom_proto::enclave::v1::PutShares;
-use strongroom_proto::v1::OpenAct;
+use strongroom_proto::v1::{OpenAct, RecoverAction};
 
 use super::*;
+use crate::device::Recipient;
 use crate::tenant::key;
 use crate::vault::edit;
 use crate::world::{START, reference};
@@ -28,12 +29,13 @@ fn reseals(stage: &Stage) -> Vec<(&'static str, Ask)> {
     let up = Ask::Reseal(reseal(stage));
     let Answer::Resealed(done) = stage.ask(&stage.whole(up)) else { panic!("resealed") };
     let good = reseal(stage);
-    let down = Reseal { kek: good.other_kek.clone(), other_kek: good.kek.clone(), ..good.clone() };
+    let down = Reseal { record: done.record, kek: good.other_kek.clone(), other_kek: good.kek.clone(), ..good.clone() };
     let world = &stage.world;
     let mut statement = world.tenant.statement(&[&world.epoch.identity, &stage.second.identity]);
     statement.serial = 4;
     vec![
-        ("a re-seal downwards", Ask::Reseal(Reseal { record: done.record, shares: done.shares, ..down })),
+        ("a re-seal downwards", Ask::Reseal(Reseal { shares: done.shares, ..down.clone() })),
+        ("a record alone downwards", Ask::Reseal(Reseal { shares: Vec::new(), ..down })),
         ("a re-seal under an old statement", under(stage, Ask::Reseal(good), &statement)),
     ]
 }
@@ -98,10 +100,40 @@ fn others(stage: &Stage) -> Vec<(&'static str, Ask)> {
     ]
 }
 
+fn signed_for_something_else(stage: &Stage) -> Vec<(&'static str, Ask)> {
+    let Stage { world, backup, pending, vouched, recipient, .. } = stage;
+    let own = &[&backup.passkey][..];
+    let brought = |backup: &Backup, generation| {
+        let (intent, message) = put(world, backup, generation, &[share("ed", b"second")]);
+        Ask::PutShares(put_shares(world, consents(&intent, own), message, backup))
+    };
+    let good = recovery(world, backup, recipient);
+    let (mut moved, mut waits) = (good.clone(), recovery(world, pending, recipient));
+    part(&mut moved).head = vec![7; 32];
+    waits.action = Some(Action::Recover(RecoverAction { generation: 2 }));
+    let recovers = |intent: &Intent, backup| recover(world, consents(intent, own), backup, recipient);
+    let remove = RemovePasskeyAction { credential_id: backup.passkey.id.clone() };
+    let another = Recipient::new(2).public_key;
+    let rename = Action::RenamePasskey(RenamePasskeyAction { credential_id: Passkey::eddsa(10).id, label: "x".into() });
+    vec![
+        ("a put without the other role", brought(pending, 3)),
+        ("a generation that was seen", brought(backup, 1)),
+        ("another head", Ask::Recover(recovers(&moved, backup))),
+        ("a generation that waits", Ask::Recover(recovers(&waits, pending))),
+        ("another recipient", Ask::Recover(Recover { recipient_key: another, ..recovers(&good, backup) })),
+        ("without the tenant", changed(stage, vouched, rename, false)),
+        ("the last passkey", changed(stage, backup, Action::RemovePasskey(remove), false)),
+    ]
+}
+
+fn all(stage: &Stage) -> Vec<(&'static str, Ask)> {
+    [commits(stage), reseals(stage), due(stage), others(stage), signed_for_something_else(stage)].concat()
+}
+
 #[test]
 fn what_misses_by_one_change_is_refused() {
     stage::with(|stage| {
-        for (name, ask) in [commits(stage), reseals(stage), due(stage), others(stage)].into_iter().flatten() {
+        for (name, ask) in all(stage) {
             let ask = stage.whole(ask);
             let frame = encode(ask.clone());
             keep("always", &frame);
