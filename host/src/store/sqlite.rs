@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::consume_budget;
 
 use super::reader::Reader;
 use super::writer::{self, Commit};
@@ -65,13 +66,16 @@ impl Drop for SqliteStore {
     }
 }
 
+/// A read waits for nothing, so it counts as work that others must sometimes get between: else a loop of reads had the thread for itself.
 #[async_trait]
 impl Store for SqliteStore {
     async fn get_all(&self, keys: Vec<Key>) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        consume_budget().await;
         self.reader.get_all(&keys)
     }
 
     async fn scan(&self, prefix: Key, after: Option<Key>, limit: usize) -> Result<Vec<Row>, Error> {
+        consume_budget().await;
         self.reader.scan(&prefix, after.as_ref(), limit.min(SCAN_ROWS_MAX))
     }
 

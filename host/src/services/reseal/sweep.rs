@@ -41,8 +41,23 @@ pub(crate) struct Sweep {
 impl Sweep {
     /// Has a tenant's records looked at soon.
     pub(crate) fn wake(&self, tenant: TenantId) {
-        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant);
+        self.put_back(BTreeSet::from([tenant]));
         self.woken.notify_one();
+    }
+
+    /// Has the records of these tenants looked at in the next round, without having that round begin.
+    fn put_back(&self, tenants: BTreeSet<TenantId>) {
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).extend(tenants);
+    }
+
+    /// Waits until there is something to do: at once where somebody woke the sweep, after a while where something was left.
+    async fn rest(&self, left: BTreeSet<TenantId>) {
+        if left.is_empty() {
+            self.woken.notified().await;
+        } else {
+            drop(tokio::time::timeout(AGAIN, self.woken.notified()).await);
+            self.put_back(left);
+        }
     }
 
     fn next(&self) -> Option<TenantId> {
@@ -89,14 +104,7 @@ pub(crate) async fn run(app: Arc<App>) {
                 }
             }
         }
-        if again.is_empty() {
-            app.sweep.woken.notified().await;
-        } else {
-            drop(tokio::time::timeout(AGAIN, app.sweep.woken.notified()).await);
-            for tenant in again {
-                app.sweep.wake(tenant);
-            }
-        }
+        app.sweep.rest(again).await;
     }
 }
 
@@ -181,5 +189,34 @@ fn note(app: &App, place: &Place, done: &Done, swept: &mut Swept) {
         let generations = done.damaged.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let (tenant, role, record) = (place.tenant, place.role, place.record);
         tracing::warn!(name: "damaged, and left as it is", %tenant, ?role, %record, generations);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn is_over(rest: impl Future<Output = ()>) -> bool {
+        tokio::select! {
+            biased;
+            () = rest => true,
+            () = tokio::task::yield_now() => false,
+        }
+    }
+
+    /// Else a sweep that cannot go on, for want of an enclave, would leave no time to those who connect one.
+    #[tokio::test]
+    async fn what_was_left_is_not_taken_up_again_at_once() {
+        let (sweep, tenant) = (Sweep::default(), TenantId([7; 32]));
+        sweep.wake(tenant);
+        assert!(is_over(sweep.rest(BTreeSet::new())).await, "woken");
+        for _ in 0..3 {
+            assert_eq!(sweep.next(), Some(tenant));
+            assert!(!is_over(sweep.rest(BTreeSet::from([tenant]))).await, "nobody woke it");
+            sweep.put_back(BTreeSet::from([tenant]));
+        }
+        sweep.wake(tenant);
+        assert!(is_over(sweep.rest(BTreeSet::from([tenant]))).await, "woken");
+        assert_eq!(sweep.next(), Some(tenant), "and nothing is forgotten");
     }
 }
