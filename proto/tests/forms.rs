@@ -222,3 +222,11 @@ fn secrets_are_not_printed() {
     let key = CreateApiKeyResponse { api_key: "planted".into(), ..CreateApiKeyResponse::default() };
     assert!(!format!("{key:?}").contains("planted"));
 }
+
+/// The host's clock decides nothing, because no request carries it: SetCredentials tells when KMS will refuse credentials anyway.
+#[test]
+fn no_request_carries_the_hosts_time() {
+    let frames = include_str!("../enclave/v1/frames.proto");
+    let names = frames.lines().filter_map(|line| line.split_once("_ms = ")?.0.split_whitespace().last());
+    assert_eq!(names.collect::<Vec<_>>(), ["retry_after", "expires_at", "time"], "Error, SetCredentials, Health");
+}

@@ -8,6 +8,7 @@ mod stories {
     mod durability;
     mod examples;
     mod hostile;
+    mod kills;
     mod kms_secrets;
     mod moto;
     mod passkeys;

@@ -112,7 +112,8 @@ impl Case {
                 let waiting = self.before.open_acts.iter().find(|it| of_kind(it)).expect("what is cancelled waits");
                 assert_eq!(waiting.intent_hash, action.intent_hash, "another act than was signed for");
                 self.after.open_acts.retain(|it| !of_kind(it));
-                Event { kind: ActKind::Cancel.into(), ..Event::default() }
+                let cancelled_intent_hash = action.intent_hash;
+                Event { kind: ActKind::Cancel.into(), cancelled_intent_hash, ..Event::default() }
             }
             Action::CreateBackup(_)
             | Action::Recover(_)
@@ -157,6 +158,7 @@ pub(super) fn removed(after: &mut Record, id: &[u8]) -> Event {
         "no credential, or the last"
     );
     after.credentials.retain(|it| it.id != id);
+    after.open_acts.retain(|it| it.credential_id != id);
     of_credential(ActKind::RemovePasskey, id)
 }
 
