@@ -156,7 +156,8 @@ fn find(record: &Record, intent: &CheckedIntent, signed: &Act, terms: Terms<'_>)
     if tenant && tenant_key.is_empty() {
         return Err(refuse(Reason::PolicyDenied, "act.tenant_signature: the policy asks for one"));
     }
-    let vouched = policy.newest_head && !tenant_key.is_empty();
+    // A creation names no head that anybody could vouch for.
+    let vouched = policy.newest_head && !tenant_key.is_empty() && terms.rule != Rule::Creation;
     let freshness = if vouched { Freshness::CallerReceipt } else { Freshness::None };
     let (credential_id, backup_eligible) = match asserted {
         Some((id, backup_eligible)) => (id, Some(backup_eligible)),

@@ -2,12 +2,11 @@
 
 use strongroom_proto::seal::SealKind;
 use strongroom_proto::v1::{
-    ChangePolicyAction, CreateBackupAction, GenerationRef, Intent, Policy, Receipt, Role, RolePart, RoleStatement,
-    Statement,
+    ChangePolicyAction, CreateBackupAction, GenerationRef, Intent, Policy, Reason, Receipt, Role, RolePart,
+    RoleStatement, Statement,
 };
 
 use crate::refusal::{Refusal, refuse};
-use strongroom_proto::v1::Reason;
 
 mod sealed {
     pub trait Sealed {}

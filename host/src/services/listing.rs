@@ -108,6 +108,8 @@ pub(crate) async fn count(store: &dyn Store, of: (&TenantId, Role, u64)) -> Resu
         if rows.len() < SCAN_ROWS_MAX {
             return Ok((records, shares));
         }
+        // A page takes milliseconds, in which nobody else has the thread.
+        tokio::task::yield_now().await;
     }
 }
 

@@ -67,11 +67,15 @@ pub(super) fn exists(connection: &Connection, key: &[u8]) -> rusqlite::Result<bo
 }
 
 fn scan(connection: &Connection, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> rusqlite::Result<Vec<Row>> {
-    let sql = "SELECT key, value FROM rows WHERE key >= ?1 AND key > ?2 AND key < ?3 ORDER BY key LIMIT ?4";
+    // One lower bound: SQLite seeks to one and would look at every row up to the other.
+    let sql = match after {
+        Some(_) => "SELECT key, value FROM rows WHERE key > ?1 AND key < ?2 ORDER BY key LIMIT ?3",
+        None => "SELECT key, value FROM rows WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3",
+    };
     let mut statement = connection.prepare_cached(sql)?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let bounds = params![prefix, after.unwrap_or_default(), end(prefix), limit];
-    let rows = statement.query_map(bounds, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let start = after.map_or(prefix, |after| after.max(prefix));
+    let rows = statement.query_map(params![start, end(prefix), limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
     rows.collect()
 }
 

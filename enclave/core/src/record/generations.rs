@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use strongroom_proto::enclave::v1::Generation;
 use strongroom_proto::limits::{GENERATION_STEP_MAX, GENERATIONS_MAX, GRACE_MS};
-use strongroom_proto::v1::{GenerationState, Reason, Role};
+use strongroom_proto::v1::{GenerationState, OpenActKind, Reason, Role};
 
 use super::Record;
 use crate::platform::EnclaveTime;
@@ -54,10 +54,10 @@ impl Record {
                 "put_shares.generation: {number}, more than {GENERATION_STEP_MAX} above the highest, {highest}"
             )));
         }
-        let (alone, pending) = (self.is_alone(role), self.content.pending);
+        let (alone, pending, awaited) = (self.is_alone(role), self.content.pending, self.awaited(now));
         self.content.generations.retain(|it| {
             let passed = it.superseded_ms > 0 && now.0 >= it.superseded_ms.saturating_add(GRACE_MS);
-            it.generation != pending && !(alone && passed)
+            it.generation != pending && !(alone && passed && Some(it.generation) != awaited)
         });
         self.content.pending = 0;
         if self.content.generations.len() >= GENERATIONS_MAX {
@@ -83,10 +83,18 @@ impl Record {
         }
     }
 
-    /// Commits the pending generation. Of the others only the one that was active stays.
+    /// The generation that a recovery waits for: no put and no commit takes it away.
+    fn awaited(&self, now: EnclaveTime) -> Option<u64> {
+        let recovery = self.content.open_acts.iter().find(|open| open.kind() == OpenActKind::Recovery)?;
+        (now.0 < recovery.expires_ms).then_some(recovery.generation)
+    }
+
+    /// Commits the pending generation. Of the others the one that was active stays, and one that a recovery waits for.
     pub(crate) fn commit(&mut self, now: EnclaveTime) {
-        let (pending, active) = (self.content.pending, self.content.active);
-        self.content.generations.retain(|it| it.generation == pending || it.generation == active);
+        let (pending, active, awaited) = (self.content.pending, self.content.active, self.awaited(now));
+        self.content
+            .generations
+            .retain(|it| it.generation == pending || it.generation == active || Some(it.generation) == awaited);
         self.content.pending = 0;
         self.activate(pending, now);
     }

@@ -6,7 +6,7 @@
 use strongroom_proto::canonical;
 use strongroom_proto::enclave::v1::{Commit, Moved};
 use strongroom_proto::id::IntentHash;
-use strongroom_proto::v1::{ActKind, GenerationRef, Reason, Receipt, SignedReceipt};
+use strongroom_proto::v1::{ActKind, Freshness, GenerationRef, Reason, Receipt, SignedReceipt};
 use strongroom_proto::{prefix, signed};
 
 use super::moved::{Deed, finish};
@@ -17,7 +17,6 @@ use crate::receipt::{self, Done};
 use crate::record::Record;
 use crate::refusal::{Refusal, bad, refuse};
 use crate::role::RoleKind;
-use strongroom_proto::v1::Freshness;
 
 /// Longest encoded receipt in bytes.
 const RECEIPT_BYTES_MAX: usize = 8 * 1024;
@@ -68,6 +67,9 @@ fn read_receipt<P: Platform, R: RoleKind>(
     let Some(epoch) = named.epochs.iter().find(|epoch| epoch.epoch == receipt.epoch) else {
         return rejected("receipt.epoch: not in the statement");
     };
+    if epoch.epoch < named.lowest_epoch {
+        return rejected("receipt.epoch: below the statement's lowest_epoch");
+    }
     if signed::verify(prefix::RECEIPT, &signed.receipt, &epoch.receipt_key, &signed.signature).is_err() {
         return rejected("receipt.signature: not by the receipt key that the statement names");
     }

@@ -168,6 +168,20 @@ fn a_commit_takes_only_the_other_roles_receipt_of_the_same_put() {
 }
 
 #[test]
+fn an_epoch_that_the_tenant_gave_up_signs_no_receipt_to_commit_on() {
+    let mut world = two_roles(0xa9);
+    let (backup, hash) = waiting(&world, "wallet-1");
+    let mut statement = strongroom_proto::statement::decode(&world.statement.statement).unwrap();
+    statement.custodian.as_mut().unwrap().lowest_epoch = 2;
+    world.statement = world.keep(world.tenant.sign(&statement));
+    let old = sign(&key(CUSTODIAN[0]), &custodians(&backup, 2, &hash));
+    world.refused("epoch 1", Ask::Commit(commit(&world, &backup, old)), Reason::ProofRejected, "lowest_epoch");
+    let new = sign(&key(CUSTODIAN[1]), &Receipt { epoch: 2, ..custodians(&backup, 2, &hash) });
+    let answer = world.drive(Ask::Commit(commit(&world, &backup, new)));
+    assert!(matches!(answer, Answer::Moved(_)), "{}", told(&answer));
+}
+
+#[test]
 fn puts_of_two_devices_are_not_committed_crosswise() {
     let world = two_roles(0xa2);
     // Both devices start from one record; the host gives the client role one put and the custodian the other.

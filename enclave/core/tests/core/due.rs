@@ -247,3 +247,24 @@ fn a_change_brings_neither_message_nor_recipient() {
         }
     }
 }
+
+#[test]
+fn no_put_takes_away_the_generation_that_a_recovery_waits_for() {
+    let world = World::new(0x1d0);
+    let policy = Policy { delay_seconds: 10 * 24 * 3600, ..PASSKEY_ONLY };
+    let mut backup =
+        back_up(&world, "wallet-1", Passkey::eddsa(9), |intent| action(intent).client_policy = Some(policy));
+    changes(&world, &mut backup, Action::StartRecovery(StartRecoveryAction { generation: 1 }), false);
+    // A thief's puts: the first supersedes generation 1, and the second comes after its grace.
+    for (generation, at) in [(2, START), (3, START + GRACE_MS), (4, START + GRACE_MS + 1)] {
+        world.fake.now.set(at);
+        let (intent, message) = put(&world, &backup, generation, &[share("ed", b"x")]);
+        let act = consents(&intent, &[&backup.passkey]);
+        let ask = Ask::PutShares(put_shares(&world, act, message, &backup));
+        moves(&world, "put", ask, &mut backup);
+    }
+    world.fake.now.set(START + 10 * 24 * 3600 * 1000);
+    let recipient_key = Recipient::new(1).public_key;
+    let ask = CarryOut { recipient_key, ..carry_out(&world, OpenActKind::Recovery, &backup) };
+    moves(&world, "release", Ask::CarryOut(ask), &mut backup);
+}

@@ -76,7 +76,11 @@ fn note_open_acts(row: &mut RecordRow, order: &Order, event: &Event, now_ms: u64
         _ => &[],
     };
     row.open_acts.retain(|open| {
-        let done = open.intent_hash == event.intent_hash || open.intent_hash == cancelled;
+        // A credential that went takes along the removal of it that waited.
+        let gone = event.kind() == ActKind::RemovePasskey
+            && open.kind() == OpenActKind::PasskeyRemoval
+            && open.credential_id == event.subject_credential_id;
+        let done = gone || open.intent_hash == event.intent_hash || open.intent_hash == cancelled;
         !row.closed && !done && now_ms < open.expires_ms
     });
     let started = started(event)?;
@@ -100,6 +104,7 @@ fn started(event: &Event) -> Option<OpenAct> {
         not_before_ms: event.not_before_ms,
         expires_ms: event.not_before_ms.saturating_add(due_ms),
         generation: event.generation,
+        credential_id: event.subject_credential_id.clone(),
         ..OpenAct::default()
     })
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use strongroom_proto::id::TenantId;
-use strongroom_proto::v1::Role;
+use strongroom_proto::v1::{Reason, Role};
 use tokio::sync::Notify;
 
 use super::Done;
@@ -27,6 +27,8 @@ const BATCH_ROWS_MAX: usize = 16;
 const PAUSE: Duration = Duration::from_millis(5);
 /// How long the sweep waits before it comes back to what it could not do.
 const AGAIN: Duration = Duration::from_secs(1);
+/// Stands for the record itself among damaged generations.
+const RECORD: u64 = 0;
 /// Most damaged records that are remembered, so that each is logged once.
 const DAMAGED_MAX: usize = 4096;
 
@@ -170,13 +172,28 @@ async fn sweep_epoch(
             match app.reseal(place, statement).await {
                 Ok(done) => note(app, place, &done, swept),
                 Err(Error::Conflict(_)) => swept.left += 1,
-                Err(error) => return Err(error),
+                Err(error) if stops_all(&error) => return Err(error),
+                // A row that is missing or unreadable stops itself alone.
+                Err(_) => note(app, place, &Done { damaged: BTreeSet::from([RECORD]), ..Done::default() }, swept),
             }
         }
         let Some(next) = page.next else { return Ok(()) };
         after = Some(next);
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Whether the next record would fail alike: for want of an enclave, of KMS or of the store.
+fn stops_all(error: &Error) -> bool {
+    matches!(
+        error.reason(),
+        Reason::EnclaveUnavailable
+            | Reason::KmsUnavailable
+            | Reason::KmsThrottled
+            | Reason::StoreUnavailable
+            | Reason::Overloaded
+            | Reason::RateLimited
+    )
 }
 
 fn note(app: &App, place: &Place, done: &Done, swept: &mut Swept) {

@@ -97,7 +97,8 @@ pub(super) fn put(scene: &Scene<'_>, asked: &PutShares, moved: &Moved) {
     let mut after = Record { highest_generation: number, pending: 0, ..before.clone() };
     let alone = before.roles == [i32::from(Role::Client)];
     let in_grace = |it: &Generation| it.superseded_ms == 0 || START < it.superseded_ms.saturating_add(GRACE_MS);
-    after.generations.retain(|it| it.generation != before.pending && (!alone || in_grace(it)));
+    let stays = |it: &Generation| !alone || in_grace(it) || Some(it.generation) == awaited(&before);
+    after.generations.retain(|it| it.generation != before.pending && stays(it));
     after.generations.push(new);
     assert!(after.generations.len() <= GENERATIONS_MAX, "more generations than a record holds");
     if alone {
@@ -109,6 +110,12 @@ pub(super) fn put(scene: &Scene<'_>, asked: &PutShares, moved: &Moved) {
     assert!(moved.release.is_empty(), "a put releases nothing");
     let event = Event { kind: ActKind::PutShares.into(), generation: number, ..Event::default() };
     moved::check(scene, Done { names, after, intent_hash, consents, event }, moved);
+}
+
+/// The generation that a recovery waits for: nothing takes it away.
+pub(super) fn awaited(record: &Record) -> Option<u64> {
+    let waits = |it: &&OpenAct| it.kind() == OpenActKind::Recovery && START < it.expires_ms;
+    record.open_acts.iter().find(waits).map(|it| it.generation)
 }
 
 /// Another generation takes this one's place.

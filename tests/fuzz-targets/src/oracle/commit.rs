@@ -5,7 +5,7 @@ use strongroom_proto::enclave::v1::{Commit, Moved, Record};
 use strongroom_proto::v1::{ActKind, Event, Freshness, GenerationRef, Receipt, Role};
 use strongroom_proto::{prefix, signed};
 
-use super::acts::supersede;
+use super::acts::{awaited, supersede};
 use super::consents::Consents;
 use super::moved::{self, Done, check_receipt, stages};
 use super::scene::Scene;
@@ -18,6 +18,7 @@ pub(super) fn check(scene: &Scene<'_>, asked: &Commit, moved: &Moved) {
     assert_eq!(receipt.encode_to_vec(), given.receipt, "a receipt has one encoding");
     let custodian = scene.statement().custodian.as_ref().expect("the statement names the other role");
     let signs = |key: &[u8]| signed::verify(prefix::RECEIPT, &given.receipt, key, &given.signature).is_ok();
+    assert!(receipt.epoch >= custodian.lowest_epoch, "an epoch that the tenant gave up");
     let mut keys = custodian.epochs.iter().filter(|epoch| epoch.epoch == receipt.epoch);
     assert!(keys.any(|epoch| signs(&epoch.receipt_key)), "not the other role's receipt");
     assert_eq!(receipt.role(), Role::Custodian, "another role's receipt");
@@ -33,7 +34,8 @@ pub(super) fn check(scene: &Scene<'_>, asked: &Commit, moved: &Moved) {
     }
     assert!(before.pending > 0 && is(&before, before.pending, &committed), "another put than the one that waits");
     let mut after = Record { active: before.pending, pending: 0, ..before.clone() };
-    after.generations.retain(|it| [before.active, before.pending].contains(&it.generation));
+    let stays = [Some(before.active), Some(before.pending), awaited(&before)];
+    after.generations.retain(|it| stays.contains(&Some(it.generation)));
     supersede(&mut after, before.active);
     let event = Event { kind: ActKind::Commit.into(), generation: committed.generation, ..Event::default() };
     let intent_hash = committed.put_intent_hash;

@@ -112,7 +112,10 @@ impl Model {
                 consented && delay == 0 && self.opens(action.generation) && whole.contains(&action.generation)
             }
             Action::PutShares(action) => {
-                self.generations.retain(|(_, since)| since.is_none_or(|since| now < since + GRACE_MS));
+                let awaited = self.find(OpenActKind::Recovery).filter(|it| now < it.expires).map(|it| it.generation);
+                self.generations.retain(|(number, since)| {
+                    since.is_none_or(|since| now < since + GRACE_MS) || Some(*number) == awaited
+                });
                 if !consented || action.generation <= self.highest || self.generations.len() >= GENERATIONS_MAX {
                     return false;
                 }
