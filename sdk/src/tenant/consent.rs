@@ -3,7 +3,7 @@
 //! The backend knows what its user asked for, and so what the intent must say. Nothing is signed unread.
 
 use strongroom_attestation::Time;
-use strongroom_proto::id::{IntentHash, TenantId};
+use strongroom_proto::id::{ContentHash, IntentHash, TenantId};
 use strongroom_proto::intent as form;
 use strongroom_proto::limits::INTENT_AHEAD_MS_MAX;
 use strongroom_proto::v1::intent::Action;
@@ -50,6 +50,8 @@ pub enum ExpectedAct<'a> {
     AddPasskey {
         /// Its WebAuthn credential id.
         credential_id: &'a [u8],
+        /// SHA-256 of its `COSE_Key`: the id alone would let a false page put a key of its own beside it.
+        key_hash: ContentHash,
     },
     /// The removal of a passkey, which the signature frees from the policy's delay.
     RemovePasskey {
@@ -132,8 +134,10 @@ fn check_action(action: &Action, expected: &ExpectedAct<'_>) -> Result<(), Error
     same("action", action_name(action), expected.name())?;
     match (action, expected) {
         (Action::CreateBackup(it), ExpectedAct::CreateBackup { backup }) => same("backup", &it.backup, backup),
-        (Action::AddPasskey(it), ExpectedAct::AddPasskey { credential_id }) => {
-            same_bytes("credential", it.credential.as_ref().map_or(&[][..], |credential| &credential.id), credential_id)
+        (Action::AddPasskey(it), ExpectedAct::AddPasskey { credential_id, key_hash }) => {
+            let named = it.credential.as_ref();
+            same_bytes("credential", named.map_or(&[][..], |credential| &credential.id), credential_id)?;
+            same_bytes("credential's key hash", named.map_or(&[][..], |credential| &credential.key_hash), key_hash)
         }
         (Action::RemovePasskey(it), ExpectedAct::RemovePasskey { credential_id }) => {
             same_bytes("credential", &it.credential_id, credential_id)

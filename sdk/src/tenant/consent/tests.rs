@@ -36,7 +36,10 @@ fn intents() -> Vec<(ExpectedAct<'static>, EncodedIntent)> {
         (ExpectedAct::Recover, intent::recover(&base, record, 1, ContentHash([9; 32])).unwrap()),
         (ExpectedAct::Rehearse, intent::rehearse(&base, record, 1).unwrap()),
         (ExpectedAct::PutShares, intent::with_client_message(put, b"m").unwrap()),
-        (ExpectedAct::AddPasskey { credential_id: b"new" }, intent::add_passkey(&base, record, &newcomer).unwrap()),
+        (
+            ExpectedAct::AddPasskey { credential_id: b"new", key_hash: ContentHash::of(&[2]) },
+            intent::add_passkey(&base, record, &newcomer).unwrap(),
+        ),
         (
             ExpectedAct::RemovePasskey { credential_id: CREDENTIAL },
             intent::remove_passkey(&base, record, credential).unwrap(),
@@ -76,7 +79,8 @@ fn an_intent_is_signed_for_the_act_that_was_expected_and_for_no_other() {
 fn what_would_do_most_harm_is_compared() {
     let wrong = [
         ExpectedAct::CreateBackup { backup: "other" },
-        ExpectedAct::AddPasskey { credential_id: b"other" },
+        ExpectedAct::AddPasskey { credential_id: b"other", key_hash: ContentHash::of(&[2]) },
+        ExpectedAct::AddPasskey { credential_id: b"new", key_hash: ContentHash::of(&[3]) },
         ExpectedAct::RemovePasskey { credential_id: b"other" },
         ExpectedAct::ChangePolicy(ClientPolicy::PASSKEY.into()),
         ExpectedAct::Cancel(OpenActKind::Delete),

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use prost::Message;
 use strongroom_sdk::intent::shown;
 use strongroom_sdk::keys::{KeyUse, SigningKey};
-use strongroom_sdk::proto::id::IntentHash;
+use strongroom_sdk::proto::id::{ContentHash, IntentHash};
 use strongroom_sdk::proto::limits::INTENT_BYTES_MAX;
 use strongroom_sdk::proto::v1::{OpenActKind, Role, SignedReceipt};
 use strongroom_sdk::receipt::{RECEIPT_BYTES_MAX, newest};
@@ -52,6 +52,9 @@ pub(crate) struct SignIntent {
     /// With add-passkey and remove-passkey: the credential id, hex.
     #[arg(long, value_name = "HEX", required_if_eq_any([("act", "add-passkey"), ("act", "remove-passkey")]))]
     credential: Option<String>,
+    /// With add-passkey: SHA-256 of its `COSE_Key`, hex.
+    #[arg(long, value_name = "HEX", value_parser = options::hex32, required_if_eq("act", "add-passkey"))]
+    key_hash: Option<[u8; 32]>,
     /// With cancel and carry-out: what waits.
     #[arg(long, required_if_eq_any([("act", "cancel"), ("act", "carry-out")]))]
     kind: Option<KindName>,
@@ -76,7 +79,7 @@ pub(crate) enum ActName {
     Rehearse,
     /// A new generation.
     PutShares,
-    /// A further passkey; with --credential.
+    /// A further passkey; with --credential and --key-hash.
     AddPasskey,
     /// The removal of a passkey; with --credential.
     RemovePasskey,
@@ -141,7 +144,9 @@ fn act<'a>(options: &'a SignIntent, credential_id: &'a [u8]) -> Result<ExpectedA
         ActName::Recover => ExpectedAct::Recover,
         ActName::Rehearse => ExpectedAct::Rehearse,
         ActName::PutShares => ExpectedAct::PutShares,
-        ActName::AddPasskey => ExpectedAct::AddPasskey { credential_id },
+        ActName::AddPasskey => {
+            ExpectedAct::AddPasskey { credential_id, key_hash: ContentHash(options.key_hash.unwrap_or_default()) }
+        }
         ActName::RemovePasskey => ExpectedAct::RemovePasskey { credential_id },
         ActName::RenamePasskey => ExpectedAct::RenamePasskey,
         ActName::ChangePolicy => ExpectedAct::ChangePolicy(options.policy.policy()?.into()),
