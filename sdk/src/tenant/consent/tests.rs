@@ -18,7 +18,7 @@ fn expected<'a>(act: ExpectedAct<'a>, newest: Option<&'a KnownReceipt>) -> Expec
 }
 
 /// An act on the record of these tests.
-fn on<'a>(act: RecordAct<'a>) -> ExpectedAct<'a> {
+fn on(act: RecordAct<'_>) -> ExpectedAct<'_> {
     ExpectedAct::OnRecord { record_id: RecordId([10; 32]), act }
 }
 
