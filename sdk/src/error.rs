@@ -48,8 +48,8 @@ pub enum Error {
         /// The number.
         epoch: u64,
     },
-    /// An epoch that nothing new may be sealed to.
-    #[error("epoch {epoch} of the {role} role is older than {lowest}, the lowest that the tenant allows to seal to")]
+    /// An epoch that the tenant gave up: nothing new may be sealed to it, and its receipt key signs nothing new.
+    #[error("epoch {epoch} of the {role} role is older than {lowest}, the lowest that the tenant allows")]
     EpochTooOld {
         /// The role's name.
         role: &'static str,

@@ -140,11 +140,7 @@ impl RoleIdentity {
     /// # Errors
     /// [`Error::EpochTooOld`].
     pub fn check_sealable(&self, statement: &VerifiedStatement) -> Result<(), Error> {
-        let lowest = statement.role(self.role)?.lowest_epoch;
-        if self.epoch >= lowest {
-            return Ok(());
-        }
-        Err(Error::EpochTooOld { role: role_name(self.role), epoch: self.epoch, lowest })
+        statement.require_in_force(self.role, self.epoch)
     }
 }
 

@@ -78,7 +78,18 @@ fn check_role(
     expect("attestation", "role", role_name(attestation.role()), role_name(answer.role()))?;
     let attested = attest::by_statement(attestation, statement, answer.role(), None, question.trust, at)
         .map_err(|error| blame_clock(error, view, at))?;
-    let view = VerifiedView::verify(view, &attested.identity, &question.asked)?;
+    check_view(attested, view, statement, &question.asked)
+}
+
+/// The view of an identity that is attested already, under the statement that vouches for it.
+fn check_view(
+    attested: AttestedIdentity,
+    view: &SignedView,
+    statement: &VerifiedStatement,
+    asked: &Asked<'_>,
+) -> Result<PreparedRole, Error> {
+    statement.require_in_force(attested.identity.role, attested.identity.epoch)?;
+    let view = VerifiedView::verify(view, &attested.identity, asked)?;
     // A record remembers the newest statement that it was used under: an older one is not the tenant's word any more.
     view.records().iter().try_for_each(|record| statement.require_at_least(record.statement_serial))?;
     Ok(PreparedRole { attested, view })

@@ -86,13 +86,14 @@ pub struct VerifiedReceipt {
 /// Checks the receipt of an act that was sent.
 ///
 /// # Errors
-/// [`Error::Signature`], [`Error::Malformed`], [`Error::EpochNotInStatement`], or [`Error::Mismatch`] with the field.
+/// [`Error::Signature`], [`Error::Malformed`], [`Error::EpochNotInStatement`], [`Error::EpochTooOld`], or [`Error::Mismatch`] with the
+/// field.
 pub fn verify(
     signed: &SignedReceipt,
     statement: &VerifiedStatement,
     sent: &Sent<'_>,
 ) -> Result<VerifiedReceipt, Error> {
-    check(read(signed, statement, sent.role)?, &Expected::of_sent(sent)?)
+    check(read_fresh(signed, statement, sent.role)?, &Expected::of_sent(sent)?)
 }
 
 /// Checks the receipt of what waited and was carried out.
@@ -104,12 +105,19 @@ pub fn verify_due(
     statement: &VerifiedStatement,
     due: &Due<'_>,
 ) -> Result<VerifiedReceipt, Error> {
-    let receipt = read(signed, statement, due.role)?;
+    let receipt = read_fresh(signed, statement, due.role)?;
     let window = due.open.not_before.unix_ms()..due.open.expires.unix_ms();
     if !window.contains(&receipt.time_ms) {
         return Err(Error::malformed(PART, "what waited was carried out before it was due, or after it expired"));
     }
     check(receipt, &Expected::of_due(due)?)
+}
+
+/// A receipt of an act that just took place: an epoch that the tenant gave up signs no such thing, whoever holds its key by now.
+fn read_fresh(signed: &SignedReceipt, statement: &VerifiedStatement, role: Role) -> Result<Receipt, Error> {
+    let receipt = read(signed, statement, role)?;
+    statement.require_in_force(role, receipt.epoch)?;
+    Ok(receipt)
 }
 
 /// A receipt in its one encoding, signed by a receipt key that the statement names for the role.

@@ -127,6 +127,18 @@ impl VerifiedStatement {
         })
     }
 
+    /// Refuses an epoch that the tenant gave up. What was signed under it before still counts as history.
+    ///
+    /// # Errors
+    /// [`Error::RoleNotInStatement`] or [`Error::EpochTooOld`].
+    pub fn require_in_force(&self, role: Role, epoch: u64) -> Result<(), Error> {
+        let lowest = self.role(role)?.lowest_epoch;
+        if epoch >= lowest {
+            return Ok(());
+        }
+        Err(Error::EpochTooOld { role: role_name(role), epoch, lowest })
+    }
+
     /// The images and manifests that it accepts for a role.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ use crate::{files, random};
 
 mod consent;
 
-pub use consent::{Expected, ExpectedAct, check as check_intent, consent};
+pub use consent::{Expected, ExpectedAct, RecordAct, check as check_intent, consent};
 
 /// An operational key counts from 5 minutes before it was signed, since enclaves' clocks may be behind the tenant's.
 const NOT_BEFORE_MARGIN_MS: u64 = 5 * 60 * 1000;

@@ -1,15 +1,14 @@
 //! What the enclave would refuse, as far as the view shows it: refused here with the same reason, before anybody is asked.
 
 use strongroom_attestation::Time;
+use strongroom_proto::id::ContentHash;
 use strongroom_proto::limits::CREDENTIALS_MAX;
-use strongroom_proto::v1::{NewCredential, OpenActKind, Reason, Role};
+use strongroom_proto::v1::{NewCredential, OpenActKind, Policy, Reason, Role};
 
 use crate::error::Error;
 use crate::intent::ClientPolicy;
 use crate::prepare::Prepared;
 use crate::view::{Credential, Generation, OpenAct, Record};
-use strongroom_proto::id::ContentHash;
-use strongroom_proto::v1::Policy;
 
 /// The record of a backup in the client role, or of the only one that is not closed.
 ///

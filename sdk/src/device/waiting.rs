@@ -1,6 +1,8 @@
 //! What waits: recoveries under a delay, deletions, their release, and cancelling.
 
-use strongroom_proto::v1::{Act, ActRequest, CarryOutRequest, OpenActKind, Reason, ReleaseRecoveryRequest, Role};
+use strongroom_proto::v1::{
+    Act, ActRequest, CarryOutRequest, OpenActKind, Reason, ReleaseRecoveryRequest, Role, TenantSignature,
+};
 
 use super::checks::{check_room, choose, due, openable, waiting};
 use super::{Acted, Authenticator, Device, Recovered, request_id};
@@ -11,7 +13,6 @@ use crate::receipt::{self, Due};
 use crate::seal::{Expected, RecipientKey};
 use crate::statement::VerifiedStatement;
 use crate::view::{OpenAct, Record, Waiting};
-use strongroom_proto::v1::TenantSignature;
 
 /// The tenant's second intent with its signature.
 type Second = Option<(EncodedIntent, TenantSignature)>;

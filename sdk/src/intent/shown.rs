@@ -2,7 +2,7 @@
 
 use strongroom_attestation::Time;
 use strongroom_proto::v1::intent::Action;
-use strongroom_proto::v1::{Intent, OpenActKind, Pair, Policy, RolePart};
+use strongroom_proto::v1::{CredentialRef, Intent, OpenActKind, Pair, Policy, RolePart, SecretKind};
 
 use crate::role::curve_name;
 
@@ -37,6 +37,15 @@ pub fn kind_name(kind: OpenActKind) -> &'static str {
     }
 }
 
+/// A kind of secret, as people write it.
+fn secret_name(secret: SecretKind) -> &'static str {
+    match secret {
+        SecretKind::Unspecified => "unknown",
+        SecretKind::Share => "share",
+        SecretKind::Key => "key",
+    }
+}
+
 /// A policy in one line.
 #[must_use]
 pub fn policy(policy: &Policy) -> String {
@@ -56,7 +65,7 @@ pub fn policy(policy: &Policy) -> String {
     needs.join(", ")
 }
 
-/// Every field of an intent, as name and value. Texts are printed quoted, so that none passes for another field.
+/// Every field of an intent but its nonce, as name and value; a field that is empty may have no line. Texts are printed quoted, so that none passes for another field.
 #[must_use]
 pub fn lines(intent: &Intent) -> Vec<(&'static str, String)> {
     let mut lines = vec![
@@ -89,7 +98,10 @@ fn part_lines(part: &RolePart) -> impl Iterator<Item = (&'static str, String)> {
 }
 
 fn action_lines(action: &Action) -> Vec<(&'static str, String)> {
-    let credential = |id: &[u8]| ("  passkey", hex::encode(id));
+    let passkey = |id: &[u8]| ("  passkey", hex::encode(id));
+    let label = |text: &str| ("  label", format!("{text:?}"));
+    let credential =
+        |it: &CredentialRef| [passkey(&it.id), ("  key hash", hex::encode(&it.key_hash)), label(&it.label)];
     let pairs = |pairs: &[Pair]| {
         let pairs: Vec<String> =
             pairs.iter().map(|pair| format!("{:?} {}", pair.id, curve_name(pair.curve()))).collect();
@@ -103,24 +115,27 @@ fn action_lines(action: &Action) -> Vec<(&'static str, String)> {
         |kind, hash: &[u8]| vec![("  what waits", kind_name(kind).to_owned()), ("  started by", hex::encode(hash))];
     match action {
         Action::CreateBackup(it) => {
-            let mut lines = vec![("  backup", format!("{:?}", it.backup)), pairs(&it.pairs)];
+            let mut lines = vec![
+                ("  backup", format!("{:?}", it.backup)),
+                ("  method", format!("{:?}", it.method)),
+                ("  secret", secret_name(it.secret()).to_owned()),
+                generation(it.generation),
+                pairs(&it.pairs),
+            ];
             lines.extend(policies([
                 ("  client policy", &it.client_policy),
                 ("  custodian policy", &it.custodian_policy),
             ]));
-            lines.extend(it.credential.iter().map(|it| credential(&it.id)));
+            lines.extend(it.credential.iter().flat_map(credential));
             lines
         }
         Action::Recover(it) => vec![generation(it.generation)],
         Action::Rehearse(it) => vec![generation(it.generation)],
         Action::StartRecovery(it) => vec![generation(it.generation)],
         Action::PutShares(it) => vec![generation(it.generation), pairs(&it.pairs)],
-        Action::AddPasskey(it) => {
-            let named = it.credential.iter();
-            named.flat_map(|it| [credential(&it.id), ("  label", format!("{:?}", it.label))]).collect()
-        }
-        Action::RemovePasskey(it) => vec![credential(&it.credential_id)],
-        Action::RenamePasskey(it) => vec![credential(&it.credential_id), ("  label", format!("{:?}", it.label))],
+        Action::AddPasskey(it) => it.credential.iter().flat_map(credential).collect(),
+        Action::RemovePasskey(it) => vec![passkey(&it.credential_id)],
+        Action::RenamePasskey(it) => vec![passkey(&it.credential_id), label(&it.label)],
         Action::ChangePolicy(it) => {
             policies([("  client policy", &it.client_policy), ("  custodian policy", &it.custodian_policy)])
         }
@@ -129,3 +144,6 @@ fn action_lines(action: &Action) -> Vec<(&'static str, String)> {
         Action::CarryOut(it) => waits(it.kind(), &it.intent_hash),
     }
 }
+
+#[cfg(test)]
+mod tests;

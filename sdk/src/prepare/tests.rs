@@ -1,4 +1,5 @@
 use super::*;
+use crate::identity::RoleIdentity;
 use crate::testing::{
     NOW_MS, WALLET, now, record_view, role_identity, root, sign_view, signed_statement, stages, statement, tenant,
     verified_statement, wallet_view,
@@ -66,6 +67,27 @@ fn an_answer_is_refused_at_its_first_fault() {
     }
     let foreign = ask(&response(vec![client()]), TenantId([0; 32]), 0).unwrap_err();
     assert!(matches!(foreign, Error::ForeignStatement { .. }));
+}
+
+#[test]
+fn a_view_is_signed_under_an_epoch_in_force_and_shows_no_newer_statement() {
+    let newer = |record: RecordView| RecordView { statement_serial: 4, ..record };
+    let epoch = |number, record| WalletView { epoch: number, records: vec![record], ..wallet_view(NONCE) };
+    for (view, expect) in [
+        (epoch(2, record_view()), None),
+        (epoch(1, record_view()), Some("epoch 1 of the client role is older than 2")),
+        (epoch(2, newer(record_view())), Some("serial 3, but 4 is known")),
+    ] {
+        let identity = RoleIdentity { epoch: view.epoch, ..role_identity() };
+        let attested = AttestedIdentity { identity, checks: Vec::new() };
+        let asked = Asked { wallet: WALLET, nonce: NONCE, at: now() };
+        let checked = check_view(attested, &sign_view(&view), &verified_statement(), &asked);
+        let error = checked.err().map(|error| error.to_string());
+        assert!(
+            expect.map_or(error.is_none(), |expect| error.as_ref().is_some_and(|error| error.contains(expect))),
+            "{expect:?}: {error:?}"
+        );
+    }
 }
 
 #[test]

@@ -26,7 +26,8 @@ pub struct VerifiedRehearsal {
 /// Checks a rehearsal.
 ///
 /// # Errors
-/// [`Error::Signature`], [`Error::Malformed`], [`Error::EpochNotInStatement`], or [`Error::Mismatch`] with the field.
+/// [`Error::Signature`], [`Error::Malformed`], [`Error::EpochNotInStatement`], [`Error::EpochTooOld`], or [`Error::Mismatch`] with the
+/// field.
 pub fn verify_rehearsal(
     signed: &SignedRehearsal,
     statement: &VerifiedStatement,
@@ -41,6 +42,7 @@ pub fn verify_rehearsal(
     let keys = statement.epoch(sent.role, rehearsal.epoch)?;
     signed::verify(prefix::REHEARSAL, &signed.rehearsal, &keys.receipt_key, &signed.signature)
         .map_err(|_| Error::Signature { part: PART })?;
+    statement.require_in_force(sent.role, rehearsal.epoch)?;
     expect_bytes(PART, "tenant", &rehearsal.tenant, statement.tenant())?;
     expect(PART, "wallet", rehearsal.wallet.as_str(), &sent.intent.intent.wallet)?;
     expect_bytes(PART, "record_id", &rehearsal.record_id, record.id)?;

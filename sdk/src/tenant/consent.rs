@@ -3,7 +3,7 @@
 //! The backend knows what its user asked for, and so what the intent must say. Nothing is signed unread.
 
 use strongroom_attestation::Time;
-use strongroom_proto::id::{IntentHash, TenantId};
+use strongroom_proto::id::{ContentHash, IntentHash, RecordId, TenantId};
 use strongroom_proto::intent as form;
 use strongroom_proto::limits::INTENT_AHEAD_MS_MAX;
 use strongroom_proto::v1::intent::Action;
@@ -32,14 +32,26 @@ pub struct Expected<'a> {
     pub now: Time,
 }
 
-/// An act as a user of the backend asked for it, with what a wrong intent would do most harm by.
+/// An act as a user of the backend asked for it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ExpectedAct<'a> {
-    /// A new backup.
+    /// A new backup. Its record has no id yet: the intent itself gives it one.
     CreateBackup {
         /// Its id.
         backup: &'a str,
     },
+    /// An act on a record. Its id is always compared: a wallet has several records, and some acts name theirs by nothing else.
+    OnRecord {
+        /// The record, as its receipts name it.
+        record_id: RecordId,
+        /// What is done to it.
+        act: RecordAct<'a>,
+    },
+}
+
+/// An act on a record, with what a wrong intent would do most harm by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum RecordAct<'a> {
     /// A release at once.
     Recover,
     /// A rehearsal.
@@ -50,6 +62,8 @@ pub enum ExpectedAct<'a> {
     AddPasskey {
         /// Its WebAuthn credential id.
         credential_id: &'a [u8],
+        /// SHA-256 of its `COSE_Key`: the id alone would let a false page put a key of its own beside it.
+        key_hash: ContentHash,
     },
     /// The removal of a passkey, which the signature frees from the policy's delay.
     RemovePasskey {
@@ -65,7 +79,12 @@ pub enum ExpectedAct<'a> {
     /// The deletion of a backup.
     DeleteBackup,
     /// The end of what waits.
-    Cancel(OpenActKind),
+    Cancel {
+        /// What waits.
+        kind: OpenActKind,
+        /// The intent that started it.
+        started_by: IntentHash,
+    },
     /// What waited is carried out. Always needs the newest receipt.
     CarryOut {
         /// What waited.
@@ -106,14 +125,27 @@ pub fn check(intent: &[u8], expected: &Expected<'_>) -> Result<Intent, Error> {
         return Err(not_expected("not_after", &Time::from_unix_ms(fields.not_after_ms), &window));
     }
     let parts: Vec<&RolePart> = [&fields.client, &fields.custodian].into_iter().flatten().collect();
+    check_record(&parts, &expected.act)?;
     check_heads(&parts, expected)?;
     Ok(fields)
+}
+
+/// Every role that the intent names is to act on the record that is expected, which a creation does not have.
+fn check_record(parts: &[&RolePart], act: &ExpectedAct<'_>) -> Result<(), Error> {
+    let record_id = match act {
+        ExpectedAct::CreateBackup { .. } => &[][..],
+        ExpectedAct::OnRecord { record_id, .. } => &record_id.0[..],
+    };
+    if parts.is_empty() {
+        return Err(not_expected("number of roles", &0, &"1 or 2"));
+    }
+    parts.iter().try_for_each(|part| same_bytes("record_id", &part.record_id, record_id))
 }
 
 /// The head that the intent names is the newest that the tenant knows. Versions lie in the receipt: the intent has none.
 fn check_heads(parts: &[&RolePart], expected: &Expected<'_>) -> Result<(), Error> {
     let Some(newest) = expected.newest else {
-        if matches!(expected.act, ExpectedAct::CarryOut { .. }) {
+        if matches!(expected.act, ExpectedAct::OnRecord { act: RecordAct::CarryOut { .. }, .. }) {
             return Err(Error::input("newest receipt", "is needed: the tenant vouches for the head"));
         }
         return Ok(());
@@ -130,15 +162,21 @@ fn check_heads(parts: &[&RolePart], expected: &Expected<'_>) -> Result<(), Error
 
 fn check_action(action: &Action, expected: &ExpectedAct<'_>) -> Result<(), Error> {
     same("action", action_name(action), expected.name())?;
-    match (action, expected) {
-        (Action::CreateBackup(it), ExpectedAct::CreateBackup { backup }) => same("backup", &it.backup, backup),
-        (Action::AddPasskey(it), ExpectedAct::AddPasskey { credential_id }) => {
-            same_bytes("credential", it.credential.as_ref().map_or(&[][..], |credential| &credential.id), credential_id)
+    let act = match (action, expected) {
+        (Action::CreateBackup(it), ExpectedAct::CreateBackup { backup }) => return same("backup", &it.backup, backup),
+        (_, ExpectedAct::CreateBackup { .. }) => return Ok(()),
+        (_, ExpectedAct::OnRecord { act, .. }) => act,
+    };
+    match (action, act) {
+        (Action::AddPasskey(it), RecordAct::AddPasskey { credential_id, key_hash }) => {
+            let named = it.credential.as_ref();
+            same_bytes("credential", named.map_or(&[][..], |credential| &credential.id), credential_id)?;
+            same_bytes("credential's key hash", named.map_or(&[][..], |credential| &credential.key_hash), key_hash)
         }
-        (Action::RemovePasskey(it), ExpectedAct::RemovePasskey { credential_id }) => {
+        (Action::RemovePasskey(it), RecordAct::RemovePasskey { credential_id }) => {
             same_bytes("credential", &it.credential_id, credential_id)
         }
-        (Action::ChangePolicy(it), ExpectedAct::ChangePolicy(policy)) => {
+        (Action::ChangePolicy(it), RecordAct::ChangePolicy(policy)) => {
             let found = it.client_policy.filter(|_| it.custodian_policy.is_none());
             if found.as_ref() == Some(policy) {
                 return Ok(());
@@ -148,8 +186,11 @@ fn check_action(action: &Action, expected: &ExpectedAct<'_>) -> Result<(), Error
             };
             Err(not_expected("policy", &show(found.as_ref()), &show(Some(policy))))
         }
-        (Action::Cancel(it), ExpectedAct::Cancel(kind)) => same("kind", it.kind().as_str_name(), kind.as_str_name()),
-        (Action::CarryOut(it), ExpectedAct::CarryOut { kind, started_by }) => {
+        (Action::Cancel(it), RecordAct::Cancel { kind, started_by }) => {
+            same("kind", it.kind().as_str_name(), kind.as_str_name())?;
+            same_bytes("intent that started it", &it.intent_hash, started_by)
+        }
+        (Action::CarryOut(it), RecordAct::CarryOut { kind, started_by }) => {
             same("kind", it.kind().as_str_name(), kind.as_str_name())?;
             same_bytes("intent that started it", &it.intent_hash, started_by)
         }
@@ -162,6 +203,14 @@ impl ExpectedAct<'_> {
     fn name(&self) -> &'static str {
         match self {
             Self::CreateBackup { .. } => "create_backup",
+            Self::OnRecord { act, .. } => act.name(),
+        }
+    }
+}
+
+impl RecordAct<'_> {
+    fn name(&self) -> &'static str {
+        match self {
             Self::Recover => "recover",
             Self::Rehearse => "rehearse",
             Self::PutShares => "put_shares",
@@ -171,7 +220,7 @@ impl ExpectedAct<'_> {
             Self::ChangePolicy(_) => "change_policy",
             Self::StartRecovery => "start_recovery",
             Self::DeleteBackup => "delete_backup",
-            Self::Cancel(_) => "cancel",
+            Self::Cancel { .. } => "cancel",
             Self::CarryOut { .. } => "carry_out",
         }
     }

@@ -19,7 +19,7 @@ use strongroom_sdk::prepare::Prepared;
 use strongroom_sdk::receipt::newest;
 use strongroom_sdk::seal::RecipientKey;
 use strongroom_sdk::statement::VerifiedStatement;
-use strongroom_sdk::tenant::{Expected, ExpectedAct, Folder, consent};
+use strongroom_sdk::tenant::{Expected, ExpectedAct, Folder, RecordAct, consent};
 use strongroom_tests::stack::{RP_ID, Stack, path_text};
 use strongroom_tests::user::{User, shares, tenant, trust};
 
@@ -64,19 +64,19 @@ impl Backend {
         let known = newest(&receipts, &self.statement, Role::Client)?;
         let fields = strongroom_proto::intent::decode(bytes).unwrap();
         let act = match fields.action.as_ref().unwrap() {
-            Action::Recover(_) => ExpectedAct::Recover,
-            Action::StartRecovery(_) => ExpectedAct::StartRecovery,
-            Action::PutShares(_) => ExpectedAct::PutShares,
-            Action::ChangePolicy(it) => ExpectedAct::ChangePolicy(it.client_policy.unwrap()),
+            Action::Recover(_) => RecordAct::Recover,
+            Action::StartRecovery(_) => RecordAct::StartRecovery,
+            Action::PutShares(_) => RecordAct::PutShares,
+            Action::ChangePolicy(it) => RecordAct::ChangePolicy(it.client_policy.unwrap()),
             Action::CarryOut(it) => {
-                ExpectedAct::CarryOut { kind: it.kind(), started_by: IntentHash::from_slice(&it.intent_hash).unwrap() }
+                RecordAct::CarryOut { kind: it.kind(), started_by: IntentHash::from_slice(&it.intent_hash).unwrap() }
             }
             other => panic!("nobody asked for {other:?}"),
         };
         let expected = Expected {
             tenant: self.tenant,
             wallet: &self.wallet,
-            act,
+            act: ExpectedAct::OnRecord { record_id: known.as_ref().unwrap().record_id, act },
             statement_serial: self.statement.serial(),
             newest: known.as_ref(),
             now: now(),

@@ -233,6 +233,7 @@ fn what_waited_is_receipted_as_it_was_started() {
         (|r, _| r.sealed_hashes.push(vec![1; 32]), "number of sealed_hashes is"),
         (|r, e| (r.time_ms, e.time_ms) = (NOW_MS + 999, NOW_MS + 999), "before it was due, or after it expired"),
         (|r, e| (r.time_ms, e.time_ms) = (NOW_MS + 2000, NOW_MS + 2000), "before it was due, or after it expired"),
+        (|r, _| r.epoch = 1, "epoch 1 of the client role is older than 2"),
         (|r, _| r.wallet.push('x'), "receipt's wallet is"),
         (|r, _| r.head = vec![1; 32], "receipt's head is"),
     ];

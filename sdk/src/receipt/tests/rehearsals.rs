@@ -44,6 +44,7 @@ fn each_field_of_a_rehearsal_is_checked() {
         (|r| r.result = 0, "its result is unknown"),
         (|r| r.result = 9, "its result is unknown"),
         (|r| r.epoch = 3, "does not name epoch 3"),
+        (|r| r.epoch = 1, "epoch 1 of the client role is older than 2"),
         (|r| r.time_ms = NOW_MS + 600_001, "after the intent's not_after"),
         (|r| r.stages = None, "stages are missing"),
     ];

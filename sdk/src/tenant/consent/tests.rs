@@ -17,6 +17,11 @@ fn expected<'a>(act: ExpectedAct<'a>, newest: Option<&'a KnownReceipt>) -> Expec
     Expected { tenant: tenant(), wallet: WALLET, act, statement_serial: 3, newest, now: now() }
 }
 
+/// An act on the record of these tests.
+fn on(act: RecordAct<'_>) -> ExpectedAct<'_> {
+    ExpectedAct::OnRecord { record_id: RecordId([10; 32]), act }
+}
+
 const KIND: OpenActKind = OpenActKind::Recovery;
 
 /// Every act with the intent for it.
@@ -33,21 +38,30 @@ fn intents() -> Vec<(ExpectedAct<'static>, EncodedIntent)> {
     let put = intent::put_shares(&base, record, &pairs()).unwrap();
     vec![
         (ExpectedAct::CreateBackup { backup: "main" }, creation().0),
-        (ExpectedAct::Recover, intent::recover(&base, record, 1, ContentHash([9; 32])).unwrap()),
-        (ExpectedAct::Rehearse, intent::rehearse(&base, record, 1).unwrap()),
-        (ExpectedAct::PutShares, intent::with_client_message(put, b"m").unwrap()),
-        (ExpectedAct::AddPasskey { credential_id: b"new" }, intent::add_passkey(&base, record, &newcomer).unwrap()),
+        (on(RecordAct::Recover), intent::recover(&base, record, 1, ContentHash([9; 32])).unwrap()),
+        (on(RecordAct::Rehearse), intent::rehearse(&base, record, 1).unwrap()),
+        (on(RecordAct::PutShares), intent::with_client_message(put, b"m").unwrap()),
         (
-            ExpectedAct::RemovePasskey { credential_id: CREDENTIAL },
+            on(RecordAct::AddPasskey { credential_id: b"new", key_hash: ContentHash::of(&[2]) }),
+            intent::add_passkey(&base, record, &newcomer).unwrap(),
+        ),
+        (
+            on(RecordAct::RemovePasskey { credential_id: CREDENTIAL }),
             intent::remove_passkey(&base, record, credential).unwrap(),
         ),
-        (ExpectedAct::RenamePasskey, intent::rename_passkey(&base, record, credential, "x").unwrap()),
-        (ExpectedAct::ChangePolicy(policy.into()), intent::change_policy(&base, record, policy).unwrap()),
-        (ExpectedAct::StartRecovery, intent::start_recovery(&base, record, generation, ContentHash([9; 32])).unwrap()),
-        (ExpectedAct::DeleteBackup, intent::delete_backup(&base, record).unwrap()),
-        (ExpectedAct::Cancel(KIND), intent::cancel(&base, record, open).unwrap()),
+        (on(RecordAct::RenamePasskey), intent::rename_passkey(&base, record, credential, "x").unwrap()),
+        (on(RecordAct::ChangePolicy(policy.into())), intent::change_policy(&base, record, policy).unwrap()),
         (
-            ExpectedAct::CarryOut { kind: KIND, started_by: IntentHash([31; 32]) },
+            on(RecordAct::StartRecovery),
+            intent::start_recovery(&base, record, generation, ContentHash([9; 32])).unwrap(),
+        ),
+        (on(RecordAct::DeleteBackup), intent::delete_backup(&base, record).unwrap()),
+        (
+            on(RecordAct::Cancel { kind: KIND, started_by: IntentHash([31; 32]) }),
+            intent::cancel(&base, record, open).unwrap(),
+        ),
+        (
+            on(RecordAct::CarryOut { kind: KIND, started_by: IntentHash([31; 32]) }),
             intent::carry_out(&base, record, open).unwrap(),
         ),
     ]
@@ -76,14 +90,31 @@ fn an_intent_is_signed_for_the_act_that_was_expected_and_for_no_other() {
 fn what_would_do_most_harm_is_compared() {
     let wrong = [
         ExpectedAct::CreateBackup { backup: "other" },
-        ExpectedAct::AddPasskey { credential_id: b"other" },
-        ExpectedAct::RemovePasskey { credential_id: b"other" },
-        ExpectedAct::ChangePolicy(ClientPolicy::PASSKEY.into()),
-        ExpectedAct::Cancel(OpenActKind::Delete),
-        ExpectedAct::CarryOut { kind: OpenActKind::Delete, started_by: IntentHash([31; 32]) },
-        ExpectedAct::CarryOut { kind: KIND, started_by: IntentHash([30; 32]) },
+        on(RecordAct::AddPasskey { credential_id: b"other", key_hash: ContentHash::of(&[2]) }),
+        on(RecordAct::AddPasskey { credential_id: b"new", key_hash: ContentHash::of(&[3]) }),
+        on(RecordAct::RemovePasskey { credential_id: b"other" }),
+        on(RecordAct::ChangePolicy(ClientPolicy::PASSKEY.into())),
+        on(RecordAct::Cancel { kind: OpenActKind::Delete, started_by: IntentHash([31; 32]) }),
+        on(RecordAct::Cancel { kind: KIND, started_by: IntentHash([30; 32]) }),
+        on(RecordAct::CarryOut { kind: OpenActKind::Delete, started_by: IntentHash([31; 32]) }),
+        on(RecordAct::CarryOut { kind: KIND, started_by: IntentHash([30; 32]) }),
     ];
     let known = newest();
+    // The newest receipt of that record, so that nothing but the intent's own record differs.
+    let elsewhere = KnownReceipt { record_id: RecordId([9; 32]), ..newest() };
+    for (act, intent) in intents() {
+        let ExpectedAct::OnRecord { act, .. } = act else { continue };
+        let other = ExpectedAct::OnRecord { record_id: elsewhere.record_id, act };
+        for known in [None, Some(&elsewhere), Some(&known)] {
+            let error = consent(&operational_key(), &intent.bytes, &expected(other, known)).unwrap_err().to_string();
+            assert!(error.starts_with("the intent's record_id is"), "{act:?}: {error}");
+        }
+    }
+    let mut creation = creation().0.intent;
+    creation.client.as_mut().unwrap().record_id = vec![10; 32];
+    let act = ExpectedAct::CreateBackup { backup: "main" };
+    let error = consent(&operational_key(), &creation.encode_to_vec(), &expected(act, None)).unwrap_err().to_string();
+    assert!(error.starts_with("the intent's record_id is"), "{error}");
     for act in wrong {
         let (_, intent) = intents().into_iter().find(|(right, _)| right.name() == act.name()).unwrap();
         let error = consent(&operational_key(), &intent.bytes, &expected(act, Some(&known))).unwrap_err();
@@ -105,6 +136,7 @@ fn an_intent_that_says_anything_else_is_not_signed() {
         (|i| i.client.as_mut().unwrap().record_id[0] ^= 1, "intent's record_id is"),
         (|i| i.custodian = i.client.clone(), "intent's number of roles is 2"),
         (|i| i.client = None, "intent's number of roles is 0"),
+        (|i| i.client.as_mut().unwrap().record_id.clear(), "intent's record_id is"),
     ];
     let known = newest();
     let (act, genuine) = intents().remove(1);

@@ -6,11 +6,11 @@ use clap::{Args, ValueEnum};
 use prost::Message;
 use strongroom_sdk::intent::shown;
 use strongroom_sdk::keys::{KeyUse, SigningKey};
-use strongroom_sdk::proto::id::IntentHash;
+use strongroom_sdk::proto::id::{ContentHash, IntentHash, RecordId};
 use strongroom_sdk::proto::limits::INTENT_BYTES_MAX;
 use strongroom_sdk::proto::v1::{OpenActKind, Role, SignedReceipt};
 use strongroom_sdk::receipt::{RECEIPT_BYTES_MAX, newest};
-use strongroom_sdk::tenant::{Expected, ExpectedAct, Folder, check_intent};
+use strongroom_sdk::tenant::{Expected, ExpectedAct, Folder, RecordAct, check_intent};
 use strongroom_sdk::{Error, device, files};
 
 use crate::device::PolicyFlags;
@@ -52,12 +52,18 @@ pub(crate) struct SignIntent {
     /// With add-passkey and remove-passkey: the credential id, hex.
     #[arg(long, value_name = "HEX", required_if_eq_any([("act", "add-passkey"), ("act", "remove-passkey")]))]
     credential: Option<String>,
+    /// With add-passkey: SHA-256 of its `COSE_Key`, hex.
+    #[arg(long, value_name = "HEX", value_parser = options::hex32, required_if_eq("act", "add-passkey"))]
+    key_hash: Option<[u8; 32]>,
     /// With cancel and carry-out: what waits.
     #[arg(long, required_if_eq_any([("act", "cancel"), ("act", "carry-out")]))]
     kind: Option<KindName>,
-    /// With carry-out: hash of the intent that started it.
-    #[arg(long, value_name = "HEX", value_parser = options::hex32, required_if_eq("act", "carry-out"))]
+    /// With cancel and carry-out: hash of the intent that started it.
+    #[arg(long, value_name = "HEX", value_parser = options::hex32, required_if_eq_any([("act", "cancel"), ("act", "carry-out")]))]
     started_by: Option<[u8; 32]>,
+    /// The record that it must be about, as its receipts name it. Without it, the one of the receipts; a creation has none.
+    #[arg(long, value_name = "HEX", value_parser = options::hex32)]
+    record: Option<[u8; 32]>,
     #[command(flatten)]
     policy: PolicyFlags,
     /// A receipt of the record that the tenant has; may be given several times.
@@ -76,7 +82,7 @@ pub(crate) enum ActName {
     Rehearse,
     /// A new generation.
     PutShares,
-    /// A further passkey; with --credential.
+    /// A further passkey; with --credential and --key-hash.
     AddPasskey,
     /// The removal of a passkey; with --credential.
     RemovePasskey,
@@ -88,7 +94,7 @@ pub(crate) enum ActName {
     StartRecovery,
     /// The deletion of a backup.
     DeleteBackup,
-    /// The end of what waits; with --kind.
+    /// The end of what waits; with --kind and --started-by.
     Cancel,
     /// What waited is carried out; with --kind, --started-by and --newest.
     CarryOut,
@@ -111,7 +117,7 @@ pub(super) fn run(options: &SignIntent, show: Show) -> Result<(), Error> {
     let expected = Expected {
         tenant,
         wallet: &options.wallet,
-        act: act(options, &credential)?,
+        act: act(options, known.as_ref().map(|known| known.record_id), &credential)?,
         statement_serial: statement.serial(),
         newest: known.as_ref(),
         now: device::now(),
@@ -134,24 +140,36 @@ pub(super) fn run(options: &SignIntent, show: Show) -> Result<(), Error> {
     Ok(())
 }
 
-fn act<'a>(options: &'a SignIntent, credential_id: &'a [u8]) -> Result<ExpectedAct<'a>, Error> {
+fn act<'a>(
+    options: &'a SignIntent,
+    known: Option<RecordId>,
+    credential_id: &'a [u8],
+) -> Result<ExpectedAct<'a>, Error> {
     let kind = options.kind.map_or(OpenActKind::Unspecified, OpenActKind::from);
-    Ok(match options.act {
-        ActName::CreateBackup => ExpectedAct::CreateBackup { backup: options.backup.as_deref().unwrap_or_default() },
-        ActName::Recover => ExpectedAct::Recover,
-        ActName::Rehearse => ExpectedAct::Rehearse,
-        ActName::PutShares => ExpectedAct::PutShares,
-        ActName::AddPasskey => ExpectedAct::AddPasskey { credential_id },
-        ActName::RemovePasskey => ExpectedAct::RemovePasskey { credential_id },
-        ActName::RenamePasskey => ExpectedAct::RenamePasskey,
-        ActName::ChangePolicy => ExpectedAct::ChangePolicy(options.policy.policy()?.into()),
-        ActName::StartRecovery => ExpectedAct::StartRecovery,
-        ActName::DeleteBackup => ExpectedAct::DeleteBackup,
-        ActName::Cancel => ExpectedAct::Cancel(kind),
-        ActName::CarryOut => {
-            ExpectedAct::CarryOut { kind, started_by: IntentHash(options.started_by.unwrap_or_default()) }
+    let started_by = IntentHash(options.started_by.unwrap_or_default());
+    let act = match options.act {
+        ActName::CreateBackup => {
+            return Ok(ExpectedAct::CreateBackup { backup: options.backup.as_deref().unwrap_or_default() });
         }
-    })
+        ActName::Recover => RecordAct::Recover,
+        ActName::Rehearse => RecordAct::Rehearse,
+        ActName::PutShares => RecordAct::PutShares,
+        ActName::AddPasskey => {
+            RecordAct::AddPasskey { credential_id, key_hash: ContentHash(options.key_hash.unwrap_or_default()) }
+        }
+        ActName::RemovePasskey => RecordAct::RemovePasskey { credential_id },
+        ActName::RenamePasskey => RecordAct::RenamePasskey,
+        ActName::ChangePolicy => RecordAct::ChangePolicy(options.policy.policy()?.into()),
+        ActName::StartRecovery => RecordAct::StartRecovery,
+        ActName::DeleteBackup => RecordAct::DeleteBackup,
+        ActName::Cancel => RecordAct::Cancel { kind, started_by },
+        ActName::CarryOut => RecordAct::CarryOut { kind, started_by },
+    };
+    let record_id = options.record.map(RecordId).or(known).ok_or_else(|| {
+        let problem = "is needed where no receipt of the record is given".to_owned();
+        Error::Input { field: "--record".to_owned(), problem }
+    })?;
+    Ok(ExpectedAct::OnRecord { record_id, act })
 }
 
 /// Reads a file with an encoded `SignedReceipt`. Nothing is verified yet.
