@@ -19,7 +19,8 @@ from intents import ROLES, Denied, intent_hash, start
 from statement import HEAD, RECEIPT, Statement, Unsigned, decode, sha256, verify
 from strongroom.v1 import intent_pb2, receipt_pb2
 
-RECEIPT_BYTES_MAX = 64 * 1024
+# As in enclaves and devices.
+RECEIPT_BYTES_MAX = 8 * 1024
 
 
 class Receipts:

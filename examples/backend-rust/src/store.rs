@@ -13,12 +13,11 @@ use strongroom_proto::id::{Head, RecordId, TenantId};
 use strongroom_proto::v1::intent::Action;
 use strongroom_proto::v1::{Intent, Receipt, Role, SignedReceipt};
 use strongroom_proto::{canonical, intent as form, prefix, signed};
+use strongroom_sdk::receipt::RECEIPT_BYTES_MAX;
 use strongroom_sdk::statement::VerifiedStatement;
 use strongroom_sdk::{files, role_name};
 
-/// Longest receipt in bytes.
-const RECEIPT_BYTES_MAX: usize = 64 * 1024;
-/// Longest file of one: a receipt, its signature, and their tags and lengths.
+/// Longest file of a receipt: it, its signature, and their tags and lengths.
 const SIGNED_RECEIPT_BYTES_MAX: usize = RECEIPT_BYTES_MAX + 128;
 
 /// Why a receipt is not taken.

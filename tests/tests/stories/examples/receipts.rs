@@ -14,6 +14,7 @@ use strongroom_proto::v1::{
     Intent, PrepareRequest, PrepareResponse, Receipt, RecoverAction, RecoverRequest, RecoverResponse, Role, RolePart,
     SignedReceipt,
 };
+use strongroom_sdk::receipt::RECEIPT_BYTES_MAX;
 use strongroom_tests::stack::backend::{Backend, Example};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -123,6 +124,16 @@ fn act(intent: &Intent) -> Act {
     Act { intent: intent.encode_to_vec(), ..Act::default() }
 }
 
+/// The same receipt with so many sealed byte strings that it has this length: true in all else.
+fn of_length(good: &Receipt, bytes: usize) -> Receipt {
+    let mut receipt = good.clone();
+    // A tag, a length of two bytes, and the rest.
+    let missing = bytes - receipt.encoded_len() - 3;
+    receipt.sealed_hashes.push(vec![7; missing]);
+    assert_eq!(receipt.encoded_len(), bytes);
+    receipt
+}
+
 /// Every way in which `good` can be false, with the answer that shows it.
 fn false_answers(world: &World, good: &Receipt) -> Vec<(&'static str, Vec<SignedReceipt>)> {
     type Change = fn(&mut Receipt);
@@ -159,6 +170,7 @@ fn false_answers(world: &World, good: &Receipt) -> Vec<(&'static str, Vec<Signed
         ("unknown field", vec![key.sign(prefix::RECEIPT, longer)]),
         ("signed for another use", vec![key.sign(prefix::VIEW, good.encode_to_vec())]),
         ("empty", vec![SignedReceipt::default()]),
+        ("too long", vec![world.sign(&of_length(good, RECEIPT_BYTES_MAX + 1))]),
     ]);
     cases
 }
@@ -175,6 +187,8 @@ async fn only_true_receipts_are_kept_and_a_fork_is_seen() {
             assert_eq!(status.code(), Code::DataLoss, "{example:?} {what}: {status}");
         }
         assert!(world.backend.kept().unwrap().is_empty());
+        // The longest that an enclave may sign passes.
+        let first = of_length(&first, RECEIPT_BYTES_MAX);
         world.create(vec![world.sign(&first)]).await.unwrap();
         assert_eq!(kept_version(&world.backend), 1);
 
