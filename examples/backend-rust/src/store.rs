@@ -145,7 +145,7 @@ impl Store {
 
     fn is_forked(&self, record: RecordId) -> Result<bool, Refused> {
         let record = format!("{record}.");
-        Ok(self.names()?.iter().any(|name| name.starts_with(&record) && name.ends_with(".fork")))
+        Ok(self.names()?.iter().any(|name| name.starts_with(&record) && name.strip_suffix(".fork").is_some()))
     }
 
     /// Highest version that a receipt is kept of.
