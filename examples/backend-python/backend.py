@@ -1,7 +1,7 @@
 """An example of a tenant's backend: devices talk to it, and it alone talks to `strongroom-host`.
 
-It knows its users and lets each reach its own wallet only, serves the statement from its own store, and keeps the
-newest receipt of each backup. The host's API key never leaves it; what passes through is sealed or signed by others.
+It knows its users and lets each reach its own wallet only, serves the statement from its own store, and keeps
+every receipt of each backup. The host's API key never leaves it; what passes through is sealed or signed by others.
 """
 
 import argparse

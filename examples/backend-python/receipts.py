@@ -1,13 +1,16 @@
-"""The backend's own store: the newest receipt of each record, a file each.
+"""The backend's own store: every receipt of each record, a file each, named by record, role and version.
 
-A receipt is kept only if an epoch of the tenant's own statement signed it for this wallet. The newest head that the
-tenant knows is what its signature would vouch for in a policy with `newest_head`. Keeps no share, sealed or not.
+A receipt is kept only if an epoch of the tenant's own statement signed it for this wallet, and if it continues the
+history that is kept: a host that restores an older record and goes on from there is seen. The newest head that the
+tenant knows is what its signature would vouch for in a policy with `newest_head`. Keeps no share, sealed or not, and
+overwrites no receipt.
 """
 
 import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -16,7 +19,8 @@ from intents import ROLES, Denied, intent_hash, start
 from statement import HEAD, RECEIPT, Statement, Unsigned, decode, sha256, verify
 from strongroom.v1 import intent_pb2, receipt_pb2
 
-RECEIPT_BYTES_MAX = 64 * 1024
+# As in enclaves and devices.
+RECEIPT_BYTES_MAX = 8 * 1024
 
 
 class Receipts:
@@ -25,7 +29,7 @@ class Receipts:
     def __init__(self, folder: Path, statement: Statement) -> None:
         self.folder = folder
         self.statement = statement
-        # Reading the one kept and writing a newer one is one step.
+        # Reading what is kept and writing the next one is one step.
         self.writing = threading.Lock()
 
     def keep_act(
@@ -49,19 +53,75 @@ class Receipts:
             self.keep(signed, intent.wallet)
 
     def keep(self, signed: receipt_pb2.SignedReceipt, wallet: str) -> None:
-        """Takes a receipt of a user's wallet if it is newer than the one kept."""
+        """Takes a receipt of a user's wallet. It is new, or kept already; any other is a fork."""
         receipt = self.check(signed, wallet)
-        path = self.folder / f"{receipt.record_id.hex()}.{role_name(receipt)}.receipt"
         with self.writing:
-            if path.exists():
-                kept = read(path)
-                if kept.version == receipt.version and kept.head != receipt.head:
-                    # Both together prove the fork to anybody who has the statement.
-                    replace(path.with_suffix(".fork"), signed.SerializeToString())
-                    raise Denied(grpc.StatusCode.DATA_LOSS, "the host shows two histories of this backup")
-                if kept.version >= receipt.version:
-                    return
-            replace(path, signed.SerializeToString())
+            if self.is_forked(receipt.record_id):
+                raise forked()
+            kept = self.read(receipt, receipt.version)
+            if kept is not None:
+                moved_nothing = not receipt.event and content(kept).head == receipt.head
+                if kept.receipt != signed.receipt and not moved_nothing:
+                    self.fork(kept, signed)
+                return
+            if not receipt.event:
+                # It says nothing of how the record came to this version.
+                raise invalid()
+            contradicted = self.contradicted(receipt)
+            if contradicted is not None:
+                self.fork(contradicted, signed)
+            replace(self.path(receipt, receipt.version), signed.SerializeToString())
+
+    def refuse_forked(self, intent: intent_pb2.Intent) -> None:
+        """Refuses an act on a record that was seen to fork: which of its histories would the act continue?"""
+        for role in ROLES:
+            if intent.HasField(role) and self.is_forked(start(intent, role)[0]):
+                raise forked()
+
+    def contradicted(self, receipt: receipt_pb2.Receipt) -> receipt_pb2.SignedReceipt | None:
+        """The kept receipt that cannot belong to one history with this one, of a version that none is kept of."""
+        before = self.read(receipt, receipt.version - 1)
+        if before is not None and not follows(content(before), receipt):
+            return before
+        newest = self.newest(receipt)
+        if newest < receipt.version:
+            return None
+        # Below the newest one, only the receipt that the next one kept follows from was there before it.
+        after = self.read(receipt, receipt.version + 1)
+        if after is not None:
+            return None if follows(receipt, content(after)) else after
+        return self.read(receipt, newest)
+
+    def fork(self, kept: receipt_pb2.SignedReceipt, signed: receipt_pb2.SignedReceipt) -> NoReturn:
+        """Both together prove the fork to anybody who has the statement."""
+        for proof in (kept, signed):
+            told = content(proof)
+            name = f"{told.record_id.hex()}.{role_name(told)}.{told.version:020}.{told.head.hex()}.fork"
+            replace(self.folder / name, proof.SerializeToString())
+        raise forked()
+
+    def is_forked(self, record_id: bytes) -> bool:
+        """Whether two histories of the record were shown."""
+        return any(self.folder.glob(f"{record_id.hex()}.*.fork"))
+
+    def newest(self, receipt: receipt_pb2.Receipt) -> int:
+        """Highest version that a receipt of the same record is kept of; 0 without one."""
+        names = self.folder.glob(f"{receipt.record_id.hex()}.{role_name(receipt)}.*.receipt")
+        return max((int(path.name.split(".")[2]) for path in names), default=0)
+
+    def read(self, receipt: receipt_pb2.Receipt, version: int) -> receipt_pb2.SignedReceipt | None:
+        """The receipt kept of this version of the same record."""
+        path = self.path(receipt, version)
+        if not path.exists():
+            return None
+        try:
+            return receipt_pb2.SignedReceipt.FromString(path.read_bytes())
+        except DecodeError as error:
+            raise OSError(f"{path} holds no receipt") from error
+
+    def path(self, receipt: receipt_pb2.Receipt, version: int) -> Path:
+        """With leading zeros, so that names stand in the order of the versions."""
+        return self.folder / f"{receipt.record_id.hex()}.{role_name(receipt)}.{version:020}.receipt"
 
     def check(self, signed: receipt_pb2.SignedReceipt, wallet: str) -> receipt_pb2.Receipt:
         """What an enclave of this tenant signed about this wallet."""
@@ -81,13 +141,22 @@ def role_name(receipt: receipt_pb2.Receipt) -> str:
     return ROLES[receipt.role - 1]
 
 
-def read(path: Path) -> receipt_pb2.Receipt:
-    """The receipt kept in a file."""
+def content(signed: receipt_pb2.SignedReceipt) -> receipt_pb2.Receipt:
+    """What a receipt says that was checked when it came."""
     try:
-        kept = receipt_pb2.SignedReceipt.FromString(path.read_bytes())
-        return receipt_pb2.Receipt.FromString(kept.receipt)
+        return receipt_pb2.Receipt.FromString(signed.receipt)
     except DecodeError as error:
-        raise OSError(f"{path} holds no receipt") from error
+        raise OSError("a kept file holds no receipt") from error
+
+
+def follows(earlier: receipt_pb2.Receipt, later: receipt_pb2.Receipt) -> bool:
+    """Whether the act of the later receipt started where that of the earlier one ended."""
+    return later.head == sha256(HEAD, earlier.head, later.event)
+
+
+def forked() -> Denied:
+    """The host restored an older record, or serves two."""
+    return Denied(grpc.StatusCode.DATA_LOSS, "the host shows two histories of this backup")
 
 
 def invalid() -> Denied:

@@ -17,6 +17,7 @@ from settings import Settings, User
 from strongroom.v1 import (
     backup_service_pb2,
     backup_service_pb2_grpc,
+    intent_pb2,
     passkey_service_pb2,
     passkey_service_pb2_grpc,
     recovery_service_pb2,
@@ -72,9 +73,15 @@ class Backend:
                 raise Denied(grpc.StatusCode.UNAVAILABLE, "the host cannot be reached") from error
             raise Denied(error.code(), error.details(), details) from error
 
+    def own_act(self, user: User, request: Message, action: str) -> intent_pb2.Intent:
+        """The intent of a request's act, on a record that did not fork."""
+        intent = own_act(self.told.statement.tenant, user.wallet, request, action)
+        self.receipts.refuse_forked(intent)
+        return intent
+
     def act(self, user: User, request: Message, action: str, method: grpc.UnaryUnaryMultiCallable) -> Any:
         """An act. Its receipts are kept before the answer leaves, so that the tenant knows the newest head."""
-        intent = own_act(self.told.statement.tenant, user.wallet, request, action)
+        intent = self.own_act(user, request, action)
         answer = self.ask(method, request)
         self.receipts.keep_act(request.act.intent, intent, answer.receipts)
         return answer
@@ -147,7 +154,7 @@ class Backups(backup_service_pb2_grpc.BackupServiceServicer):
         self, request: backup_service_pb2.RehearseBackupRequest, context: grpc.ServicerContext
     ) -> backup_service_pb2.RehearseBackupResponse:
         def work(user: User, request: Message) -> Message:
-            own_act(self.backend.told.statement.tenant, user.wallet, request, "rehearse")
+            self.backend.own_act(user, request, "rehearse")
             return self.backend.ask(self.host.RehearseBackup, request)
 
         return self.backend.call("RehearseBackup", request, context, work)

@@ -82,7 +82,9 @@ impl Backend {
     }
 
     fn act(&self, user: &User, act: Option<&Act>, wanted: fn(&Action) -> bool) -> Result<Intent, Status> {
-        check::act(self.0.store.tenant(), &user.wallet, act, wanted)
+        let intent = check::act(self.0.store.tenant(), &user.wallet, act, wanted)?;
+        self.0.store.refuse_forked(&intent).map_err(|refused| not_kept(&refused))?;
+        Ok(intent)
     }
 
     /// No answer leaves before its receipts are kept: what the tenant does not know, it could not vouch for.

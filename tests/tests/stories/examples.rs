@@ -51,14 +51,18 @@ fn bearing<T>(message: T, token: &str) -> Request<T> {
     request
 }
 
-/// The version that the one receipt in a backend's store tells of.
+/// The version of the newest receipt in a backend's store, where every file is a receipt of one record.
 fn kept_version(backend: &Backend) -> u64 {
-    let kept = backend.kept().unwrap();
-    let [(name, bytes)] = kept.as_slice() else { panic!("{kept:?}") };
-    let signed = SignedReceipt::decode(bytes.as_slice()).unwrap();
-    let receipt = Receipt::decode(signed.receipt.as_slice()).unwrap();
-    assert_eq!(*name, format!("{}.client.receipt", hex::encode(&receipt.record_id)));
-    receipt.version
+    let version = |(name, bytes): (String, Vec<u8>)| {
+        let signed = SignedReceipt::decode(bytes.as_slice()).unwrap();
+        let receipt = Receipt::decode(signed.receipt.as_slice()).unwrap();
+        let record = hex::encode(&receipt.record_id);
+        assert_eq!(name, format!("{record}.client.{:020}.receipt", receipt.version));
+        (record, receipt.version)
+    };
+    let kept: Vec<_> = backend.kept().unwrap().into_iter().map(version).collect();
+    assert!(kept.iter().all(|(record, _)| *record == kept[0].0), "{kept:?}");
+    kept.last().expect("a receipt is kept").1
 }
 
 /// Runs the stock command as a device would: with nothing of this process's environment.

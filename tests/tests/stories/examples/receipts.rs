@@ -14,6 +14,7 @@ use strongroom_proto::v1::{
     Intent, PrepareRequest, PrepareResponse, Receipt, RecoverAction, RecoverRequest, RecoverResponse, Role, RolePart,
     SignedReceipt,
 };
+use strongroom_sdk::receipt::RECEIPT_BYTES_MAX;
 use strongroom_tests::stack::backend::{Backend, Example};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -91,6 +92,12 @@ impl World {
         RecoveryServiceClient::new(self.channel.clone()).recover(request).await.map(|_| ())
     }
 
+    /// An act of which the host is told nothing, where the backend refuses it by itself.
+    async fn recover_unanswered(&self, intent: &Intent) -> Result<(), Status> {
+        let request = bearing(RecoverRequest { act: Some(act(intent)), ..Default::default() }, &self.session);
+        RecoveryServiceClient::new(self.channel.clone()).recover(request).await.map(|_| ())
+    }
+
     async fn get_backup(&self, receipts: Vec<SignedReceipt>) -> Result<(), Status> {
         let backup = Some(Backup { receipts, ..Default::default() });
         self.answers.set("BackupService/GetBackup", &GetBackupResponse { backup });
@@ -115,6 +122,16 @@ fn intent(tenant: &Tenant, client: RolePart, action: Action) -> Intent {
 
 fn act(intent: &Intent) -> Act {
     Act { intent: intent.encode_to_vec(), ..Act::default() }
+}
+
+/// The same receipt with so many sealed byte strings that it has this length: true in all else.
+fn of_length(good: &Receipt, bytes: usize) -> Receipt {
+    let mut receipt = good.clone();
+    // A tag, a length of two bytes, and the rest.
+    let missing = bytes - receipt.encoded_len() - 3;
+    receipt.sealed_hashes.push(vec![7; missing]);
+    assert_eq!(receipt.encoded_len(), bytes);
+    receipt
 }
 
 /// Every way in which `good` can be false, with the answer that shows it.
@@ -153,6 +170,7 @@ fn false_answers(world: &World, good: &Receipt) -> Vec<(&'static str, Vec<Signed
         ("unknown field", vec![key.sign(prefix::RECEIPT, longer)]),
         ("signed for another use", vec![key.sign(prefix::VIEW, good.encode_to_vec())]),
         ("empty", vec![SignedReceipt::default()]),
+        ("too long", vec![world.sign(&of_length(good, RECEIPT_BYTES_MAX + 1))]),
     ]);
     cases
 }
@@ -169,6 +187,8 @@ async fn only_true_receipts_are_kept_and_a_fork_is_seen() {
             assert_eq!(status.code(), Code::DataLoss, "{example:?} {what}: {status}");
         }
         assert!(world.backend.kept().unwrap().is_empty());
+        // The longest that an enclave may sign passes.
+        let first = of_length(&first, RECEIPT_BYTES_MAX);
         world.create(vec![world.sign(&first)]).await.unwrap();
         assert_eq!(kept_version(&world.backend), 1);
 
@@ -199,10 +219,104 @@ async fn only_true_receipts_are_kept_and_a_fork_is_seen() {
         let other = world.receipt(&forked, 3, Head::from_slice(&second.head).unwrap(), b"another third");
         let status = world.recover(&forked, vec![world.sign(&other)]).await.unwrap_err();
         assert_eq!((status.code(), status.message()), (Code::DataLoss, "the host shows two histories of this backup"));
-        let kept = world.backend.kept().unwrap();
-        let names = ["fork", "receipt"].map(|ending| format!("{}.client.{ending}", world.record));
-        let proof = [other, third].map(|receipt| world.sign(&receipt).encode_to_vec());
-        assert_eq!(kept, names.into_iter().zip(proof).collect::<Vec<_>>(), "both are the proof");
+        let mut expected = vec![named(&first, false), named(&second, false), named(&third, false)];
+        expected.extend([named(&third, true), named(&other, true)]);
+        assert_kept(&world, &expected, "both are the proof");
+    }
+}
+
+/// Where a receipt is kept, or its copy in the proof of a fork.
+fn named(receipt: &Receipt, proof: bool) -> (String, Receipt) {
+    let (record, version) = (hex::encode(&receipt.record_id), receipt.version);
+    let ending = if proof { format!("{}.fork", hex::encode(&receipt.head)) } else { "receipt".to_owned() };
+    (format!("{record}.client.{version:020}.{ending}"), receipt.clone())
+}
+
+fn assert_kept(world: &World, expected: &[(String, Receipt)], what: &str) {
+    let bytes = |(name, receipt): &(String, Receipt)| (name.clone(), world.sign(receipt).encode_to_vec());
+    let mut expected: Vec<_> = expected.iter().map(bytes).collect();
+    expected.sort();
+    assert_eq!(world.backend.kept().unwrap(), expected, "{what}");
+}
+
+/// A history of `count` recoveries that starts at `before`, which has this version.
+fn history(world: &World, before: Head, version: u64, count: u64, what: &str) -> Vec<(Intent, Receipt)> {
+    let mut head = before;
+    let act = |version: u64| {
+        let intent = world.recovery(head);
+        let receipt = world.receipt(&intent, version, head, format!("{what} {version}").as_bytes());
+        head = Head::from_slice(&receipt.head).unwrap();
+        (intent, receipt)
+    };
+    (version + 1..=version + count).map(act).collect()
+}
+
+#[tokio::test]
+async fn a_host_that_restores_an_older_record_is_seen_and_no_act_on_it_goes_on() {
+    // What the backend has seen of versions 1 to 10, the version that is restored, the acts on it of which the last is shown, and the
+    // version of the receipt that contradicts it.
+    let cases: [(&str, Vec<u64>, usize, u64, u64); 7] = [
+        ("the next act", (1..=10).collect(), 5, 1, 6),
+        ("the newest version again", (1..=10).collect(), 5, 5, 10),
+        ("past the newest version", (1..=10).collect(), 5, 6, 10),
+        ("below the first one seen", vec![10], 5, 1, 10),
+        ("below the newest, against the one before", vec![5, 10], 4, 2, 5),
+        ("below the newest, against the one after", vec![4, 7], 4, 2, 7),
+        ("below the newest, after one that is shared", vec![5, 10], 5, 1, 10),
+    ];
+    for example in Example::ALL {
+        for (what, seen, restored, acts, contradicted) in &cases {
+            let folder = tempfile::tempdir().unwrap();
+            let world = World::new(folder.path(), example).await;
+            let what = format!("{example:?} {what}");
+            let shown = history(&world, Head(world.record.0), 0, 10, "shown");
+            for version in seen {
+                let (intent, receipt) = &shown[usize::try_from(*version).unwrap() - 1];
+                world.recover(intent, vec![world.sign(receipt)]).await.expect(&what);
+            }
+            let (_, old) = &shown[restored - 1];
+            let other = history(&world, Head::from_slice(&old.head).unwrap(), old.version, *acts, "other");
+            let (intent, forked) = other.last().unwrap();
+            let status = world.recover(intent, vec![world.sign(forked)]).await.expect_err(&what);
+            assert_eq!(status.code(), Code::DataLoss, "{what}: {status}");
+            assert_eq!(status.message(), "the host shows two histories of this backup", "{what}");
+            let at = |version: &u64| &shown[usize::try_from(*version).unwrap() - 1].1;
+            let mut kept: Vec<_> = seen.iter().map(|version| named(at(version), false)).collect();
+            kept.extend([named(at(contradicted), true), named(forked, true)]);
+            assert_kept(&world, &kept, &what);
+
+            // Neither history goes on: nothing more reaches the host, or the store.
+            let newest = at(seen.last().unwrap());
+            let next = history(&world, Head::from_slice(&newest.head).unwrap(), newest.version, 1, "next");
+            world.answers.forget();
+            for (intent, _) in [&next[0], &other[0]] {
+                let status = world.recover_unanswered(intent).await.expect_err(&what);
+                assert_eq!(status.code(), Code::DataLoss, "{what}: {status}");
+            }
+            let status = world.get_backup(vec![world.sign(&next[0].1)]).await.expect_err(&what);
+            assert_eq!(status.code(), Code::DataLoss, "{what}: {status}");
+            assert_kept(&world, &kept, &what);
+        }
+    }
+}
+
+#[tokio::test]
+async fn receipts_that_come_late_are_taken_where_their_history_fits() {
+    for example in Example::ALL {
+        let folder = tempfile::tempdir().unwrap();
+        let world = World::new(folder.path(), example).await;
+        let shown = history(&world, Head(world.record.0), 0, 4, "shown");
+        for version in [4, 3, 2, 1, 3, 1, 4] {
+            let (intent, receipt) = &shown[version - 1];
+            world.recover(intent, vec![world.sign(receipt)]).await.unwrap();
+        }
+        let kept: Vec<_> = shown.iter().map(|(_, receipt)| named(receipt, false)).collect();
+        assert_kept(&world, &kept, "in any order");
+        // The same act once more, of which only the receipt's own bytes differ.
+        let (intent, receipt) = &shown[1];
+        let again = Receipt { time_ms: 1, ..receipt.clone() };
+        let status = world.recover(intent, vec![world.sign(&again)]).await.unwrap_err();
+        assert_eq!(status.message(), "the host shows two histories of this backup", "{example:?}");
     }
 }
 
