@@ -24,6 +24,7 @@ pub(crate) mod backup;
 mod check;
 pub(crate) mod due;
 mod epochs;
+mod keks;
 mod listing;
 mod load;
 pub(crate) mod passkey;
@@ -35,6 +36,7 @@ pub(crate) mod wallet;
 
 use act::Call;
 pub(crate) use attestations::Attestations;
+use keks::KnownKeks;
 use reseal::sweep::Sweep;
 
 /// What the services share.
@@ -43,6 +45,7 @@ pub(crate) struct App {
     pub(crate) enclaves: Vec<Enclave>,
     pub(crate) calls: InFlight,
     pub(crate) attestations: Attestations,
+    keks: KnownKeks,
     sweep: Sweep,
 }
 
@@ -62,7 +65,7 @@ pub(crate) use service;
 impl App {
     pub(crate) fn new(store: Arc<dyn Store>, enclaves: Vec<Enclave>) -> Self {
         let (calls, attestations) = (InFlight::default(), Attestations::default());
-        Self { store, enclaves, calls, attestations, sweep: Sweep::default() }
+        Self { store, enclaves, calls, attestations, keks: KnownKeks::default(), sweep: Sweep::default() }
     }
 
     /// The enclave of a role.

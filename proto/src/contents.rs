@@ -7,13 +7,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use zeroize::Zeroizing;
-
 use crate::id::{IntentHash, RecordId};
 use crate::limits::{PAIRS_MAX, SHARE_BYTES_MAX};
 use crate::names::is_id;
 use crate::prefix;
-use crate::secret::Secret;
+use crate::secret::{Secret, SecretBuffer};
 
 /// One pair's share, or key in escrow.
 #[derive(Debug)]
@@ -73,8 +71,8 @@ impl core::error::Error for BadContents {}
 ///
 /// # Errors
 /// Where the shares break a rule that [`decode_shares`] checks.
-pub fn encode_shares(shares: &[Share]) -> Result<Zeroizing<Vec<u8>>, BadContents> {
-    let mut out = Zeroizing::new(Vec::with_capacity(encoded_len(shares)));
+pub fn encode_shares(shares: &[Share]) -> Result<SecretBuffer, BadContents> {
+    let mut out = SecretBuffer::new(Vec::with_capacity(encoded_len(shares)));
     out.extend_from_slice(prefix::SHARES);
     push_shares(&mut out, shares)?;
     Ok(out)
@@ -94,8 +92,8 @@ impl Release {
     ///
     /// # Errors
     /// Where the shares break a rule that [`Release::decode`] checks.
-    pub fn encode(&self) -> Result<Zeroizing<Vec<u8>>, BadContents> {
-        let mut out = Zeroizing::new(Vec::with_capacity(encoded_len(&self.shares)));
+    pub fn encode(&self) -> Result<SecretBuffer, BadContents> {
+        let mut out = SecretBuffer::new(Vec::with_capacity(encoded_len(&self.shares)));
         out.extend_from_slice(prefix::RELEASE);
         out.extend_from_slice(&self.intent.0);
         out.extend_from_slice(&self.record_id.0);

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::convert::Infallible;
 
-use hpke::aead::AesGcm256;
+use hpke::inout::InOutBuf;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::Kem;
 use hpke::rand_core::{TryCryptoRng, TryRng};
@@ -11,11 +11,14 @@ use hpke::{Deserializable, OpModeR, OpModeS, Serializable};
 use strongroom_proto::id::RecordId;
 use strongroom_proto::limits::ENCAPSULATED_KEY_BYTES;
 use strongroom_proto::seal::{Direction, hpke_info};
-use zeroize::Zeroizing;
+use strongroom_proto::secret::SecretBuffer;
 
 use crate::kek::Kek;
 use crate::platform::{Platform, Unavailable};
 use crate::suite::Suite;
+
+/// Bytes of the tag of AES-256-GCM.
+const TAG_BYTES: usize = 16;
 
 /// A message does not open: for another enclave, tenant, epoch or record, or altered.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -32,15 +35,11 @@ impl<S: Suite> Recipient<S> {
 }
 
 /// Opens a message to this enclave about one record.
-pub(crate) fn open<S: Suite>(
-    kek: &Kek<S>,
-    record_id: &RecordId,
-    message: &[u8],
-) -> Result<Zeroizing<Vec<u8>>, NotForUs> {
+pub(crate) fn open<S: Suite>(kek: &Kek<S>, record_id: &RecordId, message: &[u8]) -> Result<SecretBuffer, NotForUs> {
     let (encapsulated, ciphertext) = message.split_at_checked(ENCAPSULATED_KEY_BYTES).ok_or(NotForUs)?;
     let encapsulated = <S::Kem as Kem>::EncappedKey::from_bytes(encapsulated).map_err(|_| NotForUs)?;
     let info = info(Direction::Request, kek, record_id);
-    hpke::single_shot_open::<AesGcm256, HkdfSha256, S::Kem>(
+    hpke::single_shot_open::<S::Aead, HkdfSha256, S::Kem>(
         &OpModeR::Base,
         &kek.channel,
         &encapsulated,
@@ -48,7 +47,7 @@ pub(crate) fn open<S: Suite>(
         ciphertext,
         b"",
     )
-    .map(Zeroizing::new)
+    .map(SecretBuffer::new)
     .map_err(|_| NotForUs)
 }
 
@@ -62,21 +61,28 @@ pub(crate) fn seal<P: Platform>(
 ) -> Result<Vec<u8>, Unavailable> {
     let info = info(Direction::Release, kek, record_id);
     let mut random = PlatformRandom { platform, failed: None };
-    let sealed = hpke::single_shot_seal_with_rng::<AesGcm256, HkdfSha256, <P::Suite as Suite>::Kem>(
-        &OpModeS::Base,
-        &recipient.0,
-        &info,
-        plaintext,
-        b"",
-        &mut random,
-    );
+    // Erased where sealing fails: until then it holds the plaintext.
+    let mut out = SecretBuffer::new(Vec::with_capacity(message_len(plaintext)));
+    out.resize(ENCAPSULATED_KEY_BYTES, 0);
+    out.extend_from_slice(plaintext);
+    let (head, body) = out.split_at_mut(ENCAPSULATED_KEY_BYTES);
+    let sealed = hpke::single_shot_seal_inout_detached_with_rng::<
+        <P::Suite as Suite>::Aead,
+        HkdfSha256,
+        <P::Suite as Suite>::Kem,
+    >(&OpModeS::Base, &recipient.0, &info, InOutBuf::from(body), b"", &mut random);
     if let Some(missing) = random.failed {
         return Err(missing);
     }
-    let (encapsulated, ciphertext) = sealed.map_err(|_| Unavailable("sealing failed"))?;
-    let mut out = encapsulated.to_bytes().to_vec();
-    out.extend_from_slice(&ciphertext);
-    Ok(out)
+    let (encapsulated, tag) = sealed.map_err(|_| Unavailable("sealing failed"))?;
+    encapsulated.write_exact(head);
+    out.extend_from_slice(&tag.to_bytes());
+    Ok(out.into_public())
+}
+
+/// Room for the whole message, so that no plaintext is left behind in a buffer that grew.
+fn message_len(plaintext: &[u8]) -> usize {
+    plaintext.len().saturating_add(ENCAPSULATED_KEY_BYTES).saturating_add(TAG_BYTES)
 }
 
 fn info<S: Suite>(direction: Direction, kek: &Kek<S>, record_id: &RecordId) -> Vec<u8> {

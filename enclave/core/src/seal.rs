@@ -6,7 +6,7 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::hkdf;
 use strongroom_proto::id::RecordId;
 use strongroom_proto::seal::{Place, SEAL_FORMAT, SealKind};
-use zeroize::Zeroizing;
+use strongroom_proto::secret::SecretBuffer;
 
 use crate::kek::{self, Kek};
 use crate::platform::{Platform, Unavailable};
@@ -14,8 +14,10 @@ use crate::suite::Suite;
 
 const SALT_BYTES: usize = 32;
 const TAG_BYTES: usize = 16;
+/// Bytes before the ciphertext.
+const HEAD_BYTES: usize = 1 + SALT_BYTES;
 /// Sealing adds this many bytes.
-pub(crate) const SEAL_OVERHEAD: usize = 1 + SALT_BYTES + TAG_BYTES;
+pub(crate) const SEAL_OVERHEAD: usize = HEAD_BYTES + TAG_BYTES;
 
 /// Sealed bytes do not open at this place: altered, moved, or under another KEK. One error for all.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -42,20 +44,21 @@ pub(crate) fn seal<P: Platform>(
     let aad = aad(kek, spot);
     let mut salt = [0; SALT_BYTES];
     platform.random(&mut salt)?;
-    let mut out = Vec::with_capacity(plaintext.len().saturating_add(SEAL_OVERHEAD));
+    // Erased where sealing fails: until then it holds the plaintext.
+    let mut out = SecretBuffer::new(Vec::with_capacity(plaintext.len().saturating_add(SEAL_OVERHEAD)));
     out.push(SEAL_FORMAT);
     out.extend_from_slice(&salt);
-    let mut body = Zeroizing::new(Vec::with_capacity(plaintext.len().saturating_add(TAG_BYTES)));
-    body.extend_from_slice(plaintext);
-    key_used_once(kek, &salt, &aad)
-        .and_then(|key| key.seal_in_place_append_tag(zero_nonce(), Aad::from(&aad), &mut *body).map_err(|_| NotOpened))
+    out.extend_from_slice(plaintext);
+    let (_, body) = out.split_at_mut(HEAD_BYTES);
+    let tag = key_used_once(kek, &salt, &aad)
+        .and_then(|key| key.seal_in_place_separate_tag(zero_nonce(), Aad::from(&aad), body).map_err(|_| NotOpened))
         .map_err(|NotOpened| Unavailable("sealing failed"))?;
-    out.extend_from_slice(&body);
-    Ok(out)
+    out.extend_from_slice(tag.as_ref());
+    Ok(out.into_public())
 }
 
 /// Opens what [`seal`] gave for the same place.
-pub(crate) fn open<S: Suite>(kek: &Kek<S>, spot: &Spot<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, NotOpened> {
+pub(crate) fn open<S: Suite>(kek: &Kek<S>, spot: &Spot<'_>, sealed: &[u8]) -> Result<SecretBuffer, NotOpened> {
     let (format, rest) = sealed.split_first().ok_or(NotOpened)?;
     if *format != SEAL_FORMAT {
         return Err(NotOpened);
@@ -63,7 +66,7 @@ pub(crate) fn open<S: Suite>(kek: &Kek<S>, spot: &Spot<'_>, sealed: &[u8]) -> Re
     let (salt, body) = rest.split_first_chunk::<SALT_BYTES>().ok_or(NotOpened)?;
     let aad = aad(kek, spot);
     let key = key_used_once(kek, salt, &aad)?;
-    let mut body = Zeroizing::new(body.to_vec());
+    let mut body = SecretBuffer::new(body.to_vec());
     let len = key.open_in_place(zero_nonce(), Aad::from(&aad), &mut body).map_err(|_| NotOpened)?.len();
     body.truncate(len);
     Ok(body)

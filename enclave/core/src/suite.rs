@@ -1,12 +1,15 @@
-//! The code behind the two costliest primitives, chosen by the platform: what they compute is fixed, how fast is not.
+//! The code behind the costliest primitives, chosen by the platform: what they compute is fixed, how fast is not.
 
+use hpke::aead::{Aead, AesGcm256};
 use hpke::kem::{Kem, XWing};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 
-/// X-Wing and Ed25519 in one of their implementations.
+/// X-Wing, AES-256-GCM and Ed25519 in one of their implementations.
 pub trait Suite: 'static {
     /// The KEM of HPKE: X-Wing. Its private key is the 32-byte seed.
     type Kem: Kem<PrivateKey: Send + Sync, PublicKey: Send + Sync>;
+    /// The AEAD of HPKE: AES-256-GCM.
+    type Aead: Aead;
     /// Signs with an epoch's receipt key.
     type Signer: Signer + Send + Sync;
 }
@@ -27,6 +30,7 @@ pub enum PlainSuite {}
 
 impl Suite for PlainSuite {
     type Kem = XWing;
+    type Aead = AesGcm256;
     type Signer = Ed25519KeyPair;
 }
 

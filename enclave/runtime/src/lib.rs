@@ -9,6 +9,7 @@ pub mod clock;
 mod enclave;
 pub mod entropy;
 pub mod error;
+pub mod gcm;
 mod guard;
 mod health;
 pub mod kms;

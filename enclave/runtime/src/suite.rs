@@ -1,16 +1,18 @@
-//! The suite of the enclave: X-Wing and Ed25519 over aws-lc, which are several times faster than `hpke`'s and `ring`'s.
+//! The suite of the enclave: X-Wing, AES-256-GCM and Ed25519 over aws-lc, which are several times faster than `hpke`'s and `ring`'s.
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use strongroom_core::{Signer, Suite};
 
+use crate::gcm::Gcm;
 use crate::xwing::XWing;
 
-/// X-Wing and Ed25519 over aws-lc.
+/// X-Wing, AES-256-GCM and Ed25519 over aws-lc.
 #[derive(Debug)]
 pub enum FastSuite {}
 
 impl Suite for FastSuite {
     type Kem = XWing;
+    type Aead = Gcm;
     type Signer = ReceiptKey;
 }
 

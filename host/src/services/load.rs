@@ -76,6 +76,7 @@ impl StoredRecord {
 }
 
 /// How a request names a KEK, and its wrapped bytes.
+#[derive(Clone)]
 pub(super) struct StoredKek {
     pub(super) reference: KekRef,
     pub(super) wrapped: Vec<u8>,
@@ -84,10 +85,16 @@ pub(super) struct StoredKek {
 impl App {
     /// The KEK of an epoch.
     pub(super) async fn kek(&self, tenant: &TenantId, role: Role, epoch: u64) -> Result<StoredKek, Error> {
+        let place = (*tenant, role, epoch);
+        if let Some(kek) = self.keks.get(&place) {
+            return Ok(kek);
+        }
         let row = self.store.get(keys::kek(tenant, role, epoch)).await?.ok_or(Error::NotFound("epoch"))?;
         let row: KekRow = decode(&row)?;
         let sha256 = sha256(&[&row.wrapped]).to_vec();
-        Ok(StoredKek { reference: KekRef { epoch, sha256, wrapped: Vec::new() }, wrapped: row.wrapped })
+        let kek = StoredKek { reference: KekRef { epoch, sha256, wrapped: Vec::new() }, wrapped: row.wrapped };
+        self.keks.keep(place, kek.clone());
+        Ok(kek)
     }
 
     /// A record as it stands.

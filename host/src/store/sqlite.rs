@@ -20,9 +20,12 @@ use crate::keys::Key;
 pub(super) const SCHEMA_VERSION: i64 = 1;
 /// Most commits that wait for the writer.
 pub(super) const COMMIT_QUEUE_MAX: usize = 1024;
+/// Bytes of a page of a new file; another file keeps its own. The rows of replies and shares are about as long: with pages of 4 KiB one
+/// took three, each of them written to the log and copied from it by itself.
+const PAGE_BYTES: u32 = 8192;
 /// Pages that the log takes before they are copied to their places, 16 MiB: the more it holds, the more often one copy serves for
 /// several commits that changed the same page.
-const LOG_PAGES: u32 = 4096;
+const LOG_PAGES: u32 = 2048;
 /// Longest wait for a commit, which may still be made afterwards.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
@@ -102,6 +105,8 @@ impl Opener {
         let open = || -> rusqlite::Result<Connection> {
             let connection = Connection::open(&self.path)?;
             connection.busy_timeout(Duration::from_secs(5))?;
+            // Before the log, which fixes it.
+            connection.pragma_update(None, "page_size", PAGE_BYTES)?;
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.pragma_update(None, "synchronous", "FULL")?;
             connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;

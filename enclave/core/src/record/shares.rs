@@ -60,8 +60,8 @@ impl Record {
         }
         let kek = keks.of(part.epoch).ok_or_else(|| Damaged::OtherEpoch(pair.into(), part.epoch))?;
         let spot = Spot { kind: R::SHARE, generation, pair, ..self.spot() };
-        let mut bytes = seal::open(kek, &spot, &sealed.sealed).map_err(|_| Damaged::NotOpened(pair.into()))?;
-        Ok(contents::Share { pair: pair.into(), bytes: Secret::take(&mut bytes) })
+        let bytes = seal::open(kek, &spot, &sealed.sealed).map_err(|_| Damaged::NotOpened(pair.into()))?;
+        Ok(contents::Share { pair: pair.into(), bytes: Secret::from(bytes) })
     }
 }
 
