@@ -223,7 +223,7 @@ fn secrets_are_not_printed() {
     assert!(!format!("{key:?}").contains("planted"));
 }
 
-/// The host's clock decides nothing, because no request carries it: SetCredentials tells when KMS will refuse credentials anyway.
+/// The host's clock decides nothing, because no request carries it: `SetCredentials` tells when KMS will refuse credentials anyway.
 #[test]
 fn no_request_carries_the_hosts_time() {
     let frames = include_str!("../enclave/v1/frames.proto");
