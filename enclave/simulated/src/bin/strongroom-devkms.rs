@@ -6,6 +6,7 @@ use clap::Parser;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use strongroom_attestation::Root;
 use strongroom_simulated::devkms::server::Server;
 use strongroom_simulated::devkms::tls::TlsRoot;
@@ -36,8 +37,17 @@ struct Flags {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let flags = Flags::parse();
+async fn main() -> ExitCode {
+    match serve(Flags::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("strongroom-devkms: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(flags: Flags) -> anyhow::Result<()> {
     std::fs::create_dir_all(&flags.state).with_context(|| format!("cannot make {}", flags.state.display()))?;
     let attestation_root = std::fs::read(&flags.attestation_root)
         .with_context(|| format!("cannot read {}", flags.attestation_root.display()))?;

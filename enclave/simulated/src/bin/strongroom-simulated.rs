@@ -1,8 +1,10 @@
 //! The simulated enclave: the runtime of the production enclave over unix sockets and an NSM in software that signs under a
 //! development root.
 
+use std::convert::Infallible;
 use std::io::Write;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -39,8 +41,13 @@ enum Encoding {
     Indefinite,
 }
 
-fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    let Err(error) = serve(&Arguments::parse());
+    eprintln!("strongroom-simulated: {error:#}");
+    ExitCode::FAILURE
+}
+
+fn serve(arguments: &Arguments) -> anyhow::Result<Infallible> {
     let authority = Authority::open(&arguments.authority)?;
     let image = Measurements::of_file(&std::env::current_exe().context("this executable's path")?)?;
     let encoding = match arguments.encoding {
@@ -52,5 +59,5 @@ fn main() -> anyhow::Result<()> {
         .with_context(|| format!("listening on {}", arguments.listen.display()))?;
     println!("listening {}", arguments.listen.display());
     std::io::stdout().flush()?;
-    match run(Arc::new(nsm), &Arc::new(transport), &Options::default())? {}
+    Ok(run(Arc::new(nsm), &Arc::new(transport), &Options::default())?)
 }
