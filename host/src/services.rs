@@ -48,6 +48,7 @@ pub(crate) struct App {
     pub(crate) calls: InFlight,
     pub(crate) attestations: Attestations,
     damaged: Damaged,
+    due: due::Queue,
     keks: KnownKeks,
     sweep: Sweep,
 }
@@ -67,8 +68,9 @@ pub(crate) use service;
 
 impl App {
     pub(crate) fn new(store: Arc<dyn Store>, enclaves: Vec<Enclave>) -> Self {
-        let (calls, attestations, damaged) = (InFlight::default(), Attestations::default(), Damaged::default());
-        Self { store, enclaves, calls, attestations, damaged, keks: KnownKeks::default(), sweep: Sweep::default() }
+        let (calls, attestations) = (InFlight::default(), Attestations::default());
+        let (damaged, due) = (Damaged::default(), due::Queue::default());
+        Self { store, enclaves, calls, attestations, damaged, due, keks: KnownKeks::default(), sweep: Sweep::default() }
     }
 
     /// The enclave of a role.

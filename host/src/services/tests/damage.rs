@@ -5,10 +5,11 @@ use strongroom_proto::v1::{ListPasskeysRequest, WalletView};
 use super::core::epochs::DAMAGED;
 use super::rotation::{app, back_up, place, recover, rotate, statement, store_statement, tenant};
 use super::*;
+use crate::clock::now_ms;
 use crate::keys::{self, Key};
-use crate::rows::{RecordRow, decode};
-use crate::services::App;
+use crate::rows::{DueRow, RecordRow, decode};
 use crate::services::reseal::sweep::{self, Swept};
+use crate::services::{App, due};
 use crate::store::{Expect, Write};
 
 /// No protobuf: a length that is longer than what follows.
@@ -59,6 +60,86 @@ async fn reseal_as(app: &App, caller: &Caller, backup: &str, sealed: &[u8]) -> V
     let before = std::mem::replace(&mut row.record.as_mut().unwrap().sealed, sealed.to_vec());
     spoil(app, key, Some(&row.encode_to_vec())).await;
     before
+}
+
+/// A place in the queue before an act, and not before an hour is over: the host itself does not come to it.
+fn before(due: keys::Due, number: usize) -> keys::Due {
+    keys::Due { time_ms: due.time_ms - 1_000 + number as u64, ..due }
+}
+
+/// A host whose queue has an act that is due by the clock of its enclave, and `count` rows that come before it, made of its key and row.
+async fn crowded(count: usize, make: impl Fn(keys::Due, DueRow, usize) -> Write) -> (Host, Caller, App) {
+    let host = Host::start().await;
+    let caller = host.caller(1).await;
+    let app = app(&host).await;
+    back_up(&host, &caller, "b", 0).await.unwrap();
+    host.core.delay_ms.store(3_600_000, Ordering::Relaxed);
+    host.core.clock_ms.store(now_ms(), Ordering::Relaxed);
+    calls::usual(&host, &caller, "DeleteBackup", "delete").await.unwrap();
+    let (key, row) = app.store.scan(keys::dues(), None, 9).await.unwrap().remove(0);
+    let (good, row) = (keys::parse_due(&key).unwrap(), decode::<DueRow>(&row).unwrap());
+    for number in 0..count {
+        let write = make(good, row.clone(), number);
+        app.store.commit(vec![write]).await.unwrap();
+    }
+    host.core.clock_ms.fetch_add(3_600_000, Ordering::Relaxed);
+    (host, caller, app)
+}
+
+async fn closed(host: &Host, caller: &Caller, backup: &str) -> bool {
+    calls::shown(host, caller, backup).await.state() == BackupState::Closed
+}
+
+#[tokio::test]
+async fn rows_of_the_queue_that_do_not_parse_keep_nothing_back() {
+    let make = |due: keys::Due, row: DueRow, number: usize| {
+        let due = before(due, number);
+        match number % 2 {
+            0 => Write::new(keys::due(&due), NO_MESSAGE.to_vec()),
+            _ => {
+                Write::new(keys::scanned(&keys::dues(), [keys::due(&due).bytes(), &[0]].concat()), row.encode_to_vec())
+            }
+        }
+    };
+    let (host, caller, app) = crowded(100, make).await;
+    assert_eq!(due::once(&app, host.core.now_ms()).await.unwrap(), 1);
+    assert!(closed(&host, &caller, "b").await);
+    assert_eq!(app.store.scan(keys::dues(), None, 999).await.unwrap().len(), 100, "they stay, to be looked at");
+}
+
+#[tokio::test]
+async fn acts_that_conflict_for_ever_keep_nothing_back_and_are_tried_again_later() {
+    /// More than are read at a time.
+    const BAD: usize = 40;
+    let (host, caller, app) = crowded(0, |_, _, _| panic!("none")).await;
+    // A deletion takes its record off the epoch's list, where it does not stand: whatever it does is refused by the store.
+    let listed = keys::listed_part(&tenant(&caller), Role::Client, 1, &place(&caller, "b").record, 1);
+    spoil(&app, listed, None).await;
+    let (key, row) = app.store.scan(keys::dues(), None, 9).await.unwrap().remove(0);
+    let bad = keys::parse_due(&key).unwrap();
+    for number in 0..BAD {
+        app.store.commit(vec![Write::new(keys::due(&before(bad, number)), row.clone())]).await.unwrap();
+    }
+    back_up(&host, &caller, "good", 0).await.unwrap();
+    host.core.delay_ms.store(0, Ordering::Relaxed);
+    let act = calls::on(&caller, "good", "go", calls::action("DeleteBackup", &[]));
+    calls::send(&host, &caller, "DeleteBackup", "go", Some(act)).await.unwrap();
+    let at = host.core.now_ms();
+    assert_eq!(due::once(&app, at).await.unwrap(), 1, "the good one, behind all others");
+    assert!(closed(&host, &caller, "good").await && !closed(&host, &caller, "b").await);
+    // Overtaken twice, each waits. They are one act, of which only one row can wait for the same millisecond.
+    let mut last = at;
+    for _ in 0..=2 * BAD {
+        last += 1;
+        due::once(&app, last).await.unwrap();
+    }
+    let asked = calls::asked(&host);
+    assert_eq!(due::once(&app, last).await.unwrap(), 0);
+    assert_eq!(calls::asked(&host), asked, "nothing is due");
+    let rows = app.store.scan(keys::dues(), None, 999).await.unwrap();
+    let waits = rows.iter().map(|(key, row)| (keys::parse_due(key).unwrap().time_ms, decode::<DueRow>(row).unwrap()));
+    let waits: Vec<_> = waits.map(|(time, row)| (time >= at + 1_000, row.tries)).collect();
+    assert_eq!(waits, vec![(true, 1); BAD + 1]);
 }
 
 /// The backups in the view that a device gets, which has its nonce, and in the list of the passkeys.
