@@ -304,6 +304,12 @@ pub fn parse_listed(prefix: &Key, key: &[u8]) -> Option<(RecordId, u64)> {
     Some((RecordId(*record), u64::from_be_bytes(generation.try_into().ok()?)))
 }
 
+/// The key of a row that a scan of `prefix` gave, whether or not it parses.
+#[must_use]
+pub fn scanned(prefix: &Key, bytes: Vec<u8>) -> Key {
+    Key { kind: prefix.kind, bytes }
+}
+
 /// The name that ends a key which starts with `prefix`.
 #[must_use]
 pub fn last_name(prefix: &Key, key: &[u8]) -> Option<Name> {

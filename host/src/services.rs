@@ -22,6 +22,7 @@ pub(crate) mod admin;
 mod attestations;
 pub(crate) mod backup;
 mod check;
+mod damaged;
 pub(crate) mod due;
 mod epochs;
 mod keks;
@@ -36,6 +37,7 @@ pub(crate) mod wallet;
 
 use act::Call;
 pub(crate) use attestations::Attestations;
+use damaged::Damaged;
 use keks::KnownKeks;
 use reseal::sweep::Sweep;
 
@@ -45,6 +47,8 @@ pub(crate) struct App {
     pub(crate) enclaves: Vec<Enclave>,
     pub(crate) calls: InFlight,
     pub(crate) attestations: Attestations,
+    damaged: Damaged,
+    due: due::Queue,
     keks: KnownKeks,
     sweep: Sweep,
 }
@@ -65,7 +69,8 @@ pub(crate) use service;
 impl App {
     pub(crate) fn new(store: Arc<dyn Store>, enclaves: Vec<Enclave>) -> Self {
         let (calls, attestations) = (InFlight::default(), Attestations::default());
-        Self { store, enclaves, calls, attestations, keks: KnownKeks::default(), sweep: Sweep::default() }
+        let (damaged, due) = (Damaged::default(), due::Queue::default());
+        Self { store, enclaves, calls, attestations, damaged, due, keks: KnownKeks::default(), sweep: Sweep::default() }
     }
 
     /// The enclave of a role.

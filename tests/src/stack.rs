@@ -88,16 +88,25 @@ impl Stack {
         let (kms, kms_address) = start_kms(&self.folder)?;
         let enclave = start_enclave(&self.folder, &self.image)?;
         settings::write_host(&self.folder, kms_address)?;
-        let (host, api) = start_host(&self.folder)?;
+        let (host, api) = start_host(&self.folder, None)?;
         self.processes = Some(Processes { kms, kms_address, enclave, host, api });
         self.wait_until_serving().await
     }
 
     /// Kills the host alone, and starts it again over the same database and enclave.
     pub async fn restart_host(&mut self) -> Result<()> {
+        self.replace_host(None).await
+    }
+
+    /// As [`Stack::restart_host`], with the wall clock of the host alone moved, such as by `+10y`.
+    pub async fn restart_host_at(&mut self, clock: &str) -> Result<()> {
+        self.replace_host(Some(clock)).await
+    }
+
+    async fn replace_host(&mut self, clock: Option<&str>) -> Result<()> {
         let processes = self.processes.take().context("the stack is not running")?;
         processes.host.kill();
-        let (host, api) = start_host(&self.folder)?;
+        let (host, api) = start_host(&self.folder, clock)?;
         self.processes = Some(Processes { host, api, ..processes });
         self.wait_until_serving().await
     }
@@ -108,7 +117,7 @@ impl Stack {
         processes.host.kill();
         processes.enclave.kill();
         let enclave = start_enclave(&self.folder, &self.image)?;
-        let (host, api) = start_host(&self.folder)?;
+        let (host, api) = start_host(&self.folder, None)?;
         self.processes = Some(Processes { enclave, host, api, kms: processes.kms, kms_address: processes.kms_address });
         self.wait_until_serving().await
     }
@@ -340,13 +349,24 @@ pub fn start_kms(folder: &Path) -> Result<(Process, SocketAddr)> {
     Ok((process, address.parse()?))
 }
 
-fn start_host(folder: &Path) -> Result<(Process, SocketAddr)> {
+fn start_host(folder: &Path, clock: Option<&str>) -> Result<(Process, SocketAddr)> {
     let mut command = Command::new(binary("strongroom-host")?);
+    if let Some(clock) = clock {
+        // Timers run by the other clock, which stays true.
+        command.env("LD_PRELOAD", libfaketime()?).env("FAKETIME", clock).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    }
     command.arg("--config").arg(folder.join("host.toml"));
     let (host, line) = Process::start(command, &folder.join("logs/host"), "strongroom-host ready")?;
     let api =
         line.split_whitespace().find_map(|word| word.strip_prefix("api=")).context("no api= in the ready line")?;
     Ok((host, api.parse()?))
+}
+
+/// The library of the package `faketime`, which lies in a folder of the machine's kind.
+fn libfaketime() -> Result<PathBuf> {
+    let library = |entry: std::io::Result<fs::DirEntry>| Some(entry.ok()?.path().join("faketime/libfaketimeMT.so.1"));
+    let found = fs::read_dir("/usr/lib")?.filter_map(library).find(|path| path.is_file());
+    found.context("libfaketime is not there: install the package faketime")
 }
 
 /// Starts an enclave from `image`, an executable of the simulated enclave.

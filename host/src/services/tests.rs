@@ -26,6 +26,7 @@ use self::fixture::{Caller, Host, act};
 mod acts;
 mod calls;
 mod core;
+mod damage;
 mod due;
 mod export;
 mod fixture;
