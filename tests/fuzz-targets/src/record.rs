@@ -54,7 +54,7 @@ fn asks(stage: &Stage, backup: &Backup, record: &Record) -> Vec<Ask> {
     let act = |intent: &Intent, by: &[&Passkey]| stage.consent(&intent.encode_to_vec(), by);
     let own = &[&backup.passkey][..];
     let generation = record.active;
-    let release = Action::Recover(RecoverAction { generation });
+    let release = Action::Recover(RecoverAction { generation, eject: false });
     let release = Intent { action: Some(release), ..recovery(world, backup, recipient) };
     let rehearsal = about(world, backup, Action::Rehearse(RehearseAction { generation }));
     let credential_id = backup.passkey.id.clone();

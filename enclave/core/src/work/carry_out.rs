@@ -53,7 +53,7 @@ fn apply<P: Platform, R: RoleKind>(scene: &Scene<'_, P>, record: &mut Record, op
             record.close();
             Ok(Deed { kind: ActKind::Delete, ..Deed::default() })
         }
-        OpenActKind::Recovery | OpenActKind::Unspecified => Err(bad("kind: unknown")),
+        OpenActKind::Recovery | OpenActKind::EjectWindow | OpenActKind::Unspecified => Err(bad("kind: unknown")),
     }
 }
 

@@ -31,6 +31,7 @@ pub(super) fn run<P: Platform, R: RoleKind>(scene: &Scene<'_, P>, request: &Chan
         | Action::Recover(_)
         | Action::Rehearse(_)
         | Action::PutShares(_)
+        | Action::OpenEjectWindow(_)
         | Action::CarryOut(_) => Err(bad("intent.action: not a change")),
     }
 }

@@ -145,7 +145,7 @@ pub(crate) fn back_up(world: &World, wallet: &str, passkey: Passkey, change: imp
 
 pub(crate) fn recovery(world: &World, backup: &Backup, recipient: &Recipient) -> Intent {
     let mut intent = rehearsal(world, backup);
-    intent.action = Some(Action::Recover(RecoverAction { generation: 1 }));
+    intent.action = Some(Action::Recover(RecoverAction { generation: 1, eject: false }));
     part(&mut intent).recipient = recipient.hash();
     intent
 }

@@ -40,7 +40,7 @@ fn actions(backup: &Backup, started: &[u8]) -> Vec<(&'static str, Kind, Action)>
     let (kind, intent_hash) = (OpenActKind::Recovery.into(), started.to_vec());
     let own = backup.passkey.id.clone();
     vec![
-        ("recover", Kind::Recover, Action::Recover(RecoverAction { generation: 1 })),
+        ("recover", Kind::Recover, Action::Recover(RecoverAction { generation: 1, eject: false })),
         ("rehearse", Kind::Rehearse, Action::Rehearse(RehearseAction { generation: 1 })),
         ("put_shares", Kind::Put, Action::PutShares(PutSharesAction { generation: 2, pairs: Vec::new() })),
         ("add", Kind::Change, Action::AddPasskey(AddPasskeyAction { credential: Some(named(&newcomer)) })),
@@ -55,7 +55,7 @@ fn actions(backup: &Backup, started: &[u8]) -> Vec<(&'static str, Kind, Action)>
             Kind::Change,
             Action::ChangePolicy(ChangePolicyAction { client_policy: policy, custodian_policy: None }),
         ),
-        ("start", Kind::Change, Action::StartRecovery(StartRecoveryAction { generation: 1 })),
+        ("start", Kind::Change, Action::StartRecovery(StartRecoveryAction { generation: 1, eject: false })),
         ("delete", Kind::Change, Action::DeleteBackup(DeleteBackupAction {})),
         ("cancel", Kind::Change, Action::Cancel(CancelAction { kind, intent_hash: intent_hash.clone() })),
         ("carry_out", Kind::CarryOut, Action::CarryOut(CarryOutAction { kind, intent_hash })),
@@ -88,7 +88,7 @@ fn an_intent_serves_only_the_request_that_carries_its_action_out() {
     let policy = Policy { tenant_signature: true, newest_head: true, delay_seconds: 60, ..PASSKEY_ONLY };
     let mut backup = back_up(&world, "wallet-1", Passkey::eddsa(9), |i| action(i).client_policy = Some(policy));
     let recipient = Recipient::new(1);
-    let mut start = about(&world, &backup, Action::StartRecovery(StartRecoveryAction { generation: 1 }));
+    let mut start = about(&world, &backup, Action::StartRecovery(StartRecoveryAction { generation: 1, eject: false }));
     part(&mut start).recipient = recipient.hash();
     let act = countersigned(&world, consents(&start, &[&backup.passkey]));
     let started = strongroom_proto::intent::hash(&act.intent).0;

@@ -144,7 +144,7 @@ impl Walk {
         let passkey = Passkey::eddsa(which);
         let choice = if waiting.is_some() && self.chance(2) { 9 } else { self.random.below(9) };
         let (action, newcomer) = match choice {
-            0 | 1 => (Some(Action::Recover(RecoverAction { generation })), None),
+            0 | 1 => (Some(Action::Recover(RecoverAction { generation, eject: false })), None),
             2 => (None, None),
             3 => {
                 let add = AddPasskeyAction { credential: Some(named(&passkey)) };
@@ -155,7 +155,7 @@ impl Walk {
                 let change = ChangePolicyAction { client_policy: Some(policy), custodian_policy: None };
                 (Some(Action::ChangePolicy(change)), None)
             }
-            6 => (Some(Action::StartRecovery(StartRecoveryAction { generation })), None),
+            6 => (Some(Action::StartRecovery(StartRecoveryAction { generation, eject: false })), None),
             7 => {
                 let intent_hash = waiting.map_or_else(|| vec![7; 32], |(_, hash)| hash);
                 (Some(Action::Cancel(CancelAction { kind: kind.into(), intent_hash })), None)

@@ -51,7 +51,7 @@ fn changes(stage: &Stage) -> Vec<Ask> {
     let rename = RenamePasskeyAction { credential_id: backup.passkey.id.clone(), label: "Ann's old phone".into() };
     let policy = Policy { tenant_signature: true, delay_seconds: 9, ..PASSKEY_ONLY };
     let policy = || Action::ChangePolicy(ChangePolicyAction { client_policy: Some(policy), custodian_policy: None });
-    let start = StartRecoveryAction { generation: 1 };
+    let start = StartRecoveryAction { generation: 1, eject: false };
     let mut asks = vec![
         Ask::Change(Change { credential: Some(registration(newcomer)), ..add }),
         changed(stage, delayed, remove(), false),

@@ -193,7 +193,7 @@ pub(super) fn carried_out(scene: &Scene<'_>, asked: &CarryOut, moved: &Moved) {
             (after.active, after.pending, after.closed) = (0, 0, true);
             Event { kind: ActKind::Delete.into(), ..Event::default() }
         }
-        OpenActKind::Unspecified => panic!("an act of no kind"),
+        OpenActKind::EjectWindow | OpenActKind::Unspecified => panic!("an act that is never carried out"),
     };
     moved::check(scene, Done { names, after, intent_hash: open.intent_hash, consents, event }, moved);
 }

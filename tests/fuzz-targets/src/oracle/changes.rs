@@ -119,7 +119,8 @@ impl Case {
             | Action::Recover(_)
             | Action::Rehearse(_)
             | Action::PutShares(_)
-            | Action::CarryOut(_) => panic!("another act than was signed for"),
+            | Action::CarryOut(_)
+            | Action::OpenEjectWindow(_) => panic!("another act than was signed for"),
         }
     }
 }
@@ -188,7 +189,7 @@ fn waits(after: &mut Record, open: OpenAct, kind: OpenActKind) -> Event {
         OpenActKind::PolicyChange => ActKind::StartChangePolicy,
         OpenActKind::PasskeyRemoval => ActKind::StartRemovePasskey,
         OpenActKind::Delete => ActKind::StartDelete,
-        OpenActKind::Unspecified => panic!("an act of no kind"),
+        OpenActKind::EjectWindow | OpenActKind::Unspecified => panic!("an act of no kind"),
     };
     let open = OpenAct { kind: kind.into(), ..open };
     after.open_acts.retain(|it| START < it.expires_ms);

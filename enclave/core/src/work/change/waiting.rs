@@ -69,7 +69,7 @@ pub(super) fn start<P: Platform, R: RoleKind>(
         OpenActKind::PolicyChange => (ActKind::StartChangePolicy, policy_delay_ms(&record)?),
         OpenActKind::PasskeyRemoval => (ActKind::StartRemovePasskey, policy_delay_ms(&record)?),
         OpenActKind::Delete => (ActKind::StartDelete, GRACE_MS),
-        OpenActKind::Unspecified => return Err(bad("kind: unknown")),
+        OpenActKind::EjectWindow | OpenActKind::Unspecified => return Err(bad("kind: unknown")),
     };
     let waiting = open_acts::waiting(kind, intent, scene.now, delay_ms);
     let deed = Deed {

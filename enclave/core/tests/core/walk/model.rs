@@ -225,7 +225,7 @@ impl Model {
                 self.waiting.clear();
                 true
             }
-            OpenActKind::Unspecified => false,
+            OpenActKind::EjectWindow | OpenActKind::Unspecified => false,
         }
     }
 
