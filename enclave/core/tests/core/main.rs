@@ -5,10 +5,12 @@
 
 mod acts;
 mod assertions;
+mod both;
 mod changes;
 mod commits;
 mod consents;
 mod creations;
+mod custodian;
 mod device;
 mod due;
 mod events;

@@ -8,8 +8,8 @@ use std::rc::Rc;
 use hpke::rand_core::{TryCryptoRng, TryRng};
 use prost::Message;
 use strongroom_core::{
-    Caches, Client, Core, Deployment, EnclaveTime, Incoming, KekContext, KekReply, KmsCall, KmsFailure, PlainSuite,
-    Platform, Step, Unavailable, parse,
+    Caches, Deployment, EnclaveTime, Incoming, KekContext, KekReply, KmsCall, KmsFailure, PlainSuite, Platform,
+    RoleCore, Step, Unavailable, parse,
 };
 use strongroom_proto::enclave::v1::{
     CreateKek, Error, GetIdentity, KekRef, Need, Request, Response, StatementRef, request::Body as Ask,
@@ -17,7 +17,7 @@ use strongroom_proto::enclave::v1::{
 };
 use strongroom_proto::id::{ContentHash, sha256};
 use strongroom_proto::secret::Secret;
-use strongroom_proto::v1::{Identity, Reason, SignedStatement};
+use strongroom_proto::v1::{Identity, Reason, Role, SignedStatement};
 
 use crate::tenant::Tenant;
 use keep::keep;
@@ -220,7 +220,8 @@ impl Epoch {
 /// An enclave, its KMS, and a host that keeps what the enclave may ask for.
 pub(crate) struct World {
     pub(crate) fake: Fake,
-    pub(crate) core: Core<Fake, Client>,
+    pub(crate) role: Role,
+    pub(crate) core: RoleCore<Fake>,
     pub(crate) kms: Kms,
     pub(crate) tenant: Tenant,
     pub(crate) epoch: Epoch,
@@ -230,17 +231,28 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A tenant with one epoch and a statement that names it.
+    /// A tenant with one epoch and a statement that names it, in the client role.
     pub(crate) fn new(seed: u64) -> Self {
         Self::of(Tenant::new(1), seed)
     }
 
     /// As [`new`](Self::new), with another tenant.
     pub(crate) fn of(tenant: Tenant, seed: u64) -> Self {
+        Self::in_role(Role::Client, tenant, seed)
+    }
+
+    /// As [`new`](Self::new), in the custodian role.
+    pub(crate) fn custodian(seed: u64) -> Self {
+        Self::in_role(Role::Custodian, Tenant::new(1), seed)
+    }
+
+    fn in_role(role: Role, tenant: Tenant, seed: u64) -> Self {
         let fake = Fake::new(seed);
-        let core = Core::new(fake.clone(), Deployment { manifest: b"manifest".to_vec(), release: 7 });
+        let deployment = Deployment { manifest: b"manifest".to_vec(), release: 7 };
+        let core = RoleCore::new(role, fake.clone(), deployment).unwrap();
         let mut world = Self {
             fake,
+            role,
             core,
             kms: Kms::default(),
             tenant,
