@@ -5,7 +5,7 @@ use strongroom_proto::contents::Share;
 use strongroom_proto::enclave::v1::{CreateRecord, request::Body as Ask};
 use strongroom_proto::id::ContentHash;
 use strongroom_proto::v1::{
-    Act, Intent, NewCredential, Policy, PutSharesAction, Receipt, Role, RolePart, intent::Action,
+    Act, Intent, NewCredential, Policy, PutSharesAction, Receipt, Role, RolePart, SignedReceipt, intent::Action,
 };
 
 use crate::acts::{Backup, PASSKEY_ONLY, action, creation, own_part, sealed_message, share, two_shares};
@@ -92,8 +92,8 @@ impl Both {
         intent
     }
 
-    /// Puts a generation in both roles, by one intent, and gives the intent's hash.
-    pub(crate) fn put(&self, pair: &mut Pair, generation: u64, tenant: bool) -> Vec<u8> {
+    /// Puts a generation in both roles, by one intent, and gives the client's receipt.
+    pub(crate) fn put(&self, pair: &mut Pair, generation: u64) -> SignedReceipt {
         let shares = [share("ed", &generation.to_be_bytes())];
         let pairs = vec![strongroom_proto::v1::Pair { id: "ed".into(), curve: 2 }];
         let mut intent = self.about(pair, Action::PutShares(PutSharesAction { generation, pairs }));
@@ -102,14 +102,13 @@ impl Both {
         for (world, message) in worlds.into_iter().zip(&messages) {
             own_part(world, &mut intent).message_hash = ContentHash::of(message).0.to_vec();
         }
-        let act = consents(&intent, &[&pair.client.passkey]);
-        let act = if tenant { countersigned(&self.client, act) } else { act };
+        let act = countersigned(&self.client, consents(&intent, &[&pair.client.passkey]));
         let [to_client, to_custodian] = messages;
         let ask = put_shares(&self.client, act.clone(), to_client, &pair.client);
-        moves(&self.client, "put", Ask::PutShares(ask), &mut pair.client);
-        let ask = put_shares(&self.custodian, act.clone(), to_custodian, &pair.custodian);
+        let (moved, _) = moves(&self.client, "put", Ask::PutShares(ask), &mut pair.client);
+        let ask = put_shares(&self.custodian, act, to_custodian, &pair.custodian);
         moves(&self.custodian, "put", Ask::PutShares(ask), &mut pair.custodian);
-        strongroom_proto::intent::hash(&act.intent).0.to_vec()
+        moved.receipt.unwrap()
     }
 }
 

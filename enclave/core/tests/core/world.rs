@@ -331,6 +331,9 @@ impl World {
 
     /// Keeps a frame with the bytes in it that the enclave may ask for; one that does not decode, as it is.
     fn keep_frame(&self, payload: &[u8]) {
+        if !keep::is_asked_for() {
+            return;
+        }
         match Request::decode(payload).ok().and_then(|request| request.body) {
             Some(mut body) if Request { body: Some(body.clone()) }.encode_to_vec() == payload => {
                 let (statement, kek, other) = references(&mut body);
