@@ -28,6 +28,7 @@ mod passkeys;
 mod puts;
 mod releases;
 mod reseals;
+mod roles;
 mod standing;
 mod statements;
 mod steps;
