@@ -83,7 +83,13 @@ fn asks(stage: &Stage, backup: &Backup, record: &Record) -> Vec<Ask> {
         Ask::Change(change(world, act(&about(world, backup, rename), own), backup)),
         Ask::Reseal(reseal),
     ];
-    for kind in [OpenActKind::Recovery, OpenActKind::PolicyChange, OpenActKind::PasskeyRemoval, OpenActKind::Delete] {
+    for kind in [
+        OpenActKind::Recovery,
+        OpenActKind::PolicyChange,
+        OpenActKind::PasskeyRemoval,
+        OpenActKind::Delete,
+        OpenActKind::EjectWindow,
+    ] {
         let open = record.open_acts.iter().find(|open| open.kind() == kind).cloned().unwrap_or_default();
         let second = CarryOutAction { kind: kind.into(), intent_hash: open.intent_hash };
         let second = record

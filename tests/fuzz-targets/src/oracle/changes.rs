@@ -100,7 +100,8 @@ impl Case {
             Action::StartRecovery(action) => {
                 assert!(self.delay_ms > 0, "a recovery that need not wait");
                 openable(&self.before, action.generation);
-                let open = OpenAct { generation: action.generation, recipient: self.recipient.clone(), ..open };
+                let recipient = self.recipient.clone();
+                let open = OpenAct { generation: action.generation, recipient, eject: action.eject, ..open };
                 waits(&mut self.after, open, OpenActKind::Recovery)
             }
             Action::DeleteBackup(_) => {
@@ -185,6 +186,7 @@ pub(super) fn with_policy(scene: &Scene<'_>, after: &mut Record, policy: Policy)
 /// An act that waits from here on. What expired makes room; nothing else of its kind may wait.
 fn waits(after: &mut Record, open: OpenAct, kind: OpenActKind) -> Event {
     let kind_of_event = match kind {
+        OpenActKind::Recovery if open.eject => ActKind::StartEject,
         OpenActKind::Recovery => ActKind::StartRecovery,
         OpenActKind::PolicyChange => ActKind::StartChangePolicy,
         OpenActKind::PasskeyRemoval => ActKind::StartRemovePasskey,
