@@ -2,7 +2,7 @@
 
 use prost::Message;
 use strongroom_proto::contents::Share;
-use strongroom_proto::enclave::v1::{CreateRecord, request::Body as Ask};
+use strongroom_proto::enclave::v1::{CreateRecord, SealedRecord, request::Body as Ask};
 use strongroom_proto::id::ContentHash;
 use strongroom_proto::v1::{
     Act, Intent, NewCredential, Policy, PutSharesAction, Receipt, Role, RolePart, SignedReceipt, intent::Action,
@@ -144,7 +144,7 @@ pub(crate) fn create_record(
 pub(crate) fn created(world: &World, ask: CreateRecord) -> Backup {
     let none = Receipt::default();
     let mut backup =
-        Backup { record: Default::default(), shares: Vec::new(), receipt: none, passkey: Passkey::eddsa(9) };
+        Backup { record: SealedRecord::default(), shares: Vec::new(), receipt: none, passkey: Passkey::eddsa(9) };
     moves(world, "creation", Ask::CreateRecord(ask), &mut backup);
     backup
 }

@@ -4,8 +4,8 @@ use strongroom_proto::enclave::v1::{Change, CreateRecord, request::Body as Ask};
 use strongroom_proto::id::ContentHash;
 use strongroom_proto::seal::SealKind;
 use strongroom_proto::v1::{
-    ActKind, AddPasskeyAction, ChangePolicyAction, CredentialRef, Event, Intent, Policy, Reason, Role, RolePart,
-    SecretKind, intent::Action,
+    Act, ActKind, AddPasskeyAction, ChangePolicyAction, CredentialRef, Event, Intent, NewCredential, Policy,
+    PutSharesAction, Reason, Role, RolePart, SecretKind, intent::Action,
 };
 
 use prost::Message;
@@ -15,7 +15,7 @@ use crate::both::{
     Both, TENANT_ONLY, bare_creation, create_record, created, custodians_shares, message, without_passkey,
 };
 use crate::device::{Passkey, honest};
-use crate::steps::{about, change, consents, countersigned, moves, named, registration, view_of};
+use crate::steps::{about, change, consents, countersigned, moves, named, put_shares, registration, view_of};
 use crate::tenant::{consent, public};
 use crate::vault::{Spot, open, read, spot_of};
 use crate::world::{Case, World};
@@ -156,7 +156,7 @@ fn a_creation_without_a_passkey_has_one_form() {
     }
     let passkey = Passkey::eddsa(9);
     let (act, message) = bare_creation(&world, "wallet-1", |i| action(i).credential = Some(CredentialRef::default()));
-    let empty = create_record(&world, countersigned(&world, act), Some(Default::default()), message);
+    let empty = create_record(&world, countersigned(&world, act), Some(NewCredential::default()), message);
     world.refused("empty on both sides", Ask::CreateRecord(empty), Reason::BadRequest, "create_backup.credential.id");
     let (act, message) = bare_creation(&world, "wallet-1", |_| {});
     let unsigned = create_record(&world, act.clone(), None, message.clone());
@@ -245,6 +245,35 @@ fn a_message_to_one_role_is_nothing_to_the_other() {
         world.refused("given to the other", Ask::CreateRecord(crossed), mismatch, "message");
         world.refused("named for the other", Ask::CreateRecord(sign(foreign)), Reason::DecryptFailed, "not sealed");
         created(world, sign(own));
+    }
+}
+
+#[test]
+fn a_puts_message_to_one_role_is_nothing_to_the_other() {
+    let both = Both::new(0x10a);
+    let mut pair = both.back_up("wallet-1", PASSKEY_ONLY);
+    let pairs = vec![strongroom_proto::v1::Pair { id: "ed".into(), curve: 2 }];
+    let record_id = pair.client.receipt.record_id.clone();
+    let to = |world: &World| message(world, &record_id, &[crate::acts::share("ed", b"next")]);
+    let (to_client, to_custodian) = (to(&both.client), to(&both.custodian));
+    let put = |named: [&[u8]; 2]| {
+        let action = Action::PutShares(PutSharesAction { generation: 2, pairs: pairs.clone() });
+        let mut intent = both.about(&pair, action);
+        for (world, message) in [&both.client, &both.custodian].into_iter().zip(named) {
+            own_part(world, &mut intent).message_hash = ContentHash::of(message).0.to_vec();
+        }
+        consents(&intent, &[&pair.client.passkey])
+    };
+    let (crossed, right) = (put([&to_custodian, &to_client]), put([&to_client, &to_custodian]));
+    for (world, backup, own, foreign) in [
+        (&both.client, &mut pair.client, &to_client, &to_custodian),
+        (&both.custodian, &mut pair.custodian, &to_custodian, &to_client),
+    ] {
+        let ask = |act: &Act, message: &[u8]| Ask::PutShares(put_shares(world, act.clone(), message.to_vec(), backup));
+        world.refused("given", ask(&right, foreign), Reason::CiphertextHashMismatch, "message");
+        world.refused("named", ask(&crossed, foreign), Reason::DecryptFailed, "message: not sealed");
+        let ask = ask(&right, own);
+        moves(world, "put", ask, backup);
     }
 }
 

@@ -1,9 +1,10 @@
 //! Ejects: the custodian's shares to the user's device, in a window of the tenant's, always by a passkey.
 
 use strongroom_proto::enclave::v1::{CarryOut, request::Body as Ask};
+use strongroom_proto::limits::GRACE_MS;
 use strongroom_proto::v1::{
-    Act, ActKind, CancelAction, Intent, OpenAct, OpenActKind, OpenEjectWindowAction, Policy, Reason, RecoverAction,
-    StartRecoveryAction, intent::Action,
+    Act, ActKind, CancelAction, ChangePolicyAction, DeleteBackupAction, Intent, OpenAct, OpenActKind,
+    OpenEjectWindowAction, Policy, Reason, RecoverAction, StartRecoveryAction, intent::Action,
 };
 
 use crate::acts::{Backup, PASSKEY_ONLY, action, back_up, own_part, recover};
@@ -206,10 +207,32 @@ fn one_window_is_open_at_a_time_and_anybody_who_can_cancel_closes_it() {
         world.refused("cancelled", ask, Reason::EjectNotEnabled, "no window");
         moves(&world, "anew", window(&world, &backup, 60), &mut backup);
     }
-    for act in [None, Some(consents(&about(&world, &backup, Action::DeleteBackup(Default::default())), &[]))] {
+    for act in [None, Some(consents(&about(&world, &backup, Action::DeleteBackup(DeleteBackupAction {})), &[]))] {
         let due = CarryOut { act, ..carry_out(&world, OpenActKind::EjectWindow, &backup) };
         world.refused("carried out", Ask::CarryOut(due), Reason::BadRequest, "never carried out");
     }
+}
+
+/// Whatever else stands in the record and is due, only a window lets a passkey eject.
+#[test]
+fn nothing_else_that_waits_is_a_window() {
+    let device = Recipient::new(1);
+    let (world, mut backup) = custodian(0x129, PASSKEY_ONLY);
+    let delete = about(&world, &backup, Action::DeleteBackup(DeleteBackupAction {}));
+    let ask = Ask::Change(change(&world, consents(&delete, &[&backup.passkey]), &backup));
+    moves(&world, "delete", ask, &mut backup);
+    world.fake.now.set(START + GRACE_MS);
+    let mut ask = eject(&world, &backup, &device, &[&backup.passkey], false);
+    world.refused("a deletion is due", ask, Reason::EjectNotEnabled, "no window");
+
+    let (world, mut backup) = custodian(0x12a, Policy { delay_seconds: 60, ..PASSKEY_ONLY });
+    let policies = ChangePolicyAction { client_policy: None, custodian_policy: Some(PASSKEY_ONLY) };
+    let policy = about(&world, &backup, Action::ChangePolicy(policies));
+    let change_policy = Ask::Change(change(&world, consents(&policy, &[&backup.passkey]), &backup));
+    moves(&world, "policy", change_policy, &mut backup);
+    world.fake.now.set(START + 60_000);
+    ask = start(&world, &backup, &device, true, false);
+    world.refused("a policy is due", ask, Reason::EjectNotEnabled, "no window");
 }
 
 /// Starts an eject that waits.

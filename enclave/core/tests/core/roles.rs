@@ -56,18 +56,18 @@ impl Stage {
 
     /// Whoever lacks a role's enclave has the other one, and everything that its host stores.
     fn ask(&self, role: Role, lack: Lack) -> Outcome {
-        let (asked, mut ask) = (self.both.world(role), self.request(role));
+        let (home, mut ask) = (self.both.world(role), self.request(role));
         let world = match lack {
             Lack::Enclave(missing) if missing == role => {
-                ask.kek = Some(KekRef { wrapped: asked.epoch.wrapped.clone(), ..asked.epoch.kek() });
+                ask.kek = Some(KekRef { wrapped: home.epoch.wrapped.clone(), ..home.epoch.kek() });
                 self.both.world(other(role))
             }
             Lack::KmsKey(missing) if missing == role => {
-                asked.fake.forget();
-                asked.kms.instead.replace(Some(Err(KmsFailure::Denied)));
-                asked
+                home.fake.forget();
+                home.kms.instead.replace(Some(Err(KmsFailure::Denied)));
+                home
             }
-            _ => asked,
+            _ => home,
         };
         match world.drive(Ask::Recover(ask)) {
             Answer::Moved(moved) => {
@@ -93,16 +93,16 @@ fn a_full_recovery_takes_both_enclaves_both_keys_and_both_consents() {
     let (client, custodian) = (Role::Client, Role::Custodian);
     let given = || None;
     let denied = |reason, detail| Some((reason, detail));
-    let no_kek = denied(Reason::DecryptFailed, "does not unwrap it for this tenant, role and epoch");
-    let no_key = denied(Reason::KmsUnavailable, "KMS denied the call");
+    let foreign = denied(Reason::DecryptFailed, "does not unwrap it for this tenant, role and epoch");
+    let denied_by_kms = denied(Reason::KmsUnavailable, "KMS denied the call");
     let (no_passkey, no_tenant) =
         (denied(Reason::PolicyDenied, "act.assertions"), denied(Reason::PolicyDenied, "act.tenant_signature"));
     let table = [
         ("nothing", Lack::Nothing, [given(), given()]),
-        ("the client enclave", Lack::Enclave(client), [no_kek, given()]),
-        ("the custodian enclave", Lack::Enclave(custodian), [given(), no_kek]),
-        ("the client's KMS key", Lack::KmsKey(client), [no_key, given()]),
-        ("the custodian's KMS key", Lack::KmsKey(custodian), [given(), no_key]),
+        ("the client enclave", Lack::Enclave(client), [foreign, given()]),
+        ("the custodian enclave", Lack::Enclave(custodian), [given(), foreign]),
+        ("the client's KMS key", Lack::KmsKey(client), [denied_by_kms, given()]),
+        ("the custodian's KMS key", Lack::KmsKey(custodian), [given(), denied_by_kms]),
         ("the tenant's signature", Lack::TenantSignature, [given(), no_tenant]),
         ("the user's assertion", Lack::Assertion, [no_passkey, no_passkey]),
     ];
@@ -143,12 +143,12 @@ fn nothing_that_one_role_stores_opens_in_the_other() {
         let mut whole = foreign.clone();
         whole.kek.clone_from(&own.kek);
         world.refused("all of it", Ask::Recover(whole), Reason::DecryptFailed, "record: does not open");
-        check_kinds(world, own);
+        check_kinds(world, &own);
     }
 }
 
 /// A share that the enclave itself would have sealed as the other role's, at the same place and under its own KEK.
-fn check_kinds(world: &World, own: Recover) {
+fn check_kinds(world: &World, own: &Recover) {
     use strongroom_proto::id::ContentHash;
     use strongroom_proto::seal::SealKind;
 

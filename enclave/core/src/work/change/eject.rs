@@ -23,7 +23,8 @@ pub(super) fn open_window<P: Platform, R: RoleKind>(
     subject: Subject<'_>,
     action: OpenEjectWindowAction,
 ) -> Result<Moved, Refusal> {
-    if !R::EJECTS_IN_WINDOW || subject.intent.body.client.is_some() {
+    // Every intent that the client role reads names it, so this refuses all of them there.
+    if subject.intent.body.client.is_some() {
         return Err(bad("open_eject_window: names the custodian role alone"));
     }
     if !(EJECT_WINDOW_SECONDS_MIN..=EJECT_WINDOW_SECONDS_MAX).contains(&action.duration_seconds) {
