@@ -4,7 +4,7 @@ use strongroom_proto::enclave::v1::{Change, CreateRecord, request::Body as Ask};
 use strongroom_proto::id::ContentHash;
 use strongroom_proto::seal::SealKind;
 use strongroom_proto::v1::{
-    Act, ActKind, AddPasskeyAction, ChangePolicyAction, CredentialRef, Event, Intent, NewCredential, Policy,
+    Act, ActKind, AddPasskeyAction, ChangePolicyAction, CredentialRef, Event, Freshness, Intent, NewCredential, Policy,
     PutSharesAction, Reason, Role, RolePart, SecretKind, intent::Action,
 };
 
@@ -97,13 +97,17 @@ fn a_custodian_record_takes_the_tenants_signature_whatever_its_policy_says() {
         let message = sealed_message(&world, &intent, &custodians_shares());
         sign_creation(&world, intent, message, &passkey, &honest())
     };
-    for policy in [PASSKEY_ONLY, TENANT_ONLY, Policy { passkey: true, ..TENANT_ONLY }] {
+    let both_needed = Policy { passkey: true, ..TENANT_ONLY };
+    for policy in [PASSKEY_ONLY, TENANT_ONLY, both_needed, Policy { newest_head: true, ..TENANT_ONLY }] {
         for (name, change, reason, detail) in cases {
             let mut request = request(policy);
             change(&mut request);
             world.refused(name, Ask::CreateRecord(request), *reason, detail);
         }
-        assert_eq!(view_of(&world, &created(&world, request(policy)).record).policy, Some(policy));
+        let backup = created(&world, request(policy));
+        assert_eq!(view_of(&world, &backup.record).policy, Some(policy));
+        let freshness = backup.receipt.stages.as_ref().unwrap().freshness();
+        assert_eq!(freshness, Freshness::None, "a creation names no head that anybody could vouch for");
     }
 }
 
