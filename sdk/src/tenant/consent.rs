@@ -170,10 +170,11 @@ fn check_action(action: &Action, expected: &ExpectedAct<'_>) -> Result<(), Error
         (_, ExpectedAct::OnRecord { act, .. }) => act,
     };
     match (action, act) {
-        (Action::Recover(RecoverAction { eject: true, .. }), _)
-        | (Action::StartRecovery(StartRecoveryAction { eject: true, .. }), _) => {
-            Err(not_expected("eject", &true, &false))
-        }
+        (
+            Action::Recover(RecoverAction { eject: true, .. })
+            | Action::StartRecovery(StartRecoveryAction { eject: true, .. }),
+            _,
+        ) => Err(not_expected("eject", &true, &false)),
         (Action::AddPasskey(it), RecordAct::AddPasskey { credential_id, key_hash }) => {
             let named = it.credential.as_ref();
             same_bytes("credential", named.map_or(&[][..], |credential| &credential.id), credential_id)?;
