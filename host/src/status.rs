@@ -38,6 +38,7 @@ pub fn code(reason: Reason) -> Code {
         | Reason::EpochNotInStatement
         | Reason::LastPasskey
         | Reason::RecoveryDelayed
+        | Reason::EjectNotEnabled
         | Reason::RequestIdReused => Code::FailedPrecondition,
         Reason::BadRequest | Reason::CiphertextHashMismatch | Reason::PrfResultPresent => Code::InvalidArgument,
         Reason::NotFound | Reason::NoValidBackup => Code::NotFound,
@@ -184,6 +185,7 @@ mod tests {
                     "REQUEST_ID_REUSED",
                     "LAST_PASSKEY",
                     "RECOVERY_DELAYED",
+                    "EJECT_NOT_ENABLED",
                 ],
             ),
             (Code::InvalidArgument, &["BAD_REQUEST", "CIPHERTEXT_HASH_MISMATCH", "PRF_RESULT_PRESENT"]),

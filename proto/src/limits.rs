@@ -70,6 +70,10 @@ pub const ENCAPSULATED_KEY_BYTES: usize = 1120;
 pub const KEM_XWING: u16 = 0x647a;
 /// Most generations that a record names at once: the active one, and former ones within their grace.
 pub const GENERATIONS_MAX: usize = 8;
+/// Shortest time for which an eject window can be opened: a minute.
+pub const EJECT_WINDOW_SECONDS_MIN: u32 = 60;
+/// Longest time for which an eject window can be opened: a day.
+pub const EJECT_WINDOW_SECONDS_MAX: u32 = 24 * 3600;
 /// How long a deletion waits, and how long a former generation stays openable in a record of one role: 7 days.
 pub const GRACE_MS: u64 = 7 * 24 * 3600 * 1000;
 /// How long what is due can be carried out: 72 hours; a deletion has longer.

@@ -183,6 +183,7 @@ pub(crate) fn open_recovery() -> OpenAct {
         recipient: vec![32; 32],
         policy: None,
         credential_id: Vec::new(),
+        eject: false,
     }
 }
 

@@ -7,7 +7,7 @@ use core::slice;
 use strongroom_proto::enclave::v1::Credential;
 use strongroom_proto::id::IntentHash;
 use strongroom_proto::limits::ASSERTIONS_MAX;
-use strongroom_proto::v1::{Act, Assertion, Freshness, OpenAct, Reason, Stages, Trust};
+use strongroom_proto::v1::{Act, Assertion, Freshness, OpenAct, OpenActKind, Reason, Stages, Trust};
 use strongroom_proto::{prefix, signed};
 
 use crate::intent::CheckedIntent;
@@ -79,14 +79,20 @@ pub(crate) fn stages(freshness: Freshness) -> Stages {
 /// Which consents an act takes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Rule {
-    /// The first credential's, whatever the record's policy asks of releases: it proves that the credential works.
-    Creation,
+    /// Whatever the record's policy asks of releases: the first credential's, if there is one, which proves that it works, and the
+    /// tenant's in the role that takes it.
+    Creation {
+        /// The role takes the tenant's.
+        tenant: bool,
+    },
     /// What the record's policy asks for.
     Policy,
     /// Any credential's, or the tenant's.
     CredentialOrTenant,
     /// The tenant's.
     Tenant,
+    /// A passkey's, in a window that the tenant opened, and the tenant's once more where it must name the newest head.
+    Eject,
 }
 
 /// What consents are compared with, beside the record.
@@ -142,28 +148,42 @@ fn find(record: &Record, intent: &CheckedIntent, signed: &Act, terms: Terms<'_>)
     let asserted = check_assertions(record, intent, signed, terms)?;
     let tenant_key = check_tenant_signature(signed, terms)?;
     let (passkey, tenant) = match terms.rule {
-        Rule::Creation => (true, false),
+        Rule::Creation { tenant } => (!record.content.credentials.is_empty(), tenant),
         Rule::Policy => (policy.passkey, policy.tenant_signature),
         Rule::CredentialOrTenant if asserted.is_none() && tenant_key.is_empty() => {
             return Err(refuse(Reason::PolicyDenied, "act: takes a passkey's consent or the tenant's"));
         }
         Rule::CredentialOrTenant => (false, false),
         Rule::Tenant => (false, true),
+        Rule::Eject => {
+            check_window(record, terms.now)?;
+            (true, policy.newest_head)
+        }
     };
     if passkey && asserted.is_none() {
-        return Err(refuse(Reason::PolicyDenied, "act.assertions: the policy asks for a passkey"));
+        return Err(refuse(Reason::PolicyDenied, "act.assertions: this act asks for a passkey"));
     }
     if tenant && tenant_key.is_empty() {
-        return Err(refuse(Reason::PolicyDenied, "act.tenant_signature: the policy asks for one"));
+        return Err(refuse(Reason::PolicyDenied, "act.tenant_signature: this act asks for one"));
     }
     // A creation names no head that anybody could vouch for.
-    let vouched = policy.newest_head && !tenant_key.is_empty() && terms.rule != Rule::Creation;
+    let vouched = policy.newest_head && !tenant_key.is_empty() && !matches!(terms.rule, Rule::Creation { .. });
     let freshness = if vouched { Freshness::CallerReceipt } else { Freshness::None };
     let (credential_id, backup_eligible) = match asserted {
         Some((id, backup_eligible)) => (id, Some(backup_eligible)),
         None => (Vec::new(), None),
     };
     Ok(Consents { credential_id, backup_eligible, tenant_key, freshness })
+}
+
+/// The tenant opened a window, and it is open now.
+fn check_window(record: &Record, now: EnclaveTime) -> Result<(), Refusal> {
+    let is_open = |it: &OpenAct| (it.not_before_ms..it.expires_ms).contains(&now.0);
+    let mut windows = record.content.open_acts.iter().filter(|it| it.kind() == OpenActKind::EjectWindow);
+    if windows.any(is_open) {
+        return Ok(());
+    }
+    Err(refuse(Reason::EjectNotEnabled, "eject: no window of the tenant's is open"))
 }
 
 fn check_due(open: &OpenAct, now: EnclaveTime) -> Result<(), Refusal> {

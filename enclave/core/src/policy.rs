@@ -22,6 +22,14 @@ pub(crate) fn check(policy: Policy, field: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Refuses a policy that asks for a passkey where the record has none, and can get none: a credential comes in by another's consent.
+pub(crate) fn check_credentials(policy: Policy, has_credentials: bool, field: &str) -> Result<(), Refusal> {
+    if policy.passkey && !has_credentials {
+        return Err(refuse(Reason::PolicyDenied, format!("{field}: asks for a passkey, and the record has none")));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

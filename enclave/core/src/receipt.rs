@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use prost::Message;
 use strongroom_proto::id::{ContentHash, IntentHash};
 use strongroom_proto::prefix;
-use strongroom_proto::v1::{GenerationRef, Receipt, SignedReceipt, Stages};
+use strongroom_proto::v1::{Receipt, SignedReceipt, Stages};
 
 use crate::kek::Kek;
 use crate::platform::EnclaveTime;
@@ -33,8 +33,8 @@ pub(crate) fn sign<S: Suite>(kek: &Kek<S>, record: &Record, done: Done<'_>) -> S
         version: record.content.version,
         head: record.head.0.to_vec(),
         event: done.event,
-        active: reference(record, record.content.active),
-        pending: reference(record, record.content.pending),
+        active: record.reference(record.content.active),
+        pending: record.reference(record.content.pending),
         intent_hash: done.intent.0.to_vec(),
         identity_hash: kek.identity_hash.0.to_vec(),
         sealed_hashes: done.sealed.iter().map(|hash| hash.0.to_vec()).collect(),
@@ -45,9 +45,4 @@ pub(crate) fn sign<S: Suite>(kek: &Kek<S>, record: &Record, done: Done<'_>) -> S
     .encode_to_vec();
     let signature = kek.sign(prefix::RECEIPT, &receipt);
     SignedReceipt { receipt, signature }
-}
-
-fn reference(record: &Record, number: u64) -> Option<GenerationRef> {
-    let generation = record.content.generations.iter().find(|generation| generation.generation == number)?;
-    Some(GenerationRef { generation: number, put_intent_hash: generation.put_intent_hash.clone() })
 }

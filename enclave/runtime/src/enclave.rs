@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use strongroom_core::{Client, Control, Core, Deployment, Refusal, refuse};
+use strongroom_core::{Control, Deployment, Refusal, RoleCore, refuse};
 use strongroom_proto::enclave::v1::response::Body;
 use strongroom_proto::enclave::v1::{Boot, Booted, CredentialsSet, SetCredentials};
 use strongroom_proto::v1::Reason;
@@ -34,7 +34,7 @@ const MISSING_RETRY_MS: u32 = 500;
 
 /// What exists once the manifest is measured.
 pub(crate) struct Serving {
-    pub(crate) core: Core<RuntimePlatform, Client>,
+    pub(crate) core: RoleCore<RuntimePlatform>,
     pub(crate) kms: KmsService,
     manifest: Manifest,
     pcr16: Vec<u8>,
@@ -87,7 +87,6 @@ impl<D: Dial> Enclave<D> {
             Control::SetCredentials(credentials) => self.set_credentials(credentials),
             Control::GetHealth => {
                 let manifest = self.serving.get().map(|serving| &serving.manifest);
-                let manifest = manifest.map(|manifest| (manifest.release, manifest.development_root.is_some()));
                 Ok(Body::Health(health(&self.facts(), manifest, self.clock.now_ms())))
             }
         }
@@ -181,7 +180,9 @@ impl<D: Dial> Enclave<D> {
         let kms = KmsService::spawn(client, self.credentials.clone(), self.log.clone())?;
         let platform = RuntimePlatform::new(self.clock.clone(), Arc::clone(&self.nsm));
         let deployment = Deployment { manifest: manifest.bytes.clone(), release: manifest.release };
-        Ok(Serving { core: Core::new(platform, deployment), kms, manifest, pcr16 })
+        let core = RoleCore::new(manifest.role, platform, deployment)
+            .ok_or(RuntimeError::Manifest("role: not a known one"))?;
+        Ok(Serving { core, kms, manifest, pcr16 })
     }
 
     fn move_to(&self, phase: &mut Phase, next: Phase) {

@@ -4,6 +4,7 @@ use strongroom_proto::enclave::v1::Health;
 use strongroom_proto::v1::Role;
 
 use crate::kms::KmsError;
+use crate::manifest::Manifest;
 
 /// What the runtime knows of itself at one moment.
 #[derive(Clone, Debug, Default)]
@@ -33,14 +34,13 @@ impl Facts {
     }
 }
 
-/// The health answer. `manifest` is the release and whether the development section is present, once there is one.
-pub(crate) fn health(facts: &Facts, manifest: Option<(u64, bool)>, time_ms: Option<u64>) -> Health {
-    let (release, development) = manifest.unwrap_or_default();
+/// The health answer, with what the manifest says once there is one.
+pub(crate) fn health(facts: &Facts, manifest: Option<&Manifest>, time_ms: Option<u64>) -> Health {
     Health {
         missing: facts.missing(),
-        role: manifest.map_or(Role::Unspecified, |_| Role::Client).into(),
-        release,
-        development,
+        role: manifest.map_or(Role::Unspecified, |manifest| manifest.role).into(),
+        release: manifest.map_or(0, |manifest| manifest.release),
+        development: manifest.is_some_and(|manifest| manifest.development_root.is_some()),
         time_ms: time_ms.unwrap_or_default(),
     }
 }

@@ -23,6 +23,8 @@ const PARTITIONS: &[&str] = &["aws", "aws-us-gov"];
 pub struct Manifest {
     /// As it was measured.
     pub bytes: Vec<u8>,
+    /// The one role that the process serves.
+    pub role: Role,
     /// The role's KMS key: a key ARN in `region`, no alias, no multi-Region key.
     pub key_arn: String,
     /// AWS region of the key.
@@ -49,6 +51,7 @@ impl Manifest {
         check(&manifest).map_err(RuntimeError::Manifest)?;
         Ok(Self {
             bytes: bytes.to_vec(),
+            role: manifest.role(),
             key_arn: manifest.kms_key_arn,
             region: manifest.region,
             release: manifest.release,
@@ -64,10 +67,8 @@ impl Manifest {
 }
 
 fn check(manifest: &v1::Manifest) -> Result<(), &'static str> {
-    match manifest.role() {
-        Role::Client => {}
-        Role::Custodian => return Err("role: this release serves the client role only"),
-        Role::Unspecified => return Err("role: not a known one"),
+    if manifest.role() == Role::Unspecified {
+        return Err("role: not a known one");
     }
     if !is_region(&manifest.region) {
         return Err("region: not of the form of an AWS region");
@@ -150,7 +151,7 @@ pub(crate) mod tests {
     #[test]
     fn each_field_has_one_form() {
         check_change(|_| (), Ok(()));
-        check_change(|m| m.role = 2, Err("role: this release serves the client role only"));
+        check_change(|m| m.role = 2, Ok(()));
         check_change(|m| m.role = 0, Err("role: not a known one"));
         check_change(|m| m.role = 9, Err("role: not a known one"));
         check_change(|m| m.release = 0, Err("release: starts at 1"));

@@ -3,8 +3,8 @@
 use strongroom_proto::v1::{
     ActKind, AddPasskeyAction, CancelAction, CarryOutAction, ChangePolicyAction, CreateBackupAction, CredentialRef,
     CredentialView, Curve, DeleteBackupAction, Development, Epoch, Event, Freshness, GenerationRef, GenerationState,
-    GenerationView, ImageMeasurement, Intent, Manifest, OpenAct, OpenActKind, OperationalKey, Pair, Policy,
-    PutSharesAction, Receipt, RecordView, RecoverAction, Rehearsal, RehearsalResult, RehearseAction,
+    GenerationView, ImageMeasurement, Intent, Manifest, OpenAct, OpenActKind, OpenEjectWindowAction, OperationalKey,
+    Pair, Policy, PutSharesAction, Receipt, RecordView, RecoverAction, Rehearsal, RehearsalResult, RehearseAction,
     RemovePasskeyAction, RenamePasskeyAction, Role, RolePart, RoleStatement, SecretKind, Stages, StartRecoveryAction,
     Statement, Trust, WalletView, intent::Action,
 };
@@ -58,6 +58,7 @@ pub(crate) fn open_act() -> OpenAct {
         recipient: vec![0xc2; 32],
         policy: Some(policy()),
         credential_id: b"credential".to_vec(),
+        eject: true,
     }
 }
 
@@ -77,7 +78,7 @@ pub(crate) fn creation() -> Intent {
 }
 
 pub(crate) fn recovery() -> Intent {
-    intent(part(0xc1), part(0xc3), Action::Recover(RecoverAction { generation: 258 }))
+    intent(part(0xc1), part(0xc3), Action::Recover(RecoverAction { generation: 258, eject: true }))
 }
 
 pub(crate) fn rehearsal() -> Intent {
@@ -94,7 +95,8 @@ pub(crate) fn changes() -> Vec<(&'static str, Intent)> {
     let put = PutSharesAction { generation: 2, pairs: pairs() };
     let change = ChangePolicyAction { client_policy: Some(policy()), custodian_policy: Some(policy()) };
     let rename = RenamePasskeyAction { credential_id: b"credential".to_vec(), label: "Bob's phone".into() };
-    let start = Action::StartRecovery(StartRecoveryAction { generation: 1 });
+    let window = Action::OpenEjectWindow(OpenEjectWindowAction { duration_seconds: 300 });
+    let start = Action::StartRecovery(StartRecoveryAction { generation: 1, eject: true });
     vec![
         ("put_shares", intent(message(0xc1), message(0xc5), Action::PutShares(put))),
         ("add_passkey", plain(Action::AddPasskey(AddPasskeyAction { credential: Some(credential()) }))),
@@ -105,6 +107,7 @@ pub(crate) fn changes() -> Vec<(&'static str, Intent)> {
         ("delete_backup", plain(Action::DeleteBackup(DeleteBackupAction {}))),
         ("cancel", plain(Action::Cancel(CancelAction { kind, intent_hash: intent_hash.clone() }))),
         ("carry_out", plain(Action::CarryOut(CarryOutAction { kind, intent_hash }))),
+        ("open_eject_window", Intent { client: None, ..plain(window) }),
     ]
 }
 

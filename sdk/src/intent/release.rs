@@ -19,7 +19,7 @@ pub fn recover(
     recipient: ContentHash,
 ) -> Result<EncodedIntent, Error> {
     let part = RolePart { recipient: recipient.0.to_vec(), ..part_of(record) };
-    EncodedIntent::new(start(base, part, Action::Recover(RecoverAction { generation }))?)
+    EncodedIntent::new(start(base, part, Action::Recover(RecoverAction { generation, eject: false }))?)
 }
 
 /// A rehearsal of one generation in the client role.
@@ -41,6 +41,6 @@ pub fn start_recovery(
     recipient: ContentHash,
 ) -> Result<EncodedIntent, Error> {
     let part = RolePart { recipient: recipient.0.to_vec(), ..part_of(record) };
-    let action = StartRecoveryAction { generation: generation.number };
+    let action = StartRecoveryAction { generation: generation.number, eject: false };
     EncodedIntent::new(start(base, part, Action::StartRecovery(action))?)
 }

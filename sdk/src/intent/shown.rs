@@ -22,6 +22,7 @@ pub fn action_name(action: &Action) -> &'static str {
         Action::DeleteBackup(_) => "delete_backup",
         Action::Cancel(_) => "cancel",
         Action::CarryOut(_) => "carry_out",
+        Action::OpenEjectWindow(_) => "open_eject_window",
     }
 }
 
@@ -34,6 +35,7 @@ pub fn kind_name(kind: OpenActKind) -> &'static str {
         OpenActKind::PolicyChange => "policy change",
         OpenActKind::PasskeyRemoval => "passkey removal",
         OpenActKind::Delete => "delete",
+        OpenActKind::EjectWindow => "eject window",
     }
 }
 
@@ -111,6 +113,10 @@ fn action_lines(action: &Action) -> Vec<(&'static str, String)> {
         list.into_iter().filter_map(|(name, it)| it.as_ref().map(|it| (name, policy(it)))).collect::<Vec<_>>()
     };
     let generation = |number: u64| ("  generation", number.to_string());
+    let release = |number, eject: bool| {
+        let eject = eject.then(|| ("  eject", "to the user's device".to_owned()));
+        [generation(number)].into_iter().chain(eject).collect()
+    };
     let waits =
         |kind, hash: &[u8]| vec![("  what waits", kind_name(kind).to_owned()), ("  started by", hex::encode(hash))];
     match action {
@@ -129,9 +135,9 @@ fn action_lines(action: &Action) -> Vec<(&'static str, String)> {
             lines.extend(it.credential.iter().flat_map(credential));
             lines
         }
-        Action::Recover(it) => vec![generation(it.generation)],
+        Action::Recover(it) => release(it.generation, it.eject),
         Action::Rehearse(it) => vec![generation(it.generation)],
-        Action::StartRecovery(it) => vec![generation(it.generation)],
+        Action::StartRecovery(it) => release(it.generation, it.eject),
         Action::PutShares(it) => vec![generation(it.generation), pairs(&it.pairs)],
         Action::AddPasskey(it) => it.credential.iter().flat_map(credential).collect(),
         Action::RemovePasskey(it) => vec![passkey(&it.credential_id)],
@@ -142,6 +148,7 @@ fn action_lines(action: &Action) -> Vec<(&'static str, String)> {
         Action::DeleteBackup(_) => Vec::new(),
         Action::Cancel(it) => waits(it.kind(), &it.intent_hash),
         Action::CarryOut(it) => waits(it.kind(), &it.intent_hash),
+        Action::OpenEjectWindow(it) => vec![("  open for", format!("{} s", it.duration_seconds))],
     }
 }
 

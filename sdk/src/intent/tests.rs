@@ -80,7 +80,7 @@ fn releases_name_record_head_and_recipient() {
     let part = recover.client.unwrap();
     assert_eq!((part.record_id, part.head), (vec![10; 32], vec![11; 32]));
     assert_eq!((part.recipient, part.message_hash.len()), (vec![9; 32], 0));
-    assert_eq!(recover.action, Some(Action::Recover(RecoverAction { generation: 1 })));
+    assert_eq!(recover.action, Some(Action::Recover(RecoverAction { generation: 1, eject: false })));
     let rehearse = rehearse(&base, record, 1).unwrap().intent;
     assert_eq!(rehearse.client.unwrap().recipient, Vec::<u8>::new());
     assert_eq!(rehearse.action, Some(Action::Rehearse(RehearseAction { generation: 1 })));
@@ -133,7 +133,7 @@ fn acts_on_a_record_name_it_and_say_no_more_than_they_need() {
         ),
         (
             start_recovery(&base, record, generation, to).unwrap(),
-            Action::StartRecovery(StartRecoveryAction { generation: 1 }),
+            Action::StartRecovery(StartRecoveryAction { generation: 1, eject: false }),
             false,
             true,
         ),

@@ -166,9 +166,13 @@ fn deed_of_action<'a>(action: &'a Action, sent: &Sent<'a>) -> Option<Deed<'a>> {
         Action::PutShares(it) => {
             Deed { generation: it.generation, shares: it.pairs.len(), ..Deed::of(ActKind::PutShares) }
         }
-        Action::Recover(it) => Deed { generation: it.generation, releases: true, ..Deed::of(ActKind::Recover) },
+        Action::Recover(it) => {
+            let kind = if it.eject { ActKind::Eject } else { ActKind::Recover };
+            Deed { generation: it.generation, releases: true, ..Deed::of(kind) }
+        }
         Action::StartRecovery(it) => {
-            Deed { generation: it.generation, delay_ms: Some(delay), ..Deed::of(ActKind::StartRecovery) }
+            let kind = if it.eject { ActKind::StartEject } else { ActKind::StartRecovery };
+            Deed { generation: it.generation, delay_ms: Some(delay), ..Deed::of(kind) }
         }
         Action::AddPasskey(it) => {
             Deed { subject_credential_id: &it.credential.as_ref()?.id, ..Deed::of(ActKind::AddPasskey) }
@@ -187,6 +191,7 @@ fn deed_of_action<'a>(action: &'a Action, sent: &Sent<'a>) -> Option<Deed<'a>> {
         Action::ChangePolicy(_) => now_or_later(ActKind::ChangePolicy, ActKind::StartChangePolicy),
         Action::DeleteBackup(_) => Deed { delay_ms: Some(GRACE_MS), ..Deed::of(ActKind::StartDelete) },
         Action::Cancel(it) => Deed { cancelled: &it.intent_hash, ..Deed::of(ActKind::Cancel) },
+        Action::OpenEjectWindow(_) => Deed { delay_ms: Some(0), ..Deed::of(ActKind::OpenEjectWindow) },
         Action::Rehearse(_) | Action::CarryOut(_) => return None,
     })
 }

@@ -7,7 +7,9 @@ use strongroom_proto::id::{ContentHash, IntentHash, RecordId, TenantId};
 use strongroom_proto::intent as form;
 use strongroom_proto::limits::INTENT_AHEAD_MS_MAX;
 use strongroom_proto::v1::intent::Action;
-use strongroom_proto::v1::{Intent, OpenActKind, Policy, RolePart, TenantSignature};
+use strongroom_proto::v1::{
+    Intent, OpenActKind, Policy, RecoverAction, RolePart, StartRecoveryAction, TenantSignature,
+};
 
 use crate::error::Error;
 use crate::intent::shown::action_name;
@@ -168,6 +170,11 @@ fn check_action(action: &Action, expected: &ExpectedAct<'_>) -> Result<(), Error
         (_, ExpectedAct::OnRecord { act, .. }) => act,
     };
     match (action, act) {
+        (
+            Action::Recover(RecoverAction { eject: true, .. })
+            | Action::StartRecovery(StartRecoveryAction { eject: true, .. }),
+            _,
+        ) => Err(not_expected("eject", &true, &false)),
         (Action::AddPasskey(it), RecordAct::AddPasskey { credential_id, key_hash }) => {
             let named = it.credential.as_ref();
             same_bytes("credential", named.map_or(&[][..], |credential| &credential.id), credential_id)?;

@@ -64,7 +64,7 @@ fn is_said(action: &Action, ask: &Ask) -> bool {
         Action::Rehearse(_) => matches!(ask, Ask::Rehearse(_)),
         Action::PutShares(_) => matches!(ask, Ask::PutShares(_)),
         Action::CarryOut(_) => matches!(ask, Ask::CarryOut(_)),
-        Action::CreateBackup(_) => false,
+        Action::CreateBackup(_) | Action::OpenEjectWindow(_) => false,
         Action::AddPasskey(_)
         | Action::RemovePasskey(_)
         | Action::RenamePasskey(_)

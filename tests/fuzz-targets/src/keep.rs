@@ -6,6 +6,12 @@ use std::path::Path;
 /// Longest input kept, in bytes: longer ones only slow the targets down.
 const INPUT_BYTES_MAX: usize = 16 * 1024;
 
+/// Whether a corpus is wanted at all.
+#[allow(dead_code, reason = "not every crate that keeps inputs prepares them")]
+pub(crate) fn is_asked_for() -> bool {
+    std::env::var_os("STRONGROOM_CORPUS").is_some()
+}
+
 /// Writes `input` into the target's folder, under a name that its content gives.
 pub(crate) fn keep(target: &str, input: &[u8]) {
     let Some(folder) = std::env::var_os("STRONGROOM_CORPUS") else { return };

@@ -54,7 +54,7 @@ fn asks(stage: &Stage, backup: &Backup, record: &Record) -> Vec<Ask> {
     let act = |intent: &Intent, by: &[&Passkey]| stage.consent(&intent.encode_to_vec(), by);
     let own = &[&backup.passkey][..];
     let generation = record.active;
-    let release = Action::Recover(RecoverAction { generation });
+    let release = Action::Recover(RecoverAction { generation, eject: false });
     let release = Intent { action: Some(release), ..recovery(world, backup, recipient) };
     let rehearsal = about(world, backup, Action::Rehearse(RehearseAction { generation }));
     let credential_id = backup.passkey.id.clone();
@@ -83,7 +83,13 @@ fn asks(stage: &Stage, backup: &Backup, record: &Record) -> Vec<Ask> {
         Ask::Change(change(world, act(&about(world, backup, rename), own), backup)),
         Ask::Reseal(reseal),
     ];
-    for kind in [OpenActKind::Recovery, OpenActKind::PolicyChange, OpenActKind::PasskeyRemoval, OpenActKind::Delete] {
+    for kind in [
+        OpenActKind::Recovery,
+        OpenActKind::PolicyChange,
+        OpenActKind::PasskeyRemoval,
+        OpenActKind::Delete,
+        OpenActKind::EjectWindow,
+    ] {
         let open = record.open_acts.iter().find(|open| open.kind() == kind).cloned().unwrap_or_default();
         let second = CarryOutAction { kind: kind.into(), intent_hash: open.intent_hash };
         let second = record

@@ -15,7 +15,8 @@ use strongroom_proto::v1::Act;
 
 use crate::acts::Backup;
 use crate::device::{Passkey, Recipient, honest};
-use crate::world::{Epoch, World, encode, kek_of, references};
+use crate::world::kms::kek_of;
+use crate::world::{Epoch, World, encode, references};
 use keks::Known;
 
 /// Most KMS calls of one step.

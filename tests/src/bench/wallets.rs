@@ -177,7 +177,7 @@ impl Wallets {
             custodian: None,
             not_after_ms: base.enclave_time.unix_ms() + INTENT_LIFE_MS,
             nonce: sha256(&[request_id.as_bytes()]).to_vec(),
-            action: Some(Action::Recover(RecoverAction { generation: 1 })),
+            action: Some(Action::Recover(RecoverAction { generation: 1, eject: false })),
         })?;
         let act = Some(self.user.sign(&intent)?);
         Ok(RecoverRequest { request_id, act, client_recipient_key: self.recipient.public_key().to_vec() })

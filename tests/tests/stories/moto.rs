@@ -100,6 +100,7 @@ impl Moto {
         clock.anchor(&nsm).unwrap();
         let manifest = Manifest {
             bytes: Vec::new(),
+            role: Role::Client,
             key_arn: self.text("key_arn"),
             region: REGION.to_owned(),
             release: 1,

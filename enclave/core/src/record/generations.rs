@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use strongroom_proto::enclave::v1::Generation;
 use strongroom_proto::limits::{GENERATION_STEP_MAX, GENERATIONS_MAX, GRACE_MS};
-use strongroom_proto::v1::{GenerationState, OpenActKind, Reason, Role};
+use strongroom_proto::v1::{GenerationRef, GenerationState, OpenActKind, Reason, Role};
 
 use super::Record;
 use crate::platform::EnclaveTime;
@@ -18,6 +18,17 @@ impl Record {
         found.filter(|generation| generation.generation != self.content.pending).ok_or_else(|| {
             refuse(Reason::NoValidBackup, format!("generation {number}: the record has none that opens"))
         })
+    }
+
+    /// A generation as receipts name it.
+    pub(crate) fn reference(&self, number: u64) -> Option<GenerationRef> {
+        let generation = self.content.generations.iter().find(|generation| generation.generation == number)?;
+        Some(GenerationRef { generation: number, put_intent_hash: generation.put_intent_hash.clone() })
+    }
+
+    /// Whether the generation that a receipt names opens here: same number, same put.
+    pub(crate) fn opens(&self, named: &GenerationRef) -> bool {
+        self.generation(named.generation).is_ok_and(|it| it.put_intent_hash == named.put_intent_hash)
     }
 
     /// Where a generation of the record stands.
@@ -89,12 +100,12 @@ impl Record {
         (now.0 < recovery.expires_ms).then_some(recovery.generation)
     }
 
-    /// Commits the pending generation. Of the others the one that was active stays, and one that a recovery waits for.
-    pub(crate) fn commit(&mut self, now: EnclaveTime) {
-        let (pending, active, awaited) = (self.content.pending, self.content.active, self.awaited(now));
+    /// Commits the pending generation. Of the others `kept` stays, and one that a recovery waits for.
+    pub(crate) fn commit(&mut self, kept: u64, now: EnclaveTime) {
+        let (pending, awaited) = (self.content.pending, self.awaited(now));
         self.content
             .generations
-            .retain(|it| it.generation == pending || it.generation == active || Some(it.generation) == awaited);
+            .retain(|it| it.generation == pending || it.generation == kept || Some(it.generation) == awaited);
         self.content.pending = 0;
         self.activate(pending, now);
     }

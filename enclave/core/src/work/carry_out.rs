@@ -17,17 +17,21 @@ use crate::role::RoleKind;
 
 pub(super) fn run<P: Platform, R: RoleKind>(scene: &Scene<'_, P>, request: &CarryOut) -> Result<Moved, Refusal> {
     let record = open_record(scene, request.record.as_ref())?;
+    if request.kind() == OpenActKind::EjectWindow {
+        return Err(bad("kind: an eject window is never carried out; it closes by itself"));
+    }
     let open = record.open_act(request.kind())?.clone();
     if open.kind() == OpenActKind::Recovery {
         let recipient = ContentHash::from_slice(&open.recipient)
             .ok_or_else(|| refuse(Reason::DecryptFailed, "record: an open recovery without its recipient"))?;
         let key = release::check_recipient::<P>(recipient, &request.recipient_key)?;
-        let release = Release { generation: open.generation, recipient };
+        R::check_recipient(&scene.statement()?.body, &recipient, open.eject)?;
+        let release = Release { generation: open.generation, recipient, eject: open.eject };
         let authorized = authorize::<P, R, _>(scene, request, record, &open, release)?;
         let sealed = release::seal::<P, R>(scene, &authorized, &key, &request.shares)?;
         return carry_out::<P, R, _>(scene, authorized, open.kind(), |_, release| {
             Ok(Deed {
-                kind: ActKind::Recover,
+                kind: release.event(),
                 generation: release.generation,
                 recipient: release.recipient.0.to_vec(),
                 release: sealed,
@@ -45,7 +49,7 @@ fn apply<P: Platform, R: RoleKind>(scene: &Scene<'_, P>, record: &mut Record, op
     match open.kind() {
         OpenActKind::PolicyChange => {
             let wanted = open.policy.ok_or_else(|| bad("record.open_acts: no policy"))?;
-            change::check_satisfiable::<P, R>(scene, wanted)?;
+            change::check_satisfiable::<P, R>(scene, record, wanted)?;
             Ok(change::set(record, wanted))
         }
         OpenActKind::PasskeyRemoval => change::remove(record, open.credential_id),
@@ -53,7 +57,7 @@ fn apply<P: Platform, R: RoleKind>(scene: &Scene<'_, P>, record: &mut Record, op
             record.close();
             Ok(Deed { kind: ActKind::Delete, ..Deed::default() })
         }
-        OpenActKind::Recovery | OpenActKind::Unspecified => Err(bad("kind: unknown")),
+        OpenActKind::Recovery | OpenActKind::EjectWindow | OpenActKind::Unspecified => Err(bad("kind: unknown")),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `Change`: the acts without shares. The intent says which; each takes its own consents.
 
+mod eject;
 mod passkeys;
 mod policies;
 mod waiting;
@@ -26,6 +27,7 @@ pub(super) fn run<P: Platform, R: RoleKind>(scene: &Scene<'_, P>, request: &Chan
         Action::ChangePolicy(action) => policies::change::<P, R>(scene, subject, &action),
         Action::StartRecovery(action) => waiting::start_recovery::<P, R>(scene, subject, action),
         Action::DeleteBackup(_) => waiting::start_delete::<P, R>(scene, subject),
+        Action::OpenEjectWindow(action) => eject::open_window::<P, R>(scene, subject, action),
         Action::Cancel(action) => waiting::cancel::<P, R>(scene, subject, action),
         Action::CreateBackup(_)
         | Action::Recover(_)

@@ -1,7 +1,8 @@
 //! `Commit`: the pending generation becomes the active one, on the other role's receipt.
 //!
 //! It needs no prompt: what it brings about was signed for at the put, and the receipt proves that the other role has the same
-//! generation of the same put. Matching by number alone would let two devices' puts be committed crosswise.
+//! generation of the same put. Matching by number alone would let two devices' puts be committed crosswise. The custodian commits first,
+//! on the client's receipt of the put; so at every moment some generation opens in both roles (the core's tests check every order).
 
 use strongroom_proto::canonical;
 use strongroom_proto::enclave::v1::{Commit, Moved};
@@ -38,19 +39,21 @@ pub(super) fn run<P: Platform, R: RoleKind>(scene: &Scene<'_, P>, request: &Comm
             "receipt: names another generation, or another put of it, than the one that is pending here",
         ));
     }
-    record.commit(scene.now);
+    let kept = R::kept(record.reference(record.content.active), &receipt).filter(|kept| record.opens(kept));
+    let kept = kept.ok_or_else(|| {
+        refuse(
+            Reason::StateInvalid,
+            "receipt: the generation that is active in the other role does not open in this one",
+        )
+    })?;
+    record.commit(kept.generation, scene.now);
     let deed = Deed { kind: ActKind::Commit, generation: committed.generation, ..Deed::default() };
     finish::<P, R>(scene, record, intent, Consents::none(), deed)
 }
 
 /// Whether the record's generation `number` is the one that a receipt names: same number, same put.
 fn is(record: &Record, number: u64, named: &GenerationRef) -> bool {
-    named.generation == number
-        && record
-            .content
-            .generations
-            .iter()
-            .any(|it| it.generation == number && it.put_intent_hash == named.put_intent_hash)
+    record.reference(number).is_some_and(|known| known == *named)
 }
 
 /// The other role's receipt about the same record, signed by a receipt key that the statement names for it.

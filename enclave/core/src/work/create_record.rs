@@ -34,7 +34,13 @@ pub(super) fn run<P: Platform, R: RoleKind>(scene: &Scene<'_, P>, request: &Crea
         ));
     }
     let record = new_record(&intent, &creation, statement, scene);
-    let authorized = authorize(record, creation, &intent, act, subject::terms(scene, Rule::Creation)?)?;
+    let authorized = authorize(
+        record,
+        creation,
+        &intent,
+        act,
+        subject::terms(scene, Rule::Creation { tenant: R::TENANT_CREATES })?,
+    )?;
     let Creation { pairs, secret, .. } = authorized.act();
     let shares = message::open::<P, R>(scene, &authorized.record().id, &request.message, pairs, *secret)?;
     let (mut record, creation, intent, consents) = authorized.into_parts();
@@ -56,13 +62,13 @@ fn new_record<P: Platform>(
     scene: &Scene<'_, P>,
 ) -> Record {
     let record_id = strongroom_proto::intent::record_id(&intent.body);
-    let credential = Credential {
-        id: creation.credential.id.clone(),
-        public_key: creation.public_key.clone(),
-        label: creation.credential.label.clone(),
+    let first = creation.credential.iter().map(|(named, public_key)| Credential {
+        id: named.id.clone(),
+        public_key: public_key.clone(),
+        label: named.label.clone(),
         added_ms: scene.now.0,
         backup_eligible: None,
-    };
+    });
     Record {
         wallet: intent.body.wallet.clone(),
         backup: creation.backup.clone(),
@@ -73,7 +79,7 @@ fn new_record<P: Platform>(
             method: creation.method.clone(),
             secret: creation.secret.into(),
             rp_id: statement.body.rp_id.clone(),
-            credentials: [credential].into(),
+            credentials: first.collect(),
             policy: Some(creation.policy),
             generations: Vec::new(),
             active: FIRST_GENERATION,

@@ -6,11 +6,11 @@ use strongroom_proto::contents::Release as Contents;
 use strongroom_proto::enclave::v1::SealedShare;
 use strongroom_proto::id::ContentHash;
 use strongroom_proto::signed::recipient_hash;
-use strongroom_proto::v1::Reason;
+use strongroom_proto::v1::{ActKind, Reason};
 
 use super::Scene;
 use crate::channel::{self, Recipient};
-use crate::consent::Authorized;
+use crate::consent::{Authorized, Rule};
 use crate::platform::Platform;
 use crate::refusal::{Refusal, refuse};
 use crate::role::RoleKind;
@@ -20,6 +20,19 @@ use crate::role::RoleKind;
 pub(super) struct Release {
     pub(super) generation: u64,
     pub(super) recipient: ContentHash,
+    pub(super) eject: bool,
+}
+
+impl Release {
+    /// What the release's event says.
+    pub(super) fn event(&self) -> ActKind {
+        if self.eject { ActKind::Eject } else { ActKind::Recover }
+    }
+}
+
+/// The consents that a release takes in this role.
+pub(super) fn rule<R: RoleKind>(eject: bool) -> Rule {
+    if eject && R::EJECTS_IN_WINDOW { Rule::Eject } else { Rule::Policy }
 }
 
 /// Opens the shares and seals them. `key` must be the recipient's, and no other.

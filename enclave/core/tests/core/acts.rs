@@ -29,13 +29,15 @@ pub(crate) fn two_shares() -> Vec<Share> {
     vec![share("ed", b"planted secret of the ed25519 pair"), share("k1", b"planted secret of the secp256k1 pair")]
 }
 
+/// An intent that names the world's role and no other.
 fn intent(world: &World, wallet: &str, action: Action) -> Intent {
+    let part = |role| (world.role == role).then(RolePart::default);
     Intent {
         tenant: world.tenant_id(),
         wallet: wallet.into(),
         statement_serial: 5,
-        client: Some(RolePart::default()),
-        custodian: None,
+        client: part(Role::Client),
+        custodian: part(Role::Custodian),
         not_after_ms: START + 5 * 60 * 1000,
         nonce: world.random().to_vec(),
         action: Some(action),
@@ -51,8 +53,8 @@ pub(crate) fn creation(world: &World, wallet: &str, passkey: &Passkey) -> Intent
         secret: SecretKind::Share.into(),
         pairs: vec![pair("ed", Curve::Ed25519), pair("k1", Curve::Secp256k1)],
         generation: 1,
-        client_policy: Some(PASSKEY_ONLY),
-        custodian_policy: None,
+        client_policy: (world.role == Role::Client).then_some(PASSKEY_ONLY),
+        custodian_policy: (world.role == Role::Custodian).then_some(PASSKEY_ONLY),
         credential: Some(CredentialRef {
             id: passkey.id.clone(),
             key_hash: passkey.key_hash(),
@@ -70,16 +72,22 @@ pub(crate) fn action(intent: &mut Intent) -> &mut CreateBackupAction {
     }
 }
 
-/// The client's part of an intent, to be changed.
+/// The first part of an intent, to be changed: the client's, if it is named.
 pub(crate) fn part(intent: &mut Intent) -> &mut RolePart {
-    intent.client.as_mut().unwrap()
+    intent.client.as_mut().or(intent.custodian.as_mut()).unwrap()
+}
+
+/// What an intent says to the world's role, to be changed.
+pub(crate) fn own_part<'a>(world: &World, intent: &'a mut Intent) -> &'a mut RolePart {
+    let part = if world.role == Role::Client { &mut intent.client } else { &mut intent.custodian };
+    part.as_mut().unwrap()
 }
 
 /// HPKE info under one epoch.
 pub(crate) fn info(direction: Direction, epoch: &Epoch, record_id: &[u8]) -> Vec<u8> {
     let tenant = strongroom_proto::id::TenantId::from_slice(&epoch.identity.tenant).unwrap();
     let kek_id = KekId::from_slice(&epoch.identity.kek_id).unwrap();
-    hpke_info(direction, Role::Client, &tenant, &kek_id, &RecordId::from_slice(record_id).unwrap())
+    hpke_info(direction, epoch.identity.role(), &tenant, &kek_id, &RecordId::from_slice(record_id).unwrap())
 }
 
 /// Seals shares for the record that this creation makes.
@@ -99,14 +107,19 @@ pub(crate) fn sign_creation(
     passkey: &Passkey,
     ceremony: &Ceremony,
 ) -> CreateRecord {
-    if let Some(part) = &mut intent.client {
+    let part = if world.role == Role::Client { &mut intent.client } else { &mut intent.custodian };
+    if let Some(part) = part {
         part.message_hash = ContentHash::of(&message).0.to_vec();
+    }
+    let mut act = act(&intent, passkey, ceremony);
+    if world.role == Role::Custodian {
+        act.tenant_signature = Some(world.tenant.consent(&act.intent));
     }
     CreateRecord {
         tenant: world.tenant_id(),
         statement: Some(world.statement_ref()),
         kek: Some(world.epoch.kek()),
-        act: Some(act(&intent, passkey, ceremony)),
+        act: Some(act),
         credential: Some(NewCredential { id: passkey.id.clone(), public_key: passkey.cose() }),
         message,
     }
@@ -145,7 +158,7 @@ pub(crate) fn back_up(world: &World, wallet: &str, passkey: Passkey, change: imp
 
 pub(crate) fn recovery(world: &World, backup: &Backup, recipient: &Recipient) -> Intent {
     let mut intent = rehearsal(world, backup);
-    intent.action = Some(Action::Recover(RecoverAction { generation: 1 }));
+    intent.action = Some(Action::Recover(RecoverAction { generation: 1, eject: false }));
     part(&mut intent).recipient = recipient.hash();
     intent
 }

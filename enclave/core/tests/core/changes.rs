@@ -54,7 +54,7 @@ fn a_put_brings_a_generation_and_the_one_before_still_opens() {
     assert_eq!(view.highest_generation, 2);
     for (generation, expect) in [(2, &b"second generation of ed"[..]), (1, b"planted secret of the ed25519 pair")] {
         let recipient = Recipient::new(1);
-        let mut intent = about(&world, &backup, Action::Recover(RecoverAction { generation }));
+        let mut intent = about(&world, &backup, Action::Recover(RecoverAction { generation, eject: false }));
         part(&mut intent).recipient = recipient.hash();
         let act = consents(&intent, &[&backup.passkey]);
         let ask = Ask::Recover(recover(&world, act, &backup, &recipient));
@@ -103,12 +103,12 @@ fn a_recovery_with_a_delay_waits_and_goes_to_the_recipient_that_was_fixed() {
     let mut backup = delayed(&world, false);
     let (recipient, other) = (Recipient::new(1), Recipient::new(2));
     let at_once = {
-        let mut intent = about(&world, &backup, Action::Recover(RecoverAction { generation: 1 }));
+        let mut intent = about(&world, &backup, Action::Recover(RecoverAction { generation: 1, eject: false }));
         part(&mut intent).recipient = recipient.hash();
         Ask::Recover(Recover { ..recover(&world, consents(&intent, &[&backup.passkey]), &backup, &recipient) })
     };
     world.refused("at once", at_once, Reason::RecoveryDelayed, "delay");
-    let mut intent = about(&world, &backup, Action::StartRecovery(StartRecoveryAction { generation: 1 }));
+    let mut intent = about(&world, &backup, Action::StartRecovery(StartRecoveryAction { generation: 1, eject: false }));
     part(&mut intent).recipient = recipient.hash();
     let act = consents(&intent, &[&backup.passkey]);
     let started = strongroom_proto::intent::hash(&act.intent);
@@ -195,7 +195,7 @@ fn what_ripened_under_newest_head_needs_a_second_signature_over_the_head_of_now(
     let world = World::new(0x95);
     let mut backup = delayed(&world, true);
     let recipient = Recipient::new(1);
-    let mut intent = about(&world, &backup, Action::StartRecovery(StartRecoveryAction { generation: 1 }));
+    let mut intent = about(&world, &backup, Action::StartRecovery(StartRecoveryAction { generation: 1, eject: false }));
     part(&mut intent).recipient = recipient.hash();
     let act = countersigned(&world, consents(&intent, &[&backup.passkey]));
     let intent_hash = strongroom_proto::intent::hash(&act.intent).0.to_vec();

@@ -279,7 +279,7 @@ fn what_is_pending_opens_nothing() {
     let world = two_roles(0xa7);
     let (backup, _) = waiting(&world, "wallet-1");
     let recipient = Recipient::new(1);
-    let mut intent = about(&world, &backup, Action::Recover(RecoverAction { generation: 2 }));
+    let mut intent = about(&world, &backup, Action::Recover(RecoverAction { generation: 2, eject: false }));
     part(&mut intent).recipient = recipient.hash();
     let ask = recover(&world, consents(&intent, &[&backup.passkey]), &backup, &recipient);
     world.refused("recover", Ask::Recover(ask), Reason::NoValidBackup, "generation 2");

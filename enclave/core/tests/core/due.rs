@@ -58,7 +58,7 @@ fn policy(wanted: Policy) -> Action {
 #[test]
 fn a_recovery_releases_the_generation_that_was_fixed() {
     let (world, mut backup) = stage(0x120);
-    changes(&world, &mut backup, Action::StartRecovery(StartRecoveryAction { generation: 1 }), false);
+    changes(&world, &mut backup, Action::StartRecovery(StartRecoveryAction { generation: 1, eject: false }), false);
     let (intent, message) = put(&world, &backup, 2, &[share("ed", b"second")]);
     let ask = Ask::PutShares(put_shares(&world, consents(&intent, &[&backup.passkey]), message, &backup));
     moves(&world, "put", ask, &mut backup);
@@ -77,7 +77,12 @@ fn a_recovery_releases_the_generation_that_was_fixed() {
         assert_eq!((opened.generation, opened.record_id.0.to_vec()), (generation, backup.receipt.record_id.clone()));
         assert!(opened.shares[0].bytes.expose().starts_with(expect));
         let next = 3 - generation;
-        changes(&world, &mut backup, Action::StartRecovery(StartRecoveryAction { generation: next }), false);
+        changes(
+            &world,
+            &mut backup,
+            Action::StartRecovery(StartRecoveryAction { generation: next, eject: false }),
+            false,
+        );
         world.fake.now.set(world.fake.now.get() + DELAY_MS);
     }
 }
@@ -143,7 +148,7 @@ fn a_policy_waits_for_the_delay_in_force_however_strong_it_is() {
     changes(&world, &mut backup, policy(stronger), true);
     assert_eq!(view_of(&world, &backup.record).policy, Some(DELAYED));
     // A recovery that started before keeps its time, and takes what the policy of its time asks of what is due.
-    changes(&world, &mut backup, Action::StartRecovery(StartRecoveryAction { generation: 1 }), false);
+    changes(&world, &mut backup, Action::StartRecovery(StartRecoveryAction { generation: 1, eject: false }), false);
     world.fake.now.set(START + DELAY_MS);
     let ask = Ask::CarryOut(carry_out(&world, OpenActKind::PolicyChange, &backup));
     moves(&world, "policy", ask, &mut backup);
@@ -163,7 +168,7 @@ fn nothing_starts_to_wait_without_every_consent_of_the_policy() {
     let ask = Ask::Change(Change { credential: Some(registration(&second)), ..change(&world, act, &backup) });
     moves(&world, "add", ask, &mut backup);
     for (name, action) in [
-        ("recovery", Action::StartRecovery(StartRecoveryAction { generation: 1 })),
+        ("recovery", Action::StartRecovery(StartRecoveryAction { generation: 1, eject: false })),
         ("policy", policy(PASSKEY_ONLY)),
         ("removal", Action::RemovePasskey(RemovePasskeyAction { credential_id: second.id.clone() })),
     ] {
@@ -178,7 +183,7 @@ fn nothing_starts_to_wait_without_every_consent_of_the_policy() {
         world.refused(name, ask(passkey), Reason::PolicyDenied, "act.tenant_signature");
         world.refused(name, ask(tenant), Reason::PolicyDenied, "asks for a passkey");
     }
-    changes(&world, &mut backup, Action::StartRecovery(StartRecoveryAction { generation: 1 }), true);
+    changes(&world, &mut backup, Action::StartRecovery(StartRecoveryAction { generation: 1, eject: false }), true);
     assert_eq!(kinds(&world, &backup), [OpenActKind::Recovery]);
 }
 
@@ -188,11 +193,11 @@ fn the_shortest_delay_is_a_delay() {
     let second = Policy { delay_seconds: 1, ..PASSKEY_ONLY };
     let mut backup = back_up(&world, "wallet-1", Passkey::eddsa(9), |i| action(i).client_policy = Some(second));
     let recipient = Recipient::new(1);
-    let mut intent = about(&world, &backup, Action::Recover(RecoverAction { generation: 1 }));
+    let mut intent = about(&world, &backup, Action::Recover(RecoverAction { generation: 1, eject: false }));
     part(&mut intent).recipient = recipient.hash();
     let ask = Ask::Recover(recover(&world, consents(&intent, &[&backup.passkey]), &backup, &recipient));
     world.refused("at once", ask, Reason::RecoveryDelayed, "delay");
-    changes(&world, &mut backup, Action::StartRecovery(StartRecoveryAction { generation: 1 }), false);
+    changes(&world, &mut backup, Action::StartRecovery(StartRecoveryAction { generation: 1, eject: false }), false);
     assert_eq!(view_of(&world, &backup.record).open_acts[0].not_before_ms, START + 1000);
 }
 
@@ -202,7 +207,7 @@ fn acts_of_several_kinds_wait_side_by_side_and_a_deletion_ends_them_all() {
     changes(&world, &mut backup, Action::DeleteBackup(DeleteBackupAction {}), false);
     changes(&world, &mut backup, policy(PASSKEY_ONLY), false);
     let changing = backup.receipt.intent_hash.clone();
-    changes(&world, &mut backup, Action::StartRecovery(StartRecoveryAction { generation: 1 }), false);
+    changes(&world, &mut backup, Action::StartRecovery(StartRecoveryAction { generation: 1, eject: false }), false);
     let (recovery, change, delete) = (OpenActKind::Recovery, OpenActKind::PolicyChange, OpenActKind::Delete);
     assert_eq!(kinds(&world, &backup), [recovery, change, delete], "in the order of their kinds");
     let cancel = CancelAction { kind: change.into(), intent_hash: changing };
@@ -230,7 +235,7 @@ fn a_change_brings_neither_message_nor_recipient() {
         policy(PASSKEY_ONLY),
         Action::DeleteBackup(DeleteBackupAction {}),
         Action::Cancel(cancel),
-        Action::StartRecovery(StartRecoveryAction { generation: 1 }),
+        Action::StartRecovery(StartRecoveryAction { generation: 1, eject: false }),
     ] {
         let starts = matches!(action, Action::StartRecovery(_));
         for message in [false, true].into_iter().filter(|message| *message || !starts) {
@@ -254,7 +259,7 @@ fn no_put_takes_away_the_generation_that_a_recovery_waits_for() {
     let policy = Policy { delay_seconds: 10 * 24 * 3600, ..PASSKEY_ONLY };
     let mut backup =
         back_up(&world, "wallet-1", Passkey::eddsa(9), |intent| action(intent).client_policy = Some(policy));
-    changes(&world, &mut backup, Action::StartRecovery(StartRecoveryAction { generation: 1 }), false);
+    changes(&world, &mut backup, Action::StartRecovery(StartRecoveryAction { generation: 1, eject: false }), false);
     // A thief's puts: the first supersedes generation 1, and the second comes after its grace.
     for (generation, at) in [(2, START), (3, START + GRACE_MS), (4, START + GRACE_MS + 1)] {
         world.fake.now.set(at);

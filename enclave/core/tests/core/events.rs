@@ -138,7 +138,7 @@ fn stage(seed: u64) -> Stage {
 fn acts_at_once() {
     let mut stage = stage(0x130);
     let recipient = Recipient::new(1);
-    let mut intent = about(&stage.world, &stage.backup, Action::Recover(RecoverAction { generation: 1 }));
+    let mut intent = about(&stage.world, &stage.backup, Action::Recover(RecoverAction { generation: 1, eject: false }));
     part(&mut intent).recipient = recipient.hash();
     let act = countersigned(&stage.world, consents(&intent, &[&stage.backup.passkey]));
     let ask = crate::acts::recover(&stage.world, act, &stage.backup, &recipient);
@@ -194,7 +194,7 @@ fn acts_that_wait_and_their_carrying_out() {
         Event { not_before_ms: event.time_ms + DELAY_MS, ..event }
     };
     let recipient = Recipient::new(1).hash();
-    let start = Action::StartRecovery(StartRecoveryAction { generation: 1 });
+    let start = Action::StartRecovery(StartRecoveryAction { generation: 1, eject: false });
     stage.changes("recovery", start, true, |stage| Event {
         generation: 1,
         recipient: recipient.clone(),

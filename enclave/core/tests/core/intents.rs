@@ -103,13 +103,13 @@ const SIGNED: &[Case<Intent>] = &[
     ),
     (
         "generation 0",
-        |i| i.action = Some(Action::Recover(RecoverAction { generation: 0 })),
+        |i| i.action = Some(Action::Recover(RecoverAction { generation: 0, eject: false })),
         Reason::NoValidBackup,
         "generation 0",
     ),
     (
         "generation 2",
-        |i| i.action = Some(Action::Recover(RecoverAction { generation: 2 })),
+        |i| i.action = Some(Action::Recover(RecoverAction { generation: 2, eject: false })),
         Reason::NoValidBackup,
         "generation 2",
     ),

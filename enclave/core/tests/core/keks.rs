@@ -26,7 +26,7 @@ fn create_kek(world: &World) -> Ask {
 fn restart(world: &mut World, seed: u64) {
     world.fake = Fake::new(seed);
     let deployment = strongroom_core::Deployment { manifest: b"manifest".to_vec(), release: 7 };
-    world.core = strongroom_core::Core::new(world.fake.clone(), deployment);
+    world.core = strongroom_core::RoleCore::new(world.role, world.fake.clone(), deployment).unwrap();
 }
 
 /// A recovery that refers to its statement and KEK by hash alone.

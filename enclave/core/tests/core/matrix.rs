@@ -1,4 +1,4 @@
-//! Two matrices: every action's intent in every kind of request, and every stored blob in the place of every other one.
+//! Two matrices: every action's intent in every kind of request, in both roles, and every stored blob in the place of every other one.
 
 use prost::Message;
 use strongroom_proto::enclave::v1::{
@@ -6,18 +6,20 @@ use strongroom_proto::enclave::v1::{
 };
 use strongroom_proto::id::ContentHash;
 use strongroom_proto::v1::{
-    Act, AddPasskeyAction, CancelAction, CarryOutAction, ChangePolicyAction, DeleteBackupAction, OpenActKind, Policy,
-    PutSharesAction, RecoverAction, Rehearsal, RehearsalResult, RehearseAction, RemovePasskeyAction,
-    RenamePasskeyAction, StartRecoveryAction, intent::Action,
+    Act, AddPasskeyAction, CancelAction, CarryOutAction, ChangePolicyAction, DeleteBackupAction, OpenActKind,
+    OpenEjectWindowAction, Policy, PutSharesAction, RecoverAction, Rehearsal, RehearsalResult, RehearseAction,
+    RemovePasskeyAction, RenamePasskeyAction, Role, StartRecoveryAction, intent::Action,
 };
 
 use crate::acts::{
     Backup, PASSKEY_ONLY, action, back_up, creation, part, recover, rehearse, sealed_message, share, sign_creation,
     two_shares,
 };
+use crate::both::Both;
 use crate::device::{Passkey, Recipient, honest};
+use crate::ejects::window;
 use crate::steps::{about, carry_out, change, consents, countersigned, moves, named, put, put_shares};
-use crate::tenant::Tenant;
+use crate::tenant::{MPC, Tenant};
 use crate::world::{Epoch, World, told};
 
 /// Which kind of request carries an action out.
@@ -34,13 +36,15 @@ enum Kind {
 const KINDS: [Kind; 6] = [Kind::Create, Kind::Recover, Kind::Rehearse, Kind::Put, Kind::Change, Kind::CarryOut];
 
 /// Every action on a record whose recovery waits since `started`, with the request that carries it out.
-fn actions(backup: &Backup, started: &[u8]) -> Vec<(&'static str, Kind, Action)> {
+fn actions(world: &World, backup: &Backup, started: &[u8]) -> Vec<(&'static str, Kind, Action)> {
     let newcomer = Passkey::eddsa(10);
-    let policy = Some(PASSKEY_ONLY);
+    let policy = |role| (world.role == role).then_some(PASSKEY_ONLY);
+    let policies =
+        ChangePolicyAction { client_policy: policy(Role::Client), custodian_policy: policy(Role::Custodian) };
     let (kind, intent_hash) = (OpenActKind::Recovery.into(), started.to_vec());
     let own = backup.passkey.id.clone();
     vec![
-        ("recover", Kind::Recover, Action::Recover(RecoverAction { generation: 1 })),
+        ("recover", Kind::Recover, Action::Recover(RecoverAction { generation: 1, eject: false })),
         ("rehearse", Kind::Rehearse, Action::Rehearse(RehearseAction { generation: 1 })),
         ("put_shares", Kind::Put, Action::PutShares(PutSharesAction { generation: 2, pairs: Vec::new() })),
         ("add", Kind::Change, Action::AddPasskey(AddPasskeyAction { credential: Some(named(&newcomer)) })),
@@ -50,12 +54,11 @@ fn actions(backup: &Backup, started: &[u8]) -> Vec<(&'static str, Kind, Action)>
             Kind::Change,
             Action::RenamePasskey(RenamePasskeyAction { credential_id: own, label: String::new() }),
         ),
-        (
-            "policy",
-            Kind::Change,
-            Action::ChangePolicy(ChangePolicyAction { client_policy: policy, custodian_policy: None }),
-        ),
-        ("start", Kind::Change, Action::StartRecovery(StartRecoveryAction { generation: 1 })),
+        ("policy", Kind::Change, Action::ChangePolicy(policies)),
+        ("start", Kind::Change, Action::StartRecovery(StartRecoveryAction { generation: 1, eject: false })),
+        ("eject", Kind::Recover, Action::Recover(RecoverAction { generation: 1, eject: true })),
+        ("start eject", Kind::Change, Action::StartRecovery(StartRecoveryAction { generation: 1, eject: true })),
+        ("window", Kind::Change, Action::OpenEjectWindow(OpenEjectWindowAction { duration_seconds: 60 })),
         ("delete", Kind::Change, Action::DeleteBackup(DeleteBackupAction {})),
         ("cancel", Kind::Change, Action::Cancel(CancelAction { kind, intent_hash: intent_hash.clone() })),
         ("carry_out", Kind::CarryOut, Action::CarryOut(CarryOutAction { kind, intent_hash })),
@@ -84,34 +87,51 @@ fn request(world: &World, kind: Kind, act: Act, message: Vec<u8>, backup: &Backu
 
 #[test]
 fn an_intent_serves_only_the_request_that_carries_its_action_out() {
-    let world = World::new(0xf0);
+    check_actions(&World::new(0xf0));
+}
+
+#[test]
+fn an_intent_serves_only_its_request_in_the_custodian_role_too() {
+    check_actions(&Both::new(0xf3).custodian);
+}
+
+fn check_actions(world: &World) {
     let policy = Policy { tenant_signature: true, newest_head: true, delay_seconds: 60, ..PASSKEY_ONLY };
-    let mut backup = back_up(&world, "wallet-1", Passkey::eddsa(9), |i| action(i).client_policy = Some(policy));
-    let recipient = Recipient::new(1);
-    let mut start = about(&world, &backup, Action::StartRecovery(StartRecoveryAction { generation: 1 }));
+    let mut backup = back_up(world, "wallet-1", Passkey::eddsa(9), |i| {
+        let creation = action(i);
+        for wanted in [&mut creation.client_policy, &mut creation.custodian_policy].into_iter().flatten() {
+            *wanted = policy;
+        }
+    });
+    // Both roles release to an MPC recipient, and in an open window anything to anybody: no refusal rests on the recipient.
+    let recipient = Recipient::new(MPC[0]);
+    if world.role == Role::Custodian {
+        moves(world, "window", window(world, &backup, 300), &mut backup);
+    }
+    let mut start = about(world, &backup, Action::StartRecovery(StartRecoveryAction { generation: 1, eject: false }));
     part(&mut start).recipient = recipient.hash();
-    let act = countersigned(&world, consents(&start, &[&backup.passkey]));
+    let act = countersigned(world, consents(&start, &[&backup.passkey]));
     let started = strongroom_proto::intent::hash(&act.intent).0;
-    let ask = Ask::Change(change(&world, act, &backup));
-    moves(&world, "start", ask, &mut backup);
+    let ask = Ask::Change(change(world, act, &backup));
+    moves(world, "start", ask, &mut backup);
     world.fake.now.set(world.fake.now.get() + 60_000);
 
     let mut tried = 0;
-    for (name, own, action) in actions(&backup, &started) {
+    for (name, own, action) in actions(world, &backup, &started) {
         // As the action's own request wants it, and as every other request would want it.
         for (message, with_recipient) in [(false, false), (false, true), (true, false), (true, true)] {
-            let mut intent = about(&world, &backup, action.clone());
-            let (_, bytes) = put(&world, &backup, 2, &two_shares());
+            let mut intent = about(world, &backup, action.clone());
+            let (_, bytes) = put(world, &backup, 2, &two_shares());
             if message {
                 part(&mut intent).message_hash = ContentHash::of(&bytes).0.to_vec();
             }
             if with_recipient {
                 part(&mut intent).recipient = recipient.hash();
             }
-            let act = countersigned(&world, consents(&intent, &[&backup.passkey]));
+            let act = countersigned(world, consents(&intent, &[&backup.passkey]));
             for kind in KINDS.into_iter().filter(|kind| *kind != own) {
                 tried += 1;
-                match world.drive(request(&world, kind, act.clone(), bytes.clone(), &backup, &recipient)) {
+                match world.drive(request(world, kind, act.clone(), bytes.clone(), &backup, &recipient)) {
                     Answer::Error(_) => {}
                     answer => panic!("{name} as {kind:?} was done: {}", told(&answer)),
                 }
@@ -119,16 +139,16 @@ fn an_intent_serves_only_the_request_that_carries_its_action_out() {
         }
     }
     // A creation in the place of everything else.
-    let mut creation = creation(&world, "wallet-1", &backup.passkey);
-    let message = sealed_message(&world, &creation, &two_shares());
+    let mut creation = creation(world, "wallet-1", &backup.passkey);
+    let message = sealed_message(world, &creation, &two_shares());
     part(&mut creation).message_hash = ContentHash::of(&message).0.to_vec();
-    let act = countersigned(&world, consents(&creation, &[&backup.passkey]));
+    let act = countersigned(world, consents(&creation, &[&backup.passkey]));
     for kind in KINDS.into_iter().filter(|kind| *kind != Kind::Create) {
         tried += 1;
-        let answer = world.drive(request(&world, kind, act.clone(), message.clone(), &backup, &recipient));
+        let answer = world.drive(request(world, kind, act.clone(), message.clone(), &backup, &recipient));
         assert!(matches!(answer, Answer::Error(_)), "creation as {kind:?}: {}", told(&answer));
     }
-    assert_eq!(tried, 11 * 4 * 5 + 5);
+    assert_eq!(tried, 14 * 4 * 5 + 5);
 }
 
 /// A stored blob with the names that the host keeps it under.

@@ -94,7 +94,7 @@ fn waiting(world: &World, recipient: &Recipient) -> Backup {
     let policy = Policy { delay_seconds: 1, ..PASSKEY_ONLY };
     let mut backup =
         back_up(world, "wallet-2", Passkey::eddsa(9), |intent| action(intent).client_policy = Some(policy));
-    let mut start = about(world, &backup, Action::StartRecovery(StartRecoveryAction { generation: 1 }));
+    let mut start = about(world, &backup, Action::StartRecovery(StartRecoveryAction { generation: 1, eject: false }));
     part(&mut start).recipient = recipient.hash();
     let ask = Ask::Change(change(world, consents(&start, &[&backup.passkey]), &backup));
     moves(world, "start", ask, &mut backup);

@@ -219,7 +219,8 @@ fn a_record_that_this_release_cannot_read_whole_stays_closed() {
 #[test]
 fn a_generation_opens_only_with_its_own_shares() {
     let stage = stage(0x35);
-    let mut request = stage.request(|i| i.action = Some(Action::Recover(RecoverAction { generation: 2 })));
+    let mut request =
+        stage.request(|i| i.action = Some(Action::Recover(RecoverAction { generation: 2, eject: false })));
     edit(&stage.world, record(&mut request), |content| {
         let first = &content.generations[0];
         let part = |pair: &str| SharePart {

@@ -61,7 +61,7 @@ impl Stage {
     /// Asks for a recovery of generation 1 with these KEKs, and opens what comes.
     fn recovers(&self, backup: &Backup, kek: &Epoch, other_kek: Option<KekRef>) -> Vec<u8> {
         let recipient = Recipient::new(1);
-        let mut intent = about(&self.world, backup, Action::Recover(RecoverAction { generation: 1 }));
+        let mut intent = about(&self.world, backup, Action::Recover(RecoverAction { generation: 1, eject: false }));
         part(&mut intent).recipient = recipient.hash();
         let act = consents(&intent, &[&backup.passkey]);
         let ask = recover(&self.world, act, backup, &recipient);
@@ -116,7 +116,7 @@ fn a_record_can_go_ahead_of_its_shares() {
     let other = Some(stage.world.epoch.kek());
     assert_eq!(stage.recovers(&backup, &stage.second, other), b"planted secret of the ed25519 pair");
     let recipient = Recipient::new(1);
-    let mut intent = about(&stage.world, &backup, Action::Recover(RecoverAction { generation: 1 }));
+    let mut intent = about(&stage.world, &backup, Action::Recover(RecoverAction { generation: 1, eject: false }));
     part(&mut intent).recipient = recipient.hash();
     let ask = recover(&stage.world, consents(&intent, &[&backup.passkey]), &backup, &recipient);
     let ask = Recover { kek: Some(stage.second.kek()), ..ask };
@@ -216,7 +216,7 @@ fn below_the_lowest_epoch_nothing_new_is_sealed_and_everything_opens() {
     let mut stage = stage(0xb3);
     stage.world.statement = stage.statement(&[&stage.world.epoch, &stage.second], 2);
     let recipient = Recipient::new(1);
-    let mut intent = about(&stage.world, &stage.backup, Action::Recover(RecoverAction { generation: 1 }));
+    let mut intent = about(&stage.world, &stage.backup, Action::Recover(RecoverAction { generation: 1, eject: false }));
     part(&mut intent).recipient = recipient.hash();
     let act = consents(&intent, &[&stage.backup.passkey]);
     let ask = Ask::Recover(recover(&stage.world, act, &stage.backup, &recipient));

@@ -48,7 +48,7 @@ impl Stage {
 
     fn releases(&self) -> (Recover, Rehearse) {
         let (world, backup, recipient) = (&self.world, &self.backup, Recipient::new(1));
-        let mut intent = about(world, backup, Action::Recover(RecoverAction { generation: 1 }));
+        let mut intent = about(world, backup, Action::Recover(RecoverAction { generation: 1, eject: false }));
         part(&mut intent).recipient = recipient.hash();
         let rehearsal = about(world, backup, Action::Rehearse(RehearseAction { generation: 1 }));
         (

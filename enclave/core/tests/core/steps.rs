@@ -9,7 +9,7 @@ use strongroom_proto::id::{ContentHash, Head};
 use strongroom_proto::seal::Direction;
 use strongroom_proto::signed::next_head;
 use strongroom_proto::v1::{
-    Act, CredentialRef, Event, Intent, NewCredential, OpenActKind, Pair, PutSharesAction, Receipt, RecordView, Role,
+    Act, CredentialRef, Event, Intent, NewCredential, OpenActKind, Pair, PutSharesAction, Receipt, RecordView,
     Statement, WalletView, intent::Action,
 };
 
@@ -119,7 +119,7 @@ fn follows(world: &World, name: &str, moved: &Moved, event: &Event, before: &Rec
     assert_eq!((after.version, event.version), (before.version + 1, before.version + 1), "{name}");
     assert_eq!(after.head, head.0, "{name}");
     let of = (&after.tenant, &after.wallet, after.role(), &after.record_id);
-    assert_eq!(of, (&world.tenant_id(), &record.wallet, Role::Client, &record.record_id), "{name}");
+    assert_eq!(of, (&world.tenant_id(), &record.wallet, world.role, &record.record_id), "{name}");
     assert_eq!(
         (after.epoch, after.time_ms, event.time_ms),
         (record.epoch, event.time_ms, world.fake.now.get()),

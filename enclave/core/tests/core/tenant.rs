@@ -4,17 +4,21 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 use strongroom_proto::id::{ContentHash, TenantId};
 use strongroom_proto::prefix::{self, prefixed};
 use strongroom_proto::v1::{
-    Epoch, Identity, ImageMeasurement, OperationalKey, RoleStatement, SignedStatement, Statement, TenantSignature,
+    Epoch, Identity, ImageMeasurement, OperationalKey, Role, RoleStatement, SignedStatement, Statement, TenantSignature,
 };
 
 use prost::Message;
 
+use crate::device::Recipient;
 use crate::world::START;
 
 pub(crate) const RP_ID: &str = "wallet.example";
 pub(crate) const ORIGIN: &str = "https://wallet.example";
 pub(crate) const TOP_ORIGIN: &str = "https://partner.example";
 pub(crate) const APP_ORIGIN: &str = "android:apk-key-hash:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// Seeds of the MPC recipients of every statement that names the custodian role.
+pub(crate) const MPC: [u8; 2] = [51, 52];
 
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
@@ -47,7 +51,7 @@ impl Tenant {
         TenantId::of(self.root.public_key().as_ref(), self.standby.public_key().as_ref())
     }
 
-    /// Statement 5, which names these epochs of the client role.
+    /// Statement 5, which names these epochs, each in its role, and the MPC recipients where the custodian role is one.
     pub(crate) fn statement(&self, epochs: &[&Identity]) -> Statement {
         let operational = |key, from, to| OperationalKey { key: public(key), not_before_ms: from, not_after_ms: to };
         let mut operational_keys = vec![
@@ -56,20 +60,23 @@ impl Tenant {
             operational(&self.future, START + 1, START + DAY_MS),
         ];
         operational_keys.sort_by(|a, b| a.key.cmp(&b.key));
-        let client = RoleStatement {
-            pcr16: vec![vec![16; 48]],
-            epochs: epochs.iter().map(|identity| epoch(identity)).collect(),
-            lowest_epoch: 1,
+        let of = |role: Role| {
+            let epochs: Vec<_> = epochs.iter().filter(|it| it.role() == role).map(|it| epoch(it)).collect();
+            (!epochs.is_empty()).then(|| RoleStatement { pcr16: vec![vec![16; 48]], epochs, lowest_epoch: 1 })
         };
+        let (client, custodian) = (of(Role::Client), of(Role::Custodian));
+        let mpc = MPC.iter().filter(|_| custodian.is_some());
+        let mut mpc_recipients: Vec<_> = mpc.map(|seed| Recipient::new(*seed).hash()).collect();
+        mpc_recipients.sort();
         Statement {
             root_key: public(&self.root),
             standby_key: public(&self.standby),
             serial: 5,
             operational_keys,
             images: vec![ImageMeasurement { pcr0: vec![1; 48], pcr1: vec![2; 48], pcr2: vec![3; 48] }],
-            client: Some(client),
-            custodian: None,
-            mpc_recipients: Vec::new(),
+            client,
+            custodian,
+            mpc_recipients,
             rp_id: RP_ID.into(),
             origins: vec![APP_ORIGIN.into(), ORIGIN.into()],
             top_origins: vec![TOP_ORIGIN.into()],

@@ -7,7 +7,6 @@ use strongroom_core::KekContext;
 use strongroom_proto::enclave::v1::{Record, SealedRecord};
 use strongroom_proto::id::{KekId, RecordId};
 use strongroom_proto::seal::{Place, SealKind};
-use strongroom_proto::v1::Role;
 
 use crate::world::{Epoch, World};
 
@@ -24,12 +23,13 @@ pub(crate) struct Spot<'a> {
 
 fn key(world: &World, epoch: &Epoch, spot: Spot<'_>, salt: &[u8]) -> (LessSafeKey, Vec<u8>) {
     let tenant = strongroom_proto::id::TenantId::from_slice(&epoch.identity.tenant).unwrap();
-    let context = KekContext { tenant, role: Role::Client, epoch: epoch.identity.epoch };
+    let role = epoch.identity.role();
+    let context = KekContext { tenant, role, epoch: epoch.identity.epoch };
     let kek = world.kms.kek(context, &epoch.wrapped).unwrap();
     let aad = Place {
         kind: spot.kind,
         tenant: &tenant,
-        role: Role::Client,
+        role,
         kek_id: &KekId::from_slice(&epoch.identity.kek_id).unwrap(),
         wallet: spot.wallet,
         record_id: &RecordId::from_slice(spot.record_id).unwrap(),

@@ -42,7 +42,7 @@ fn stage(seed: u64, policy: Policy) -> Stage {
 }
 
 fn start(world: &World, backup: &Backup, recipient: &Recipient, generation: u64) -> Intent {
-    let mut intent = about(world, backup, Action::StartRecovery(StartRecoveryAction { generation }));
+    let mut intent = about(world, backup, Action::StartRecovery(StartRecoveryAction { generation, eject: false }));
     part(&mut intent).recipient = recipient.hash();
     intent
 }

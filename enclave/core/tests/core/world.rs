@@ -8,22 +8,23 @@ use std::rc::Rc;
 use hpke::rand_core::{TryCryptoRng, TryRng};
 use prost::Message;
 use strongroom_core::{
-    Caches, Client, Core, Deployment, EnclaveTime, Incoming, KekContext, KekReply, KmsCall, KmsFailure, PlainSuite,
-    Platform, Step, Unavailable, parse,
+    Caches, Deployment, EnclaveTime, Incoming, PlainSuite, Platform, RoleCore, Step, Unavailable, parse,
 };
 use strongroom_proto::enclave::v1::{
     CreateKek, Error, GetIdentity, KekRef, Need, Request, Response, StatementRef, request::Body as Ask,
     response::Body as Answer,
 };
-use strongroom_proto::id::{ContentHash, sha256};
-use strongroom_proto::secret::Secret;
-use strongroom_proto::v1::{Identity, Reason, SignedStatement};
+use strongroom_proto::id::ContentHash;
+use strongroom_proto::v1::{Identity, Reason, Role, SignedStatement};
 
 use crate::tenant::Tenant;
 use keep::keep;
+use kms::Kms;
 
 #[path = "../../../../tests/fuzz-targets/src/keep.rs"]
 pub(crate) mod keep;
+#[path = "kms.rs"]
+pub(crate) mod kms;
 
 /// One row of a table of refusals: what is changed, and the reason and the field that the refusal then names.
 pub(crate) type Case<T> = (&'static str, fn(&mut T), Reason, &'static str);
@@ -160,49 +161,6 @@ impl Platform for Fake {
     }
 }
 
-/// KEKs by context and wrapped form.
-type Keks = BTreeMap<(KekContext, Vec<u8>), [u8; 32]>;
-
-/// A KMS that keeps its word: it unwraps only what it wrapped, and only in the same context.
-#[derive(Default)]
-pub(crate) struct Kms {
-    keks: RefCell<Keks>,
-    /// Given once in place of the next answer.
-    pub(crate) instead: RefCell<Option<Result<KekReply, KmsFailure>>>,
-    pub(crate) calls: Cell<usize>,
-}
-
-impl Kms {
-    pub(crate) fn answer(&self, call: &KmsCall, random: &mut Random) -> Result<KekReply, KmsFailure> {
-        self.calls.set(self.calls.get() + 1);
-        if let Some(instead) = self.instead.take() {
-            return instead;
-        }
-        match call {
-            KmsCall::Generate(context) => {
-                let wrapped = [&b"wrapped:"[..], &random.array()].concat();
-                let kek = kek_of(context, &wrapped);
-                self.keks.borrow_mut().insert((*context, wrapped.clone()), kek);
-                Ok(KekReply { wrapped, kek: Secret::new(kek.to_vec()) })
-            }
-            KmsCall::Unwrap { context, wrapped } => {
-                let kek = self.kek(*context, wrapped).ok_or(KmsFailure::NotUnwrapped)?;
-                Ok(KekReply { wrapped: wrapped.clone(), kek: Secret::new(kek.to_vec()) })
-            }
-        }
-    }
-
-    /// The KEK itself, which no host ever sees.
-    pub(crate) fn kek(&self, context: KekContext, wrapped: &[u8]) -> Option<[u8; 32]> {
-        self.keks.borrow().get(&(context, wrapped.to_vec())).copied()
-    }
-}
-
-/// The KEK that a wrapped form gives in a context: so a kept frame opens in any other world too.
-pub(crate) fn kek_of(context: &KekContext, wrapped: &[u8]) -> [u8; 32] {
-    sha256(&[&context.tenant.0, context.role.as_str_name().as_bytes(), &context.epoch.to_be_bytes(), wrapped])
-}
-
 /// One epoch of a tenant, as the host stores it and as the enclave shows it.
 #[derive(Clone)]
 pub(crate) struct Epoch {
@@ -220,7 +178,8 @@ impl Epoch {
 /// An enclave, its KMS, and a host that keeps what the enclave may ask for.
 pub(crate) struct World {
     pub(crate) fake: Fake,
-    pub(crate) core: Core<Fake, Client>,
+    pub(crate) role: Role,
+    pub(crate) core: RoleCore<Fake>,
     pub(crate) kms: Kms,
     pub(crate) tenant: Tenant,
     pub(crate) epoch: Epoch,
@@ -230,17 +189,28 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A tenant with one epoch and a statement that names it.
+    /// A tenant with one epoch and a statement that names it, in the client role.
     pub(crate) fn new(seed: u64) -> Self {
         Self::of(Tenant::new(1), seed)
     }
 
     /// As [`new`](Self::new), with another tenant.
     pub(crate) fn of(tenant: Tenant, seed: u64) -> Self {
+        Self::in_role(Role::Client, tenant, seed)
+    }
+
+    /// As [`new`](Self::new), in the custodian role.
+    pub(crate) fn custodian(seed: u64) -> Self {
+        Self::in_role(Role::Custodian, Tenant::new(1), seed)
+    }
+
+    fn in_role(role: Role, tenant: Tenant, seed: u64) -> Self {
         let fake = Fake::new(seed);
-        let core = Core::new(fake.clone(), Deployment { manifest: b"manifest".to_vec(), release: 7 });
+        let deployment = Deployment { manifest: b"manifest".to_vec(), release: 7 };
+        let core = RoleCore::new(role, fake.clone(), deployment).unwrap();
         let mut world = Self {
             fake,
+            role,
             core,
             kms: Kms::default(),
             tenant,
@@ -319,6 +289,9 @@ impl World {
 
     /// Keeps a frame with the bytes in it that the enclave may ask for; one that does not decode, as it is.
     fn keep_frame(&self, payload: &[u8]) {
+        if !keep::is_asked_for() {
+            return;
+        }
         match Request::decode(payload).ok().and_then(|request| request.body) {
             Some(mut body) if Request { body: Some(body.clone()) }.encode_to_vec() == payload => {
                 let (statement, kek, other) = references(&mut body);

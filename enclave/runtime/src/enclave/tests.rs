@@ -3,7 +3,7 @@ use std::sync::atomic::Ordering;
 use aws_lc_rs::digest::{SHA384, digest};
 use prost::Message;
 use strongroom_proto::enclave::v1::Health;
-use strongroom_proto::v1::{Development, Role};
+use strongroom_proto::v1::{self, Development, Role};
 
 use super::*;
 use crate::manifest::tests::good;
@@ -71,12 +71,12 @@ fn the_manifest_is_measured_once_and_every_pcr_from_16_is_locked() {
 #[test]
 fn a_refused_manifest_measures_nothing_and_another_may_follow() {
     let (nsm, enclave) = enclave(FakeNsm::ready());
-    let mut custodian = good();
-    custodian.role = Role::Custodian.into();
+    let mut nobody = good();
+    nobody.role = Role::Unspecified.into();
     let mut no_root = good();
     no_root.development = Some(Development { kms_root_der: b"no certificate".to_vec() });
     for (manifest, detail) in [
-        (custodian.encode_to_vec(), "manifest: role: this release serves the client role only"),
+        (nobody.encode_to_vec(), "manifest: role: not a known one"),
         (no_root.encode_to_vec(), "TLS: the development root does not parse"),
         (vec![0xff; 10], "manifest: malformed protobuf"),
     ] {
@@ -131,4 +131,22 @@ fn health_names_what_is_missing_as_boot_goes_on() {
     let health = ask_health(&enclave);
     assert_eq!(health.missing, ["kms"]);
     assert_eq!((health.role(), health.release, health.development), (Role::Client, 7, false));
+}
+
+#[test]
+fn a_process_serves_the_role_of_its_manifest_and_never_the_other() {
+    for (role, other) in [(Role::Client, Role::Custodian), (Role::Custodian, Role::Client)] {
+        let (_, enclave) = enclave(FakeNsm::ready());
+        let manifest = |role: Role| v1::Manifest { role: role.into(), ..good() }.encode_to_vec();
+        boot(&enclave, &manifest(role)).unwrap();
+        assert_eq!(ask_health(&enclave).role(), role);
+        let serves = |core: &RoleCore<_>| match core {
+            RoleCore::Client(_) => Role::Client,
+            RoleCore::Custodian(_) => Role::Custodian,
+        };
+        assert_eq!(enclave.serving().map(|serving| serves(&serving.core)).ok(), Some(role));
+        let booted = "manifest: already booted with another one";
+        check_refusal(boot(&enclave, &manifest(other)), Reason::StateInvalid, booted);
+        assert_eq!(ask_health(&enclave).role(), role);
+    }
 }

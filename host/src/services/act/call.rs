@@ -84,7 +84,7 @@ impl Call {
 pub(in crate::services) fn waits_by_itself(kind: OpenActKind) -> bool {
     match kind {
         OpenActKind::PolicyChange | OpenActKind::PasskeyRemoval | OpenActKind::Delete => true,
-        OpenActKind::Recovery | OpenActKind::Unspecified => false,
+        OpenActKind::Recovery | OpenActKind::EjectWindow | OpenActKind::Unspecified => false,
     }
 }
 

@@ -248,7 +248,7 @@ async fn shares_of_generations_that_the_record_names_no_more_are_gone() {
     let pairs: Vec<&str> = backup.pairs.iter().map(|pair| pair.id.as_str()).collect();
     assert_eq!((backup.generation, pairs.as_slice(), backup.state()), (7, &["p9"][..], BackupState::Active));
     // What was dropped does not come back with an act that names it.
-    let gone = on(&caller, "b", "gone", Action::Recover(RecoverAction { generation: 2 }));
+    let gone = on(&caller, "b", "gone", Action::Recover(RecoverAction { generation: 2, eject: false }));
     let answer = send(&host, &caller, "Recover", "gone", Some(gone)).await.unwrap();
     let answer = strongroom_proto::v1::RecoverResponse::decode(answer.as_slice()).unwrap();
     assert!(answer.client_release.is_empty(), "the enclave was given no share");

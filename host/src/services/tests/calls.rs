@@ -36,8 +36,8 @@ pub(super) fn action(call: &str, started_by: &[u8]) -> Action {
         "AddPasskey" => Action::AddPasskey(AddPasskeyAction::default()),
         "RemovePasskey" => Action::RemovePasskey(RemovePasskeyAction { credential_id: b"c1".to_vec() }),
         "RenamePasskey" => Action::RenamePasskey(RenamePasskeyAction::default()),
-        "Recover" => Action::Recover(RecoverAction { generation: 1 }),
-        "StartRecovery" => Action::StartRecovery(StartRecoveryAction { generation: 1 }),
+        "Recover" => Action::Recover(RecoverAction { generation: 1, eject: false }),
+        "StartRecovery" => Action::StartRecovery(StartRecoveryAction { generation: 1, eject: false }),
         "CancelRecovery" => cancel(OpenActKind::Recovery),
         other => panic!("{other}"),
     }

@@ -174,7 +174,7 @@ impl Caller {
     }
 
     pub(super) fn recover(&self, request_id: &str, wallet: &str, backup: &str) -> RecoverRequest {
-        let action = Action::Recover(RecoverAction { generation: 1 });
+        let action = Action::Recover(RecoverAction { generation: 1, eject: false });
         RecoverRequest {
             request_id: request_id.to_owned(),
             act: Some(act(&self.intent(wallet, self.part(wallet, backup), action))),

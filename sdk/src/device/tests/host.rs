@@ -102,7 +102,7 @@ impl Host {
             Action::StartRecovery(it) => ((ActKind::StartRecovery, delay), it.generation, none()),
             Action::DeleteBackup(_) => ((ActKind::StartDelete, GRACE_MS), 0, none()),
             Action::Cancel(_) => ((ActKind::Cancel, 0), 0, none()),
-            Action::Rehearse(_) | Action::CarryOut(_) => panic!("no act of its own"),
+            Action::Rehearse(_) | Action::CarryOut(_) | Action::OpenEjectWindow(_) => panic!("no act of its own here"),
         };
         let cancelled_intent_hash = match intent.action.clone().unwrap() {
             Action::Cancel(it) => it.intent_hash,
@@ -135,7 +135,7 @@ impl Host {
             OpenActKind::PolicyChange => ActKind::ChangePolicy,
             OpenActKind::PasskeyRemoval => ActKind::RemovePasskey,
             OpenActKind::Delete => ActKind::Delete,
-            OpenActKind::Unspecified => panic!("unknown"),
+            OpenActKind::EjectWindow | OpenActKind::Unspecified => panic!("never carried out"),
         };
         let event = Event {
             version: self.record.version + 1,

@@ -1,8 +1,8 @@
 use super::*;
 use crate::testing::creation;
 use strongroom_proto::v1::{
-    AddPasskeyAction, CancelAction, CarryOutAction, ChangePolicyAction, CreateBackupAction, PutSharesAction,
-    RecoverAction, RehearseAction, RemovePasskeyAction, RenamePasskeyAction, StartRecoveryAction,
+    AddPasskeyAction, CancelAction, CarryOutAction, ChangePolicyAction, CreateBackupAction, OpenEjectWindowAction,
+    PutSharesAction, RecoverAction, RehearseAction, RemovePasskeyAction, RenamePasskeyAction, StartRecoveryAction,
 };
 
 /// The part of the client role, which every case has.
@@ -80,9 +80,10 @@ fn each_field_of_an_action_changes_the_lines() {
     let one = Some(Policy { passkey: true, ..Policy::default() });
     let cancel = |kind, hash: u8| Action::Cancel(CancelAction { kind, intent_hash: vec![hash] });
     let carry_out = |kind, hash: u8| Action::CarryOut(CarryOutAction { kind, intent_hash: vec![hash] });
-    let recover = |generation| Action::Recover(RecoverAction { generation });
+    let recover = |generation, eject| Action::Recover(RecoverAction { generation, eject });
     let rehearse = |generation| Action::Rehearse(RehearseAction { generation });
-    let start = |generation| Action::StartRecovery(StartRecoveryAction { generation });
+    let start = |generation, eject| Action::StartRecovery(StartRecoveryAction { generation, eject });
+    let window = |duration_seconds| Action::OpenEjectWindow(OpenEjectWindowAction { duration_seconds });
     let groups = [
         vec![credential(1, 1, "a"), credential(2, 1, "a"), credential(1, 2, "a"), credential(1, 1, "b")],
         vec![put(1, "a"), put(2, "a"), put(1, "b")],
@@ -91,9 +92,10 @@ fn each_field_of_an_action_changes_the_lines() {
         vec![change(one, None), change(None, one), change(one, one)],
         vec![cancel(1, 1), cancel(2, 1), cancel(1, 2)],
         vec![carry_out(1, 1), carry_out(2, 1), carry_out(1, 2)],
-        vec![recover(1), recover(2)],
+        vec![recover(1, false), recover(2, false), recover(1, true)],
         vec![rehearse(1), rehearse(2)],
-        vec![start(1), start(2)],
+        vec![start(1, false), start(2, false), start(1, true)],
+        vec![window(60), window(61)],
     ];
     for group in &groups {
         for (at, action) in group.iter().enumerate() {

@@ -120,6 +120,16 @@ fn what_would_do_most_harm_is_compared() {
         let error = consent(&operational_key(), &intent.bytes, &expected(act, Some(&known))).unwrap_err();
         assert!(matches!(error, Error::NotExpected { .. }), "{act:?}: {error}");
     }
+    for (act, intent) in intents() {
+        let mut eject = intent.intent.clone();
+        match &mut eject.action {
+            Some(Action::Recover(action)) => action.eject = true,
+            Some(Action::StartRecovery(action)) => action.eject = true,
+            _ => continue,
+        }
+        let error = consent(&operational_key(), &eject.encode_to_vec(), &expected(act, Some(&known))).unwrap_err();
+        assert!(error.to_string().starts_with("the intent's eject is true"), "{act:?}: {error}");
+    }
 }
 
 #[test]

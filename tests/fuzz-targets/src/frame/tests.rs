@@ -12,7 +12,7 @@ use strongroom_proto::enclave::v1::{
 use strongroom_proto::prefix::{self, prefixed};
 use strongroom_proto::v1::{
     AddPasskeyAction, CancelAction, CarryOutAction, ChangePolicyAction, DeleteBackupAction, GenerationRef, Intent,
-    OpenActKind, Policy, Reason, Receipt, RemovePasskeyAction, RenamePasskeyAction, Role, SignedReceipt,
+    OpenActKind, Policy, Reason, Receipt, RecoverAction, RemovePasskeyAction, RenamePasskeyAction, Role, SignedReceipt,
     StartRecoveryAction, intent::Action,
 };
 
@@ -51,7 +51,7 @@ fn changes(stage: &Stage) -> Vec<Ask> {
     let rename = RenamePasskeyAction { credential_id: backup.passkey.id.clone(), label: "Ann's old phone".into() };
     let policy = Policy { tenant_signature: true, delay_seconds: 9, ..PASSKEY_ONLY };
     let policy = || Action::ChangePolicy(ChangePolicyAction { client_policy: Some(policy), custodian_policy: None });
-    let start = StartRecoveryAction { generation: 1 };
+    let start = |eject| Action::StartRecovery(StartRecoveryAction { generation: 1, eject });
     let mut asks = vec![
         Ask::Change(Change { credential: Some(registration(newcomer)), ..add }),
         changed(stage, delayed, remove(), false),
@@ -59,7 +59,8 @@ fn changes(stage: &Stage) -> Vec<Ask> {
         changed(stage, backup, Action::RenamePasskey(rename), false),
         changed(stage, backup, policy(), false),
         changed(stage, delayed, policy(), false),
-        changed(stage, delayed, Action::StartRecovery(start), false),
+        changed(stage, delayed, start(false), false),
+        changed(stage, delayed, start(true), false),
         changed(stage, backup, Action::DeleteBackup(DeleteBackupAction {}), true),
     ];
     for open in read(world, &waiting.record).open_acts {
@@ -153,12 +154,16 @@ fn genuine(stage: &Stage) -> Vec<Ask> {
     let intent = creation(world, "wallet-2", &backup.passkey);
     let message = sealed_message(world, &intent, &two_shares());
     let released = consents(&recovery(world, backup, recipient), &[&backup.passkey]);
+    let eject = Action::Recover(RecoverAction { generation: 1, eject: true });
+    let eject = Intent { action: Some(eject), ..recovery(world, backup, recipient) };
+    let ejected = consents(&eject, &[&backup.passkey]);
     let rehearsed = consents(&rehearsal(world, backup), &[&backup.passkey]);
     let mut asks = vec![
         Ask::CreateKek(CreateKek { tenant: tenant.clone(), epoch: 2 }),
         Ask::GetIdentity(GetIdentity { tenant, kek, nonce: Vec::new() }),
         Ask::CreateRecord(sign_creation(world, intent, message, &backup.passkey, &honest())),
         Ask::Recover(recover(world, released, backup, recipient)),
+        Ask::Recover(recover(world, ejected, backup, recipient)),
         Ask::Rehearse(rehearse(world, rehearsed, backup)),
         commit(stage, pending.receipt.pending.as_ref(), &custodian()),
         commit(stage, pending.receipt.active.as_ref(), &custodian()),

@@ -150,12 +150,13 @@ pub(super) fn recovery(scene: &Scene<'_>, asked: &Recover, moved: &Moved) {
     };
     check_release(scene, &before.record_id, &given, &moved.release);
     assert!(moved.shares.is_empty(), "a recovery stores nothing");
-    let event = released(action.generation, part.recipient);
+    let event = released(action.generation, part.recipient, action.eject);
     moved::check(scene, Done { names, after: before, intent_hash, consents, event }, moved);
 }
 
-fn released(generation: u64, recipient: Vec<u8>) -> Event {
-    Event { kind: ActKind::Recover.into(), generation, recipient, ..Event::default() }
+fn released(generation: u64, recipient: Vec<u8>, eject: bool) -> Event {
+    let kind = if eject { ActKind::Eject } else { ActKind::Recover };
+    Event { kind: kind.into(), generation, recipient, ..Event::default() }
 }
 
 pub(super) fn carried_out(scene: &Scene<'_>, asked: &CarryOut, moved: &Moved) {
@@ -184,7 +185,7 @@ pub(super) fn carried_out(scene: &Scene<'_>, asked: &CarryOut, moved: &Moved) {
                 shares: stored(scene, names, openable(&before, open.generation), &asked.shares).expect("open shares"),
             };
             check_release(scene, &before.record_id, &given, &moved.release);
-            released(open.generation, open.recipient.clone())
+            released(open.generation, open.recipient.clone(), open.eject)
         }
         OpenActKind::PolicyChange => with_policy(scene, &mut after, open.policy.expect("a policy")),
         OpenActKind::PasskeyRemoval => removed(&mut after, &open.credential_id),
@@ -193,7 +194,7 @@ pub(super) fn carried_out(scene: &Scene<'_>, asked: &CarryOut, moved: &Moved) {
             (after.active, after.pending, after.closed) = (0, 0, true);
             Event { kind: ActKind::Delete.into(), ..Event::default() }
         }
-        OpenActKind::Unspecified => panic!("an act of no kind"),
+        OpenActKind::EjectWindow | OpenActKind::Unspecified => panic!("an act that is never carried out"),
     };
     moved::check(scene, Done { names, after, intent_hash: open.intent_hash, consents, event }, moved);
 }

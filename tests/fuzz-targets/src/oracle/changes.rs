@@ -100,7 +100,8 @@ impl Case {
             Action::StartRecovery(action) => {
                 assert!(self.delay_ms > 0, "a recovery that need not wait");
                 openable(&self.before, action.generation);
-                let open = OpenAct { generation: action.generation, recipient: self.recipient.clone(), ..open };
+                let recipient = self.recipient.clone();
+                let open = OpenAct { generation: action.generation, recipient, eject: action.eject, ..open };
                 waits(&mut self.after, open, OpenActKind::Recovery)
             }
             Action::DeleteBackup(_) => {
@@ -119,7 +120,8 @@ impl Case {
             | Action::Recover(_)
             | Action::Rehearse(_)
             | Action::PutShares(_)
-            | Action::CarryOut(_) => panic!("another act than was signed for"),
+            | Action::CarryOut(_)
+            | Action::OpenEjectWindow(_) => panic!("another act than was signed for"),
         }
     }
 }
@@ -184,11 +186,12 @@ pub(super) fn with_policy(scene: &Scene<'_>, after: &mut Record, policy: Policy)
 /// An act that waits from here on. What expired makes room; nothing else of its kind may wait.
 fn waits(after: &mut Record, open: OpenAct, kind: OpenActKind) -> Event {
     let kind_of_event = match kind {
+        OpenActKind::Recovery if open.eject => ActKind::StartEject,
         OpenActKind::Recovery => ActKind::StartRecovery,
         OpenActKind::PolicyChange => ActKind::StartChangePolicy,
         OpenActKind::PasskeyRemoval => ActKind::StartRemovePasskey,
         OpenActKind::Delete => ActKind::StartDelete,
-        OpenActKind::Unspecified => panic!("an act of no kind"),
+        OpenActKind::EjectWindow | OpenActKind::Unspecified => panic!("an act of no kind"),
     };
     let open = OpenAct { kind: kind.into(), ..open };
     after.open_acts.retain(|it| START < it.expires_ms);

@@ -14,7 +14,7 @@ use strongroom_proto::seal::{Direction, Place, channel_key_info, hpke_info, kek_
 use strongroom_proto::v1::{Identity, Role};
 
 use crate::vault::Spot;
-use crate::world::kek_of;
+use crate::world::kms::kek_of;
 
 /// A KEK of this role.
 pub(crate) struct Known {

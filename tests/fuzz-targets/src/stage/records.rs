@@ -86,7 +86,7 @@ pub(super) fn vouched(world: &World) -> Backup {
 }
 
 fn start(world: &World, backup: &mut Backup) {
-    let recovery = Action::StartRecovery(StartRecoveryAction { generation: 1 });
+    let recovery = Action::StartRecovery(StartRecoveryAction { generation: 1, eject: false });
     act(world, backup, recovery, |intent| part(intent).recipient = Recipient::new(1).hash());
     let policy = ChangePolicyAction { client_policy: Some(CHANGED), custodian_policy: None };
     act(world, backup, Action::ChangePolicy(policy), |_| {});

@@ -55,7 +55,7 @@ impl World {
             recipient: vec![6; 32],
             ..Default::default()
         };
-        intent(&self.tenant, part, Action::Recover(RecoverAction { generation: 1 }))
+        intent(&self.tenant, part, Action::Recover(RecoverAction { generation: 1, eject: false }))
     }
 
     /// The receipt that a true enclave would give.

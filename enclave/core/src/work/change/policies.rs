@@ -23,7 +23,7 @@ pub(super) fn change<P: Platform, R: RoleKind>(
     action: &ChangePolicyAction,
 ) -> Result<Moved, Refusal> {
     let wanted = check::<R>(&subject.intent, action)?;
-    check_satisfiable::<P, R>(scene, wanted)?;
+    check_satisfiable::<P, R>(scene, &subject.record, wanted)?;
     let authorized = subject.authorize(scene, Rule::Policy, wanted)?;
     let (mut record, wanted, intent, consents) = authorized.into_parts();
     if record.policy()?.delay_seconds == 0 {
@@ -34,13 +34,15 @@ pub(super) fn change<P: Platform, R: RoleKind>(
     start::<P, R>(scene, record, intent, consents, OpenActKind::PolicyChange, open)
 }
 
-/// Refuses a policy that could not be satisfied now: by the rules of its role, or for want of a tenant's key.
+/// Refuses a policy that could not be satisfied now: by the rules of its role, or for want of a passkey or a tenant's key.
 pub(in crate::work) fn check_satisfiable<P: Platform, R: RoleKind>(
     scene: &Scene<'_, P>,
+    record: &Record,
     wanted: Policy,
 ) -> Result<(), Refusal> {
     policy::check(wanted, "change_policy")?;
     R::check_policy(wanted)?;
+    policy::check_credentials(wanted, !record.content.credentials.is_empty(), "change_policy")?;
     if wanted.tenant_signature && !scene.statement()?.has_operational_key(scene.now) {
         return Err(refuse(
             Reason::PolicyDenied,

@@ -5,9 +5,9 @@ use strongroom_proto::id::IntentHash;
 use strongroom_proto::limits::GRACE_MS;
 use strongroom_proto::v1::{ActKind, CancelAction, OpenAct, OpenActKind, Reason, StartRecoveryAction};
 
-use super::super::Scene;
 use super::super::moved::{Deed, finish};
 use super::super::subject::Subject;
+use super::super::{Scene, release};
 use crate::consent::{Consents, Rule};
 use crate::platform::Platform;
 use crate::record::{Record, open_acts};
@@ -21,13 +21,15 @@ pub(super) fn start_recovery<P: Platform, R: RoleKind>(
     action: StartRecoveryAction,
 ) -> Result<Moved, Refusal> {
     let recipient = subject.intent.part.recipient.ok_or_else(|| bad("intent.recipient: missing"))?;
+    R::check_recipient(&scene.statement()?.body, &recipient, action.eject)?;
     subject.record.generation(action.generation)?;
     if subject.record.policy()?.delay_seconds == 0 {
         return Err(refuse(Reason::StateInvalid, "start_recovery: the policy has no delay; recover at once"));
     }
-    let authorized = subject.authorize(scene, Rule::Policy, action)?;
+    let authorized = subject.authorize(scene, release::rule::<R>(action.eject), action)?;
     let (record, action, intent, consents) = authorized.into_parts();
-    let open = OpenAct { generation: action.generation, recipient: recipient.0.to_vec(), ..OpenAct::default() };
+    let StartRecoveryAction { generation, eject } = action;
+    let open = OpenAct { generation, recipient: recipient.0.to_vec(), eject, ..OpenAct::default() };
     start::<P, R>(scene, record, intent, consents, OpenActKind::Recovery, open)
 }
 
@@ -65,11 +67,12 @@ pub(super) fn start<P: Platform, R: RoleKind>(
     parameters: OpenAct,
 ) -> Result<Moved, Refusal> {
     let (event, delay_ms) = match kind {
+        OpenActKind::Recovery if parameters.eject => (ActKind::StartEject, policy_delay_ms(&record)?),
         OpenActKind::Recovery => (ActKind::StartRecovery, policy_delay_ms(&record)?),
         OpenActKind::PolicyChange => (ActKind::StartChangePolicy, policy_delay_ms(&record)?),
         OpenActKind::PasskeyRemoval => (ActKind::StartRemovePasskey, policy_delay_ms(&record)?),
         OpenActKind::Delete => (ActKind::StartDelete, GRACE_MS),
-        OpenActKind::Unspecified => return Err(bad("kind: unknown")),
+        OpenActKind::EjectWindow | OpenActKind::Unspecified => return Err(bad("kind: unknown")),
     };
     let waiting = open_acts::waiting(kind, intent, scene.now, delay_ms);
     let deed = Deed {
@@ -80,8 +83,8 @@ pub(super) fn start<P: Platform, R: RoleKind>(
         not_before_ms: waiting.not_before_ms,
         ..Deed::default()
     };
-    let OpenAct { generation, recipient, policy, credential_id, .. } = parameters;
-    record.wait(OpenAct { generation, recipient, policy, credential_id, ..waiting }, scene.now)?;
+    let OpenAct { generation, recipient, policy, credential_id, eject, .. } = parameters;
+    record.wait(OpenAct { generation, recipient, policy, credential_id, eject, ..waiting }, scene.now)?;
     finish::<P, R>(scene, record, intent, consents, deed)
 }
 

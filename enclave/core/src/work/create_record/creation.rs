@@ -24,9 +24,8 @@ pub(super) struct Creation {
     pub(super) pairs: Vec<Pair>,
     pub(super) policy: Policy,
     pub(super) roles: Vec<Role>,
-    pub(super) credential: CredentialRef,
-    /// `COSE_Key`.
-    pub(super) public_key: Vec<u8>,
+    /// With its `COSE_Key`; none for methods without a passkey.
+    pub(super) credential: Option<(CredentialRef, Vec<u8>)>,
 }
 
 impl Creation {
@@ -52,19 +51,24 @@ impl Creation {
         let Ok(secret @ (SecretKind::Share | SecretKind::Key)) = SecretKind::try_from(action.secret) else {
             return Err(bad("create_backup.secret: unknown"));
         };
+        if secret == SecretKind::Key && intent.body.client.is_none() {
+            return Err(bad(
+                "create_backup.secret: a key in escrow is the client role's, which the intent does not name",
+            ));
+        }
         let roles = check_policies(intent, action)?;
         let policy = *R::policy(action).ok_or_else(|| bad("create_backup: no policy for this role"))?;
         R::check_policy(policy)?;
-        let (credential, public_key) = check_credential(action, request)?;
+        let credential = check_credential(intent, action, request)?;
+        policy::check_credentials(policy, credential.is_some(), "create_backup")?;
         Ok(Self {
             backup: action.backup.clone(),
             method: action.method.clone(),
-            secret,
+            secret: R::secret(secret),
             pairs: action.pairs.clone(),
             policy,
             roles,
             credential,
-            public_key,
         })
     }
 }
@@ -91,8 +95,19 @@ fn check_policies(intent: &CheckedIntent, action: &CreateBackupAction) -> Result
     Ok(roles)
 }
 
-fn check_credential(action: &CreateBackupAction, request: &CreateRecord) -> Result<(CredentialRef, Vec<u8>), Refusal> {
-    let named = action.credential.clone().ok_or_else(|| bad("create_backup.credential: missing"))?;
-    let public_key = credential::check(&named, request.credential.as_ref(), "create_backup.credential")?;
-    Ok((named, public_key))
+/// The first credential. A creation without one names the custodian role alone, and brings none.
+fn check_credential(
+    intent: &CheckedIntent,
+    action: &CreateBackupAction,
+    request: &CreateRecord,
+) -> Result<Option<(CredentialRef, Vec<u8>)>, Refusal> {
+    let given = request.credential.as_ref();
+    let Some(named) = action.credential.clone() else {
+        if intent.body.client.is_some() {
+            return Err(bad("create_backup.credential: missing; the client role always has one"));
+        }
+        return if given.is_none() { Ok(None) } else { Err(bad("credential: the intent names none")) };
+    };
+    let public_key = credential::check(&named, given, "create_backup.credential")?;
+    Ok(Some((named, public_key)))
 }

@@ -1,19 +1,25 @@
-//! What a record of one role is and does, written a second time from the design, without cryptography.
+//! What a record of either role is and does, written a second time from the design, without cryptography.
 
 use prost::Message;
 use strongroom_proto::limits::{CREDENTIALS_MAX, DELETE_DUE_MS_MAX, DUE_MS_MAX, GENERATIONS_MAX, GRACE_MS};
-use strongroom_proto::v1::{Intent, OpenActKind, Policy, RecordView, intent::Action};
+use strongroom_proto::v1::{
+    GenerationRef, GenerationState, Intent, OpenActKind, Policy, Receipt, RecordView, Role, intent::Action,
+};
 
-use crate::acts::{Backup, PASSKEY_ONLY};
+use crate::acts::Backup;
 use crate::device::{Passkey, Recipient};
+use crate::tenant::MPC;
 
 /// What is asked for, and by whom.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Asked {
     /// What waits is to be carried out; no intent then.
     pub(super) carry_out: Option<OpenActKind>,
+    /// A commit on this receipt; no intent then either.
+    pub(super) commit: Option<Receipt>,
     pub(super) intent: Option<Intent>,
-    pub(super) message: Vec<u8>,
+    /// Of a put, by role.
+    pub(super) messages: [Vec<u8>; 2],
     /// Seeds of the passkeys that assert, and of the one that is added.
     pub(super) by: Vec<u8>,
     pub(super) newcomer: Option<u8>,
@@ -31,29 +37,51 @@ struct Waiting {
     recipient: Vec<u8>,
     policy: Option<Policy>,
     passkey: Vec<u8>,
+    eject: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Generation {
+    named: GenerationRef,
+    /// When another took its place.
+    since: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Model {
+    pub(super) role: Role,
+    /// The other role has a record of the backup too.
+    pub(super) paired: bool,
     pub(super) passkeys: Vec<u8>,
     pub(super) highest: u64,
     policy: Policy,
-    /// Number, and when another took its place.
-    generations: Vec<(u64, Option<u64>)>,
+    generations: Vec<Generation>,
+    active: u64,
+    pending: u64,
     waiting: Vec<Waiting>,
     closed: bool,
 }
 
 impl Model {
-    pub(super) fn new(passkeys: &[u8]) -> Self {
+    /// A new record, whose creation this receipt proves.
+    pub(super) fn new(made: &Receipt, paired: bool, passkeys: &[u8], policy: Policy) -> Self {
+        let named = GenerationRef { generation: 1, put_intent_hash: made.intent_hash.clone() };
         Self {
+            role: made.role(),
+            paired,
             passkeys: passkeys.to_vec(),
             highest: 1,
-            policy: PASSKEY_ONLY,
-            generations: vec![(1, None)],
+            policy,
+            generations: vec![Generation { named, since: None }],
+            active: 1,
+            pending: 0,
             waiting: Vec::new(),
             closed: false,
         }
+    }
+
+    pub(super) fn is_delayed(&self) -> bool {
+        self.policy.delay_seconds > 0
     }
 
     /// One thing that waits, if any does.
@@ -61,14 +89,14 @@ impl Model {
         self.waiting.first().map(|waiting| (waiting.kind, waiting.intent_hash.clone()))
     }
 
-    /// Generation and intent that a release is made for.
-    pub(super) fn release_of(&self, asked: &Asked) -> (u64, Vec<u8>) {
+    /// Generation, intent and kind of release: an eject or not.
+    pub(super) fn release_of(&self, asked: &Asked) -> (u64, Vec<u8>, bool) {
         if let Some(intent) = &asked.intent {
             let Some(Action::Recover(action)) = &intent.action else { panic!("no release") };
-            return (action.generation, hash(intent));
+            return (action.generation, hash(intent), action.eject);
         }
         let waiting = self.find(OpenActKind::Recovery).unwrap();
-        (waiting.generation, waiting.intent_hash.clone())
+        (waiting.generation, waiting.intent_hash.clone(), waiting.eject)
     }
 
     /// The record after the act; `None` where it must be refused. `whole` has the generations whose stored shares are the record's own.
@@ -77,11 +105,15 @@ impl Model {
             return None;
         }
         let mut after = self.clone();
+        if let Some(receipt) = &asked.commit {
+            return after.commit(receipt, stored, now).then_some(after);
+        }
         let Some(intent) = &asked.intent else {
             return after.carry_out(asked, whole, now).then_some(after);
         };
-        let part = intent.client.as_ref()?;
-        if part.head != stored.receipt.head || part.record_id != stored.receipt.record_id {
+        let part = strongroom_proto::intent::part(intent, self.role)?;
+        let late = intent.not_after_ms <= now;
+        if late || part.head != stored.receipt.head || part.record_id != stored.receipt.record_id {
             return None;
         }
         after.act(asked, intent, whole, now).then_some(after)
@@ -91,8 +123,8 @@ impl Model {
         self.waiting.iter().find(|waiting| waiting.kind == kind)
     }
 
-    fn opens(&self, generation: u64) -> bool {
-        self.generations.iter().any(|(number, _)| *number == generation)
+    pub(super) fn opens(&self, number: u64) -> bool {
+        number != self.pending && self.generations.iter().any(|it| it.named.generation == number)
     }
 
     fn known(&self, asked: &Asked) -> bool {
@@ -101,7 +133,25 @@ impl Model {
 
     /// Whether the policy's consents are there, and nothing false beside them.
     fn consented(&self, asked: &Asked) -> bool {
-        self.known(asked) && !asked.by.is_empty() && (asked.tenant || !self.policy.tenant_signature)
+        let passkey = !asked.by.is_empty() || !self.policy.passkey;
+        self.known(asked) && passkey && (asked.tenant || !self.policy.tenant_signature)
+    }
+
+    /// Whether a release to this recipient may be asked for so.
+    fn may_release(&self, asked: &Asked, eject: bool, now: u64) -> bool {
+        if self.role == Role::Client {
+            return self.consented(asked);
+        }
+        if !eject {
+            return MPC.contains(&asked.recipient) && self.consented(asked);
+        }
+        let open = self.find(OpenActKind::EjectWindow).is_some_and(|it| (it.not_before..it.expires).contains(&now));
+        open && self.known(asked) && !asked.by.is_empty() && (asked.tenant || !self.policy.newest_head)
+    }
+
+    /// Whether a policy can be kept by this record.
+    fn may_have(&self, policy: Policy) -> bool {
+        (policy.passkey || self.role == Role::Custodian) && (!policy.passkey || !self.passkeys.is_empty())
     }
 
     fn act(&mut self, asked: &Asked, intent: &Intent, whole: &[u64], now: u64) -> bool {
@@ -109,25 +159,16 @@ impl Model {
         let consented = self.consented(asked);
         match intent.action.clone().unwrap() {
             Action::Recover(action) => {
-                consented && delay == 0 && self.opens(action.generation) && whole.contains(&action.generation)
+                self.may_release(asked, action.eject, now)
+                    && delay == 0
+                    && self.opens(action.generation)
+                    && whole.contains(&action.generation)
             }
-            Action::PutShares(action) => {
-                let awaited = self.find(OpenActKind::Recovery).filter(|it| now < it.expires).map(|it| it.generation);
-                self.generations.retain(|(number, since)| {
-                    since.is_none_or(|since| now < since + GRACE_MS) || Some(*number) == awaited
-                });
-                if !consented || action.generation <= self.highest || self.generations.len() >= GENERATIONS_MAX {
-                    return false;
-                }
-                self.generations.iter_mut().filter(|(_, since)| since.is_none()).for_each(|it| it.1 = Some(now));
-                self.generations.push((action.generation, None));
-                self.highest = action.generation;
-                true
-            }
+            Action::PutShares(action) => consented && self.put(action.generation, intent, now),
             Action::AddPasskey(_) => {
                 let newcomer = asked.newcomer.unwrap();
                 let room = self.passkeys.len() < CREDENTIALS_MAX;
-                let allowed = consented && room && !self.passkeys.contains(&newcomer);
+                let allowed = consented && !asked.by.is_empty() && room && !self.passkeys.contains(&newcomer);
                 self.passkeys.push(newcomer);
                 allowed
             }
@@ -140,14 +181,18 @@ impl Model {
                 allowed && self.wait(OpenActKind::PasskeyRemoval, intent, now, delay)
             }
             Action::ChangePolicy(action) => {
-                if delay == 0 {
-                    self.policy = action.client_policy.unwrap();
-                    return consented;
+                let wanted = policy_of(&action, self.role);
+                if !consented || !self.may_have(wanted) {
+                    return false;
                 }
-                consented && self.wait(OpenActKind::PolicyChange, intent, now, delay)
+                if delay == 0 {
+                    self.policy = wanted;
+                    return true;
+                }
+                self.wait(OpenActKind::PolicyChange, intent, now, delay)
             }
             Action::StartRecovery(action) => {
-                consented
+                self.may_release(asked, action.eject, now)
                     && delay > 0
                     && self.opens(action.generation)
                     && self.wait(OpenActKind::Recovery, intent, now, delay)
@@ -162,8 +207,66 @@ impl Model {
                 self.waiting.retain(|it| it.kind != action.kind());
                 found && self.known(asked) && (!asked.by.is_empty() || asked.tenant)
             }
+            Action::OpenEjectWindow(_) => {
+                let allowed = self.role == Role::Custodian && !self.passkeys.is_empty();
+                allowed && self.known(asked) && asked.tenant && self.wait(OpenActKind::EjectWindow, intent, now, 0)
+            }
             _ => false,
         }
+    }
+
+    /// The generation that a recovery waits for.
+    fn awaited(&self, now: u64) -> Option<u64> {
+        self.find(OpenActKind::Recovery).filter(|it| now < it.expires).map(|it| it.generation)
+    }
+
+    fn put(&mut self, number: u64, intent: &Intent, now: u64) -> bool {
+        let (awaited, pending, paired) = (self.awaited(now), self.pending, self.paired);
+        self.generations.retain(|it| {
+            let passed = it.since.is_some_and(|since| now >= since + GRACE_MS);
+            it.named.generation != pending && (paired || !passed || Some(it.named.generation) == awaited)
+        });
+        if number <= self.highest || self.generations.len() >= GENERATIONS_MAX {
+            return false;
+        }
+        let named = GenerationRef { generation: number, put_intent_hash: hash(intent) };
+        self.generations.push(Generation { named, since: None });
+        (self.highest, self.pending) = (number, number);
+        if !paired {
+            self.activate(now);
+        }
+        true
+    }
+
+    /// What is pending becomes active.
+    fn activate(&mut self, now: u64) {
+        let before = self.active;
+        self.generations.iter_mut().filter(|it| it.named.generation == before).for_each(|it| it.since = Some(now));
+        (self.active, self.pending) = (self.pending, 0);
+    }
+
+    fn commit(&mut self, receipt: &Receipt, stored: &Backup, now: u64) -> bool {
+        let other = if self.role == Role::Client { Role::Custodian } else { Role::Client };
+        let about = (receipt.role(), &receipt.record_id) == (other, &stored.receipt.record_id);
+        let (named, kept) = match self.role {
+            Role::Client => (&receipt.active, self.named(self.active)),
+            _ => (&receipt.pending, receipt.active.clone()),
+        };
+        let (true, Some(named)) = (about, named) else { return false };
+        if self.named(self.active).as_ref() == Some(named) {
+            return true;
+        }
+        let kept =
+            kept.filter(|kept| self.opens(kept.generation) && self.named(kept.generation).as_ref() == Some(kept));
+        let (Some(kept), true) = (kept, self.named(self.pending).as_ref() == Some(named)) else { return false };
+        let stay = [Some(self.pending), Some(kept.generation), self.awaited(now)];
+        self.generations.retain(|it| stay.contains(&Some(it.named.generation)));
+        self.activate(now);
+        true
+    }
+
+    fn named(&self, number: u64) -> Option<GenerationRef> {
+        self.generations.iter().find(|it| it.named.generation == number).map(|it| it.named.clone())
     }
 
     fn can_remove(&self, id: &[u8]) -> bool {
@@ -180,17 +283,21 @@ impl Model {
         if self.find(kind).is_some() {
             return false;
         }
-        let due = if kind == OpenActKind::Delete { DELETE_DUE_MS_MAX } else { DUE_MS_MAX };
-        let (generation, policy, passkey) = match intent.action.clone().unwrap() {
-            Action::StartRecovery(action) => (action.generation, None, Vec::new()),
-            Action::ChangePolicy(action) => (0, action.client_policy, Vec::new()),
-            Action::RemovePasskey(action) => (0, None, action.credential_id),
-            _ => (0, None, Vec::new()),
+        let (generation, policy, passkey, eject) = match intent.action.clone().unwrap() {
+            Action::StartRecovery(action) => (action.generation, None, Vec::new(), action.eject),
+            Action::ChangePolicy(action) => (0, Some(policy_of(&action, self.role)), Vec::new(), false),
+            Action::RemovePasskey(action) => (0, None, action.credential_id, false),
+            _ => (0, None, Vec::new(), false),
         };
-        let recipient = intent.client.as_ref().unwrap().recipient.clone();
-        let (not_before, expires) = (now + delay, now + delay + due);
-        let intent_hash = hash(intent);
-        self.waiting.push(Waiting { kind, intent_hash, not_before, expires, generation, recipient, policy, passkey });
+        let due = match (kind, &intent.action) {
+            (OpenActKind::Delete, _) => DELETE_DUE_MS_MAX,
+            (_, Some(Action::OpenEjectWindow(action))) => u64::from(action.duration_seconds) * 1000,
+            _ => DUE_MS_MAX,
+        };
+        let recipient = strongroom_proto::intent::part(intent, self.role).unwrap().recipient.clone();
+        let (not_before, expires, intent_hash) = (now + delay, now + delay + due, hash(intent));
+        let waiting = Waiting { kind, intent_hash, not_before, expires, generation, recipient, policy, passkey, eject };
+        self.waiting.push(waiting);
         self.waiting.sort_by_key(|it| it.kind);
         true
     }
@@ -219,13 +326,13 @@ impl Model {
                 allowed
             }
             OpenActKind::Delete => {
-                self.closed = true;
+                (self.active, self.pending, self.closed) = (0, 0, true);
                 self.passkeys.clear();
                 self.generations.clear();
                 self.waiting.clear();
                 true
             }
-            OpenActKind::Unspecified => false,
+            OpenActKind::EjectWindow | OpenActKind::Unspecified => false,
         }
     }
 
@@ -236,12 +343,22 @@ impl Model {
         assert_eq!(told, passkeys);
         assert_eq!((view.policy, view.highest_generation), (Some(self.policy), self.highest));
         assert_eq!(view.closed, self.closed);
-        let told: Vec<_> = view.generations.iter().map(|it| it.generation).collect();
-        assert_eq!(told, self.generations.iter().map(|(number, _)| *number).collect::<Vec<_>>());
-        let told: Vec<_> = view.open_acts.iter().map(|it| (it.kind(), it.not_before_ms, it.expires_ms)).collect();
-        let waiting: Vec<_> = self.waiting.iter().map(|it| (it.kind, it.not_before, it.expires)).collect();
+        let told: Vec<_> = view.generations.iter().map(|it| (it.generation, it.state())).collect();
+        let state = |it: &Generation| match it.named.generation {
+            number if number == self.active => (number, GenerationState::Active),
+            number if number == self.pending => (number, GenerationState::Pending),
+            number => (number, GenerationState::Former),
+        };
+        assert_eq!(told, self.generations.iter().map(state).collect::<Vec<_>>());
+        let told: Vec<_> =
+            view.open_acts.iter().map(|it| (it.kind(), it.not_before_ms, it.expires_ms, it.eject)).collect();
+        let waiting: Vec<_> = self.waiting.iter().map(|it| (it.kind, it.not_before, it.expires, it.eject)).collect();
         assert_eq!(told, waiting);
     }
+}
+
+fn policy_of(action: &strongroom_proto::v1::ChangePolicyAction, role: Role) -> Policy {
+    if role == Role::Client { action.client_policy.unwrap() } else { action.custodian_policy.unwrap() }
 }
 
 fn hash(intent: &Intent) -> Vec<u8> {

@@ -191,7 +191,7 @@ impl Core {
                 standing.credentials.clear();
                 ActKind::Delete
             }
-            OpenActKind::Unspecified => panic!("{open:?}"),
+            OpenActKind::EjectWindow | OpenActKind::Unspecified => panic!("{open:?}"),
         };
         Ok(deed)
     }

@@ -110,7 +110,7 @@ fn signed_for_something_else(stage: &Stage) -> Vec<(&'static str, Ask)> {
     let good = recovery(world, backup, recipient);
     let (mut moved, mut waits) = (good.clone(), recovery(world, pending, recipient));
     part(&mut moved).head = vec![7; 32];
-    waits.action = Some(Action::Recover(RecoverAction { generation: 2 }));
+    waits.action = Some(Action::Recover(RecoverAction { generation: 2, eject: false }));
     let recovers = |intent: &Intent, backup| recover(world, consents(intent, own), backup, recipient);
     let remove = RemovePasskeyAction { credential_id: backup.passkey.id.clone() };
     let another = Recipient::new(2).public_key;

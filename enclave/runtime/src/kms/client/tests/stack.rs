@@ -146,6 +146,7 @@ impl Stack {
         let connector = Connector::new(Arc::clone(&relay), tls, HOST).unwrap();
         let manifest = Manifest {
             bytes: Vec::new(),
+            role: strongroom_proto::v1::Role::Client,
             key_arn: ARN.into(),
             region: "eu-central-1".into(),
             release: 1,
