@@ -18,13 +18,18 @@ use crate::store::{Expect, Write};
 pub(super) struct StoredStatement {
     pub(super) signed: SignedStatement,
     sha256: [u8; 32],
+    client: Option<Epochs>,
+    custodian: Option<Epochs>,
 }
 
 impl StoredStatement {
     /// Reads a statement's row.
     pub(super) fn read(row: Option<&[u8]>) -> Result<Self, Error> {
         let row = row.ok_or(Error::State("the tenant has no statement"))?;
-        Ok(Self { signed: decode(row)?, sha256: sha256(&[row]) })
+        let signed: SignedStatement = decode(row)?;
+        let statement: Statement = decode(&signed.statement)?;
+        let (client, custodian) = (Epochs::named(statement.client), Epochs::named(statement.custodian));
+        Ok(Self { signed, sha256: sha256(&[row]), client, custodian })
     }
 
     /// How a request names it.
@@ -33,27 +38,21 @@ impl StoredStatement {
     }
 
     /// What it says of a role's epochs.
-    pub(super) fn epochs(&self, role: Role) -> Result<Epochs, Error> {
-        self.named_epochs(role)?.ok_or(Error::State("the statement does not name the role"))
+    pub(super) fn epochs(&self, role: Role) -> Result<&Epochs, Error> {
+        self.named_epochs(role).ok_or(Error::State("the statement does not name the role"))
     }
 
     /// The newest epoch of a role that it names; `None` where it does not name the role.
-    pub(super) fn newest_epoch(&self, role: Role) -> Result<Option<u64>, Error> {
-        Ok(self.named_epochs(role)?.map(|epochs| epochs.newest()))
+    pub(super) fn newest_epoch(&self, role: Role) -> Option<u64> {
+        self.named_epochs(role).map(Epochs::newest)
     }
 
-    fn named_epochs(&self, role: Role) -> Result<Option<Epochs>, Error> {
-        let statement: Statement = decode(&self.signed.statement)?;
-        let part = match role {
-            Role::Client => statement.client,
-            Role::Custodian => statement.custodian,
+    fn named_epochs(&self, role: Role) -> Option<&Epochs> {
+        match role {
+            Role::Client => self.client.as_ref(),
+            Role::Custodian => self.custodian.as_ref(),
             Role::Unspecified => None,
-        };
-        let epochs = part.map(|part| Epochs {
-            named: part.epochs.iter().map(|epoch| epoch.epoch).collect(),
-            lowest: part.lowest_epoch,
-        });
-        Ok(epochs.filter(|epochs| !epochs.named.is_empty()))
+        }
     }
 }
 

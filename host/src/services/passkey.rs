@@ -71,7 +71,7 @@ async fn prepare(app: &App, tenant: TenantId, message: &PrepareRequest) -> Resul
     let statement = StoredStatement::read(statement.as_deref())?;
     let mut roles = Vec::with_capacity(app.enclaves.len());
     for enclave in &app.enclaves {
-        let Some(epoch) = statement.newest_epoch(enclave.role())? else { continue };
+        let Some(epoch) = statement.newest_epoch(enclave.role()) else { continue };
         roles.push(role(app, enclave, &tenant, &wallet, &statement, epoch, message.nonce.clone()).await?);
     }
     Ok(PrepareResponse { statement: Some(statement.signed), roles })
