@@ -14,9 +14,7 @@ use crate::error::Error;
 
 mod queues;
 
-pub use queues::{
-    Due, Uncommitted, due, dues, parse_due, parse_uncommitted, uncommitted, uncommitted_generation,
-};
+pub use queues::{Due, Uncommitted, due, dues, parse_due, parse_uncommitted, uncommitted, uncommitted_generation};
 
 /// An id that was checked: 1 to 64 bytes of `[A-Za-z0-9._-]`.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]

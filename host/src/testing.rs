@@ -134,7 +134,8 @@ pub(crate) fn socket(dir: &Path, role: Role) -> PathBuf {
 /// As [`enclave_config`], of a role.
 pub(crate) fn enclave_config_of(dir: &Path, role: Role, connections: u16) -> EnclaveConfig {
     let manifest = Manifest { role: role.into(), release: 1, ..Default::default() };
-    let file = |name: &str| dir.join(if role == Role::Custodian { format!("custodian.{name}") } else { name.to_owned() });
+    let file =
+        |name: &str| dir.join(if role == Role::Custodian { format!("custodian.{name}") } else { name.to_owned() });
     let config = EnclaveConfig {
         role,
         address: Address::Unix(socket(dir, role)),

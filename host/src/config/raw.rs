@@ -138,7 +138,11 @@ fn enclaves(raw: Vec<RawEnclave>) -> Result<Vec<EnclaveConfig>, Error> {
         }
         if out.iter().any(|other| other.address == enclave.address) {
             let limit = "one enclave for each role: no process serves two";
-            return Err(Error::config(format!("enclave[{index}].{}", enclave.address.field()), "the same address twice", limit));
+            return Err(Error::config(
+                format!("enclave[{index}].{}", enclave.address.field()),
+                "the same address twice",
+                limit,
+            ));
         }
         out.push(enclave);
     }

@@ -195,8 +195,7 @@ async fn answered<R: Message + Default>(
         _ => None,
     };
     let act = asked.act.as_ref();
-    let outcomes =
-        at_once(parts, |part| part.order.place.role, |part| carry_out(app, act, statement, part)).await?;
+    let outcomes = at_once(parts, |part| part.order.place.role, |part| carry_out(app, act, statement, part)).await?;
     let done = Done { outcomes, backup };
     let response = answer(&done)?;
     let writes = done.outcomes.into_iter().flat_map(|outcome| outcome.writes).collect();

@@ -4,9 +4,10 @@ use strongroom_proto::id::TenantId;
 use strongroom_proto::limits::RECORDS_MAX;
 use strongroom_proto::v1::backup_service_server::BackupService;
 use strongroom_proto::v1::{
-    ActRequest, ActResponse, CarryOutRequest, CommitBackupRequest, CommitBackupResponse, CreateBackupRequest, CreateBackupResponse, ExportAuditRequest,
-    ExportAuditResponse, GetBackupRequest, GetBackupResponse, ListBackupsRequest, ListBackupsResponse,
-    PutSharesRequest, PutSharesResponse, RehearseBackupRequest, RehearseBackupResponse,
+    ActRequest, ActResponse, CarryOutRequest, CommitBackupRequest, CommitBackupResponse, CreateBackupRequest,
+    CreateBackupResponse, ExportAuditRequest, ExportAuditResponse, GetBackupRequest, GetBackupResponse,
+    ListBackupsRequest, ListBackupsResponse, PutSharesRequest, PutSharesResponse, RehearseBackupRequest,
+    RehearseBackupResponse,
 };
 use tonic::{Request, Response, Status};
 

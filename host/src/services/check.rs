@@ -60,9 +60,7 @@ impl Fields {
     /// Of a role; of the client where there is none.
     pub(super) fn of(role: Option<&Role>) -> Self {
         match role {
-            Some(Role::Custodian) => {
-                Self { part: "act.intent.custodian", record_id: "act.intent.custodian.record_id" }
-            }
+            Some(Role::Custodian) => Self { part: "act.intent.custodian", record_id: "act.intent.custodian.record_id" },
             _ => Self { part: "act.intent.client", record_id: "act.intent.client.record_id" },
         }
     }

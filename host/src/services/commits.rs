@@ -85,7 +85,8 @@ pub(super) async fn once(app: &App, now_ms: u64, which: Which) -> Result<usize, 
             if it.time_ms > now_ms && which == Which::Due {
                 return Ok(settled);
             }
-            let found = Write { key: keys::uncommitted_generation(&it), expect: Expect::unchanged(Some(&value)), put: None };
+            let found =
+                Write { key: keys::uncommitted_generation(&it), expect: Expect::unchanged(Some(&value)), put: None };
             if attempt(app, &it, row, found, now_ms).await? {
                 settled = settled.saturating_add(1);
             }

@@ -85,10 +85,7 @@ where
         (Some(one), Some(other), None) => {
             let roles = [&one, &other].map(|part| name(role(part)));
             let (first, second) = tokio::join!(work(one), work(other));
-            Ok(vec![
-                first.map_err(|error| error.in_role(roles[0]))?,
-                second.map_err(|error| error.in_role(roles[1]))?,
-            ])
+            Ok(vec![first.map_err(|error| error.in_role(roles[0]))?, second.map_err(|error| error.in_role(roles[1]))?])
         }
         _ => Err(Error::Internal("work for no role, or for more than there are")),
     }
@@ -121,7 +118,9 @@ mod tests {
             let mut fields = ByRole::new(["one", "other"], [vec![1; client], vec![2; custodian]]);
             match fields.check(roles, form) {
                 Ok(()) => assert_eq!(wrong, None, "{roles:?} {client} {custodian}"),
-                Err(Error::BadRequest { field, .. }) => assert_eq!(wrong, Some(field), "{roles:?} {client} {custodian}"),
+                Err(Error::BadRequest { field, .. }) => {
+                    assert_eq!(wrong, Some(field), "{roles:?} {client} {custodian}")
+                }
                 Err(other) => panic!("{other}"),
             }
             assert_eq!((fields.take(Client), fields.take(Custodian)), (vec![1; client], vec![2; custodian]));

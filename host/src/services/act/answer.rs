@@ -53,7 +53,8 @@ mod tests {
 
     #[test]
     fn an_answer_of_two_roles_is_as_fresh_as_the_less_fresh_one() {
-        let of = |freshness: Freshness, trusted: &[i32]| Stages { trusted: trusted.to_vec(), freshness: freshness.into() };
+        let of =
+            |freshness: Freshness, trusted: &[i32]| Stages { trusted: trusted.to_vec(), freshness: freshness.into() };
         let admin = i32::from(Trust::KeyAdmin);
         let (none, known) = (of(Freshness::None, &[admin]), of(Freshness::CallerReceipt, &[admin]));
         for (all, expect) in [

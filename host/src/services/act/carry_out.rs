@@ -55,9 +55,7 @@ pub(in crate::services) async fn released(
     // In which of them it waits is seen later.
     keys.check(&roles, |field, key| if key.is_empty() { Ok(()) } else { recipient_key(field, key) })?;
     let started_by = message.recovery;
-    let work = |role| {
-        Work::CarryOut { kind, recipient_key: keys.take(role), started_by: Some(started_by.clone()) }
-    };
+    let work = |role| Work::CarryOut { kind, recipient_key: keys.take(role), started_by: Some(started_by.clone()) };
     let orders = found.orders(&roles, checked.as_ref(), work)?;
     let act = checked.map(|checked| checked.act);
     run(app, &Asked { tenant, request_id, request_sha256, act, orders }, answer::release).await

@@ -10,8 +10,8 @@ use super::{Order, Part, Work, ask, settle};
 use crate::error::Error;
 use crate::keys::{self, Name};
 use crate::rows::decode;
-use crate::services::load::{self, StoredRecord, StoredStatement};
 use crate::services::listing::Place;
+use crate::services::load::{self, StoredRecord, StoredStatement};
 use crate::services::{App, begin, roles};
 
 const NOTHING: Error = Error::State("nothing waits for a commit, and nothing was committed");

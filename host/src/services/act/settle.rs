@@ -15,12 +15,7 @@ use crate::services::{App, commits, listing, load};
 use crate::store::{Expect, Write};
 
 /// The rows of an act. `before` is the record as the enclave was given it, and so what must still stand there.
-pub(super) async fn settle(
-    app: &App,
-    order: &Order,
-    before: &StoredRecord,
-    moved: Moved,
-) -> Result<Outcome, Error> {
+pub(super) async fn settle(app: &App, order: &Order, before: &StoredRecord, moved: Moved) -> Result<Outcome, Error> {
     let receipt = load::receipt(moved.receipt.as_ref())?;
     let signed = about(order, &moved, &receipt)?.clone();
     let event: Event = decode(&receipt.event)?;

@@ -14,13 +14,13 @@ use crate::clock::now_ms;
 use crate::error::Error;
 use crate::keys::{self, Kind, Name};
 use crate::rows::{BackupRow, GenerationNote, RecordRow, WalletRow, decode};
+use crate::services::App;
 use crate::services::act::{Call, answer};
 use crate::services::check::{self, CheckedAct, EPOCHS, MESSAGES};
 use crate::services::listing::{self, Place};
 use crate::services::load::{self, StoredStatement};
 use crate::services::replies::{self, Found, Ticket};
 use crate::services::roles::{ByRole, at_once};
-use crate::services::App;
 use crate::store::{Expect, Write};
 
 /// What the request was found to ask for.
@@ -133,12 +133,7 @@ fn check(app: &App, tenant: TenantId, mut message: CreateBackupRequest) -> Resul
     Ok((Creation { tenant, request_id, request_sha256, checked, action, backup, record_id, credential }, parts))
 }
 
-async fn ask(
-    app: &App,
-    creation: &Creation,
-    statement: &StoredStatement,
-    part: Part,
-) -> Result<(Role, Moved), Error> {
+async fn ask(app: &App, creation: &Creation, statement: &StoredStatement, part: Part) -> Result<(Role, Moved), Error> {
     let role = part.role;
     let epoch = statement.epochs(role)?.of_message(part.epoch)?;
     let keks = app.keks(&creation.tenant, role, statement, &[epoch]).await?;

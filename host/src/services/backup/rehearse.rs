@@ -3,7 +3,9 @@
 
 use strongroom_proto::enclave::v1::{Rehearse, request, response};
 use strongroom_proto::id::TenantId;
-use strongroom_proto::v1::{Act, Rehearsal, RehearseBackupRequest, RehearseBackupResponse, SignedRehearsal, intent::Action};
+use strongroom_proto::v1::{
+    Act, Rehearsal, RehearseBackupRequest, RehearseBackupResponse, SignedRehearsal, intent::Action,
+};
 
 use crate::error::Error;
 use crate::keys;

@@ -35,7 +35,8 @@ pub(super) async fn stored(
 
 /// A backup from its row and the records that are stored.
 pub(super) fn show(wallet: &Name, id: &Name, row: &BackupRow, records: &[(Role, &RecordRow)]) -> Result<Backup, Error> {
-    let standings = records.iter().map(|(role, record)| Standing::read(*role, record)).collect::<Result<Vec<_>, _>>()?;
+    let standings =
+        records.iter().map(|(role, record)| Standing::read(*role, record)).collect::<Result<Vec<_>, _>>()?;
     let complete = row.roles().all(|role| standings.iter().any(|it| it.role == role)) && !standings.is_empty();
     let numbers: BTreeSet<u64> = standings.iter().flat_map(Standing::numbers).collect();
     let generation = |number: u64| BackupGeneration {
@@ -143,4 +144,3 @@ fn open_acts(records: &[(Role, &RecordRow)]) -> Vec<OpenAct> {
     };
     noted.map(shown).collect()
 }
-

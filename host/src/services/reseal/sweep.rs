@@ -114,8 +114,7 @@ impl App {
     /// Has the sweep look again where a record came to an epoch that a statement has outdated meanwhile: the sweep that this
     /// statement woke may have ended before the record was there.
     pub(in crate::services) async fn came_late(&self, tenant: &TenantId, epochs: &[(Role, u64)]) {
-        let statement =
-            async { StoredStatement::read(self.store.get(keys::statement(tenant)).await?.as_deref()) };
+        let statement = async { StoredStatement::read(self.store.get(keys::statement(tenant)).await?.as_deref()) };
         // What cannot be read now is read by the next sweep.
         let Ok(statement) = statement.await else { return };
         if epochs.iter().any(|(role, epoch)| statement.newest_epoch(*role).is_some_and(|newest| *epoch < newest)) {

@@ -3,8 +3,8 @@
 use prost::Message;
 use strongroom_proto::v1::{
     Act, ActRequest, AddPasskeyAction, AddPasskeyRequest, CancelAction, CarryOutAction, CarryOutRequest,
-    ChangePolicyAction, DeleteBackupAction, Intent, NewCredential, OpenActKind, Pair, PutSharesAction, PutSharesRequest,
-    RecoverAction, RecoverRequest, ReleaseRecoveryRequest, RemovePasskeyAction, RenamePasskeyAction,
+    ChangePolicyAction, DeleteBackupAction, Intent, NewCredential, OpenActKind, Pair, PutSharesAction,
+    PutSharesRequest, RecoverAction, RecoverRequest, ReleaseRecoveryRequest, RemovePasskeyAction, RenamePasskeyAction,
     StartRecoveryAction, intent::Action,
 };
 

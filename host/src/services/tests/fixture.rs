@@ -182,7 +182,8 @@ impl Caller {
     /// As [`Caller::create_backup`], of these roles in wallet `w`.
     pub(super) fn create_in(&self, request_id: &str, roles: &[Role], backup: &str) -> CreateBackupRequest {
         let action = self.creation("w", backup).action.unwrap();
-        let message = |role: Role| vec![if role == Role::Client { 5 } else { 7 }; if roles.contains(&role) { 1200 } else { 0 }];
+        let message =
+            |role: Role| vec![if role == Role::Client { 5 } else { 7 }; if roles.contains(&role) { 1200 } else { 0 }];
         CreateBackupRequest {
             act: Some(act(&self.intent_in(roles, &RolePart::default(), action))),
             client_message: message(Role::Client),

@@ -1,0 +1,1 @@
+//! Commits of generations that wait in both roles: asked for, cut off, raced, and done by the host itself.
