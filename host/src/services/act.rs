@@ -122,7 +122,10 @@ pub(super) async fn change(
     };
     let work = |_| Work::Change { credential: credential.clone(), cancels: cancels.clone() };
     let orders = checked.orders(tenant, work)?;
-    run(app, &Asked { tenant, request_id, request_sha256, act: Some(checked.act), orders }, answer::receipts).await
+    run(app, &Asked { tenant, request_id, request_sha256, act: Some(checked.act), orders }, |done| {
+        Ok(answer::receipts(done))
+    })
+    .await
 }
 
 /// Carries out an act, or finds its answer. An act that another one overtook is refused: its intent names a head that has moved. One that

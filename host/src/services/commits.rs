@@ -110,7 +110,7 @@ enum Standing {
 
 /// Tries one generation, and says whether its row was settled.
 async fn attempt(app: &App, it: &Uncommitted, row: UncommittedRow, found: Write, now_ms: u64) -> Result<bool, Error> {
-    let tried = match standing(app, it, &row).await {
+    let result = match standing(app, it, &row).await {
         Ok(Standing::Waits) if it.time_ms > now_ms => return Ok(false),
         Ok(Standing::Waits | Standing::HalfDone) => {
             let wallet = Name::parse("wallet", &row.wallet)?;
@@ -119,7 +119,7 @@ async fn attempt(app: &App, it: &Uncommitted, row: UncommittedRow, found: Write,
         Ok(Standing::Over) => Ok(()),
         Err(error) => Err(error),
     };
-    let again = match tried {
+    let again = match result {
         Ok(()) => None,
         Err(error) if due::stops(error.cause()) => return Err(error),
         Err(error) => {

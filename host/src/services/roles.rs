@@ -119,7 +119,7 @@ mod tests {
             match fields.check(roles, form) {
                 Ok(()) => assert_eq!(wrong, None, "{roles:?} {client} {custodian}"),
                 Err(Error::BadRequest { field, .. }) => {
-                    assert_eq!(wrong, Some(field), "{roles:?} {client} {custodian}")
+                    assert_eq!(wrong, Some(field), "{roles:?} {client} {custodian}");
                 }
                 Err(other) => panic!("{other}"),
             }

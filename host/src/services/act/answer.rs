@@ -6,9 +6,9 @@ use super::Done;
 use crate::error::Error;
 
 /// The answer of an act that releases nothing.
-pub(in crate::services) fn receipts(done: &Done) -> Result<ActResponse, Error> {
+pub(in crate::services) fn receipts(done: &Done) -> ActResponse {
     let receipts = done.outcomes.iter().map(|outcome| outcome.signed.clone()).collect();
-    Ok(ActResponse { receipts, stages: done.stages() })
+    ActResponse { receipts, stages: done.stages() }
 }
 
 /// The answer of a release.

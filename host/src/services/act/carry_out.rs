@@ -35,7 +35,7 @@ pub(in crate::services) async fn asked_for(
     let work = |_| Work::CarryOut { kind, recipient_key: Vec::new(), started_by: None };
     let orders = found.orders(&roles, checked.as_ref(), work)?;
     let act = checked.map(|checked| checked.act);
-    run(app, &Asked { tenant, request_id, request_sha256, act, orders }, answer::receipts).await
+    run(app, &Asked { tenant, request_id, request_sha256, act, orders }, |done| Ok(answer::receipts(done))).await
 }
 
 /// Releases a recovery that was started: in both roles, where it waits in both, or in none.
