@@ -144,3 +144,6 @@ fn open_acts(records: &[(Role, &RecordRow)]) -> Vec<OpenAct> {
     };
     noted.map(shown).collect()
 }
+
+#[cfg(test)]
+mod tests;

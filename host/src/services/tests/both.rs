@@ -9,6 +9,7 @@ use super::calls::*;
 use super::rotation::{Rows, app, rows};
 use super::*;
 
+mod epochs;
 mod waiting;
 
 pub(super) const CLIENT: &[Role] = &[Role::Client];
