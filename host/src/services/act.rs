@@ -5,20 +5,21 @@
 //! stored of neither. A commit replaces a record's row only where the same bytes stand there that the enclave was given.
 
 use prost::Message;
+use strongroom_proto::enclave::v1::SealedShare;
 use strongroom_proto::id::TenantId;
 use strongroom_proto::v1::{
     Act, ActRequest, ActResponse, NewCredential, OpenActKind, Pair, Receipt, SignedReceipt, intent::Action,
 };
 
 use super::listing::Place;
-use super::load::{StoredRecord, StoredStatement};
+use super::load::{self, StoredRecord, StoredStatement};
 use super::replies::{self, Found, Ticket};
 use super::roles::{self, at_once};
 use super::{App, BEGIN_MAX, is_overtaken};
 use crate::error::Error;
 use crate::keys::{self, Key, Kind, Name};
 use crate::rows::{BackupRow, RecordRow, decode};
-use crate::store::Write;
+use crate::store::{Row, Write};
 
 pub(super) mod answer;
 mod ask;
@@ -79,6 +80,8 @@ pub(super) struct Asked {
 struct Part<'a> {
     order: &'a Order,
     record: StoredRecord,
+    /// Those that the act opens, where they were read with the record.
+    shares: Option<Vec<SealedShare>>,
 }
 
 /// What one role's enclave did, and the rows that must stand before anybody hears of it.
@@ -138,21 +141,21 @@ pub(super) async fn run<R: Message + Default>(
     let mut begun = 0;
     let mut overtaken: Option<Vec<Option<SignedReceipt>>> = None;
     loop {
-        let rows = app.store.get_all(asked.keys()).await?;
+        let (rows, shares) = app.store.get_all_with(asked.keys(), asked.shares()).await?;
         let [reply, statement, records @ ..] = rows.as_slice() else { return Err(Error::Internal("rows are missing")) };
         let found = replies::find(&asked.tenant, &asked.request_id, asked.request_sha256, reply.as_deref())?;
         let ticket = match found {
             Found::Reply(reply) => return Ok(reply),
             Found::Fresh(ticket) => ticket,
         };
-        let parts = asked.parts(records)?;
+        let mut parts = asked.parts(records, shares)?;
         let receipts = parts.iter().map(|part| &part.record.row.receipt);
         if overtaken.is_some_and(|before| !receipts.eq(&before)) {
             return Err(Error::Conflict(Kind::Record));
         }
         let statement = StoredStatement::read(statement.as_deref())?;
         begun += 1;
-        match answered(app, asked, &ticket, &statement, &parts, &answer).await {
+        match answered(app, asked, &ticket, &statement, &mut parts, &answer).await {
             Err(error) if is_overtaken(&error) && begun < BEGIN_MAX => {
                 overtaken = Some(parts.into_iter().map(|part| part.record.row.receipt).collect());
             }
@@ -168,19 +171,35 @@ impl Asked {
         first.into_iter().chain(self.orders.iter().map(|order| order.place.key())).collect()
     }
 
+    /// Where the shares are that the orders open, as far as the intent says so: none, or one place for each order.
+    fn shares(&self) -> Vec<Key> {
+        let places = self.orders.iter().filter_map(|order| match order.work {
+            Work::Recover { generation, .. } => Some(load::share_prefix(&order.place, generation)),
+            _ => None,
+        });
+        places.collect()
+    }
+
     /// The orders with their records; of what waited only those in whose records it does.
-    fn parts(&self, records: &[Option<Vec<u8>>]) -> Result<Vec<Part<'_>>, Error> {
-        let read = |(order, row): (_, &Option<Vec<u8>>)| part(order, row.as_deref(), self.orders.len() > 1);
-        carry_out::where_it_waits(self.orders.iter().zip(records).map(read).collect::<Result<_, _>>()?)
+    fn parts(&self, records: &[Option<Vec<u8>>], shares: Vec<Vec<Row>>) -> Result<Vec<Part<'_>>, Error> {
+        let mut shares = shares.into_iter();
+        let mut parts = Vec::with_capacity(records.len());
+        for (order, row) in self.orders.iter().zip(records) {
+            let part = part(order, row.as_deref(), shares.next());
+            let of_both = |error: Error| error.in_role(roles::name(order.place.role));
+            parts.push(if self.orders.len() > 1 { part.map_err(of_both)? } else { part? });
+        }
+        carry_out::where_it_waits(parts)
     }
 }
 
-fn part<'a>(order: &'a Order, row: Option<&[u8]>, of_both: bool) -> Result<Part<'a>, Error> {
-    match StoredRecord::read(row) {
-        Ok(record) => Ok(Part { order, record }),
-        Err(error) if of_both => Err(error.in_role(roles::name(order.place.role))),
-        Err(error) => Err(error),
-    }
+fn part<'a>(order: &'a Order, row: Option<&[u8]>, shares: Option<Vec<Row>>) -> Result<Part<'a>, Error> {
+    let record = StoredRecord::read(row)?;
+    let shares = match (&order.work, shares) {
+        (Work::Recover { generation, .. }, Some(rows)) => Some(load::shares(&order.place, *generation, rows)?),
+        _ => None,
+    };
+    Ok(Part { order, record, shares })
 }
 
 async fn answered<R: Message + Default>(
@@ -188,11 +207,11 @@ async fn answered<R: Message + Default>(
     asked: &Asked,
     ticket: &Ticket,
     statement: &StoredStatement,
-    parts: &[Part<'_>],
+    parts: &mut [Part<'_>],
     answer: impl Fn(&Done) -> Result<R, Error>,
 ) -> Result<R, Error> {
     let backup = match parts {
-        [Part { order: Order { work: Work::PutShares { .. }, place, .. }, record }, ..] => {
+        [Part { order: Order { work: Work::PutShares { .. }, place, .. }, record, .. }, ..] => {
             Some(backup(app, place, record).await?)
         }
         _ => None,
@@ -210,7 +229,7 @@ async fn carry_out(
     app: &App,
     act: Option<&Act>,
     statement: &StoredStatement,
-    part: &Part<'_>,
+    part: &mut Part<'_>,
 ) -> Result<Outcome, Error> {
     let moved = ask::ask(app, act, statement, part).await?;
     settle::settle(app, part.order, &part.record, moved).await

@@ -16,16 +16,17 @@ pub(super) async fn ask(
     app: &App,
     act: Option<&Act>,
     statement: &StoredStatement,
-    part: &Part<'_>,
+    part: &mut Part<'_>,
 ) -> Result<Moved, Error> {
-    let Part { order, record } = part;
+    let Part { order, record, shares } = part;
     let place = &order.place;
     if record.row.closed {
         return Err(Error::State("the backup was deleted"));
     }
-    let shares = match generation(order, record)? {
-        Some(generation) => app.shares(place, record, generation).await?,
-        None => Vec::new(),
+    let shares = match (shares.take(), generation(order, record)?) {
+        (Some(shares), _) => shares,
+        (None, Some(generation)) => app.shares(place, record, generation).await?,
+        (None, None) => Vec::new(),
     };
     let message = match &order.work {
         Work::PutShares { epoch, .. } => Some(statement.epochs(place.role)?.of_message(*epoch)?),

@@ -135,7 +135,7 @@ pub(in crate::services) async fn due(
     }
     let work = Work::CarryOut { kind, recipient_key: Vec::new(), started_by: None };
     let order = Order { place, consents: false, work };
-    super::carry_out(app, None, &statement, &Part { order: &order, record }).await.map(Some)
+    super::carry_out(app, None, &statement, &mut Part { order: &order, record, shares: None }).await.map(Some)
 }
 
 /// The tenant's second signature, where the call brings one.

@@ -62,9 +62,9 @@ async fn step(app: &App, place: Place, receipt: SignedReceipt) -> Result<SignedR
 async fn attempt(app: &App, order: &Order) -> Result<SignedReceipt, Error> {
     let rows = app.store.get_all(vec![keys::statement(&order.place.tenant), order.place.key()]).await?;
     let [statement, record] = rows.as_slice() else { return Err(Error::Internal("rows are missing")) };
-    let part = Part { order, record: StoredRecord::read(record.as_deref())? };
+    let mut part = Part { order, record: StoredRecord::read(record.as_deref())?, shares: None };
     let statement = StoredStatement::read(statement.as_deref())?;
-    let moved = ask::ask(app, None, &statement, &part).await?;
+    let moved = ask::ask(app, None, &statement, &mut part).await?;
     let receipt = load::receipt(moved.receipt.as_ref())?;
     if receipt.event.is_empty() {
         return settle::about(order, &moved, &receipt).cloned();

@@ -7,15 +7,15 @@ use strongroom_proto::v1::{
 use super::*;
 
 /// What a statement says of a role with these epochs.
-fn part(epochs: &[u64], lowest_epoch: u64) -> Option<RoleStatement> {
+fn part(epochs: &[u64], lowest_epoch: u64) -> RoleStatement {
     let epochs = epochs.iter().map(|epoch| Epoch { epoch: *epoch, ..Default::default() }).collect();
-    Some(RoleStatement { epochs, lowest_epoch, ..Default::default() })
+    RoleStatement { epochs, lowest_epoch, ..Default::default() }
 }
 
 async fn put_statement(host: &Host, caller: &Caller, serial: u64, client: &[u64], custodian: &[u64]) {
     let mut statement = Statement::decode(caller.statement(serial).statement.as_slice()).unwrap();
-    statement.client = part(client, *client.last().unwrap());
-    statement.custodian = part(custodian, *custodian.last().unwrap());
+    statement.client = Some(part(client, *client.last().unwrap()));
+    statement.custodian = Some(part(custodian, *custodian.last().unwrap()));
     let put = PutStatementRequest { statement: Some(caller.sign(&statement)) };
     TenantServiceClient::new(host.api.clone()).put_statement(caller.says(put)).await.unwrap();
 }
@@ -79,7 +79,7 @@ async fn a_record_that_came_late_to_the_other_roles_old_epoch_is_swept_too() {
     let rotate = RotateKekRequest { tenant: caller.tenant.clone(), role: Role::Custodian.into() };
     admin.rotate_kek(rotate).await.unwrap();
     let mut statement = Statement::decode(caller.statement(2).statement.as_slice()).unwrap();
-    statement.custodian = part(&[1, 2], 1);
+    statement.custodian = Some(part(&[1, 2], 1));
     let put = PutStatementRequest { statement: Some(caller.sign(&statement)) };
     TenantServiceClient::new(host.api.clone()).put_statement(caller.says(put)).await.unwrap();
     let retired = async || {
@@ -137,6 +137,5 @@ async fn views_lists_and_exports_tell_of_both_roles_in_order() {
         }
     }
     let found: Vec<(Role, u64)> = roles_of(&receipts).into_iter().zip(receipts.iter().map(version)).collect();
-    use Role::{Client, Custodian};
-    assert_eq!(found, [(Client, 1), (Client, 2), (Custodian, 1), (Custodian, 2)]);
+    assert_eq!(found, [(Role::Client, 1), (Role::Client, 2), (Role::Custodian, 1), (Role::Custodian, 2)]);
 }
