@@ -128,3 +128,42 @@ async fn a_recovery_that_one_role_cancelled_is_released_in_the_other() {
     let answer = recoveries.release_recovery(caller.says(alone)).await.unwrap().into_inner();
     assert_eq!((answer.client_release.len(), answer.custodian_release.len()), (0, 1200));
 }
+
+#[tokio::test]
+async fn a_second_signature_goes_to_the_roles_that_it_names_and_the_release_to_both() {
+    let (host, caller, now) = waiting_host().await;
+    let recovery = start(&host, &caller, "StartRecovery", BOTH).await;
+    for core in [&host.core, &host.custodian] {
+        core.clock_ms.store(now + HOUR_MS, Ordering::Relaxed);
+    }
+    host.core.newest_head.store(true, Ordering::Relaxed);
+    let mut recoveries = RecoveryServiceClient::new(host.api.clone());
+    let mut ask = async |id: &str, named: &[Role]| {
+        let second = act_in(&caller, BOTH, named, "b", id, carry_out_action(OpenActKind::Recovery));
+        let act = (!named.is_empty()).then_some(second);
+        let request =
+            ReleaseRecoveryRequest { custodian_recipient_key: vec![0; 1216], ..release(id, "b", &recovery, act) };
+        recoveries.release_recovery(caller.says(request)).await
+    };
+    for named in [&[][..], CUSTODIAN] {
+        let unsigned = refused(ask("r", named).await, Code::PermissionDenied, "POLICY_DENIED");
+        assert_eq!(told(&unsigned).1.as_deref(), Some("client"), "{named:?}");
+    }
+    assert_eq!(roles_of(&ask("r", CLIENT).await.unwrap().into_inner().receipts), BOTH);
+}
+
+#[tokio::test]
+async fn a_recovery_is_released_where_it_waits_and_not_another_one() {
+    let (host, caller, now) = waiting_host().await;
+    let of_client = start(&host, &caller, "StartRecovery", CLIENT).await;
+    let other = act_in(&caller, BOTH, CUSTODIAN, "b", "other", action("StartRecovery", &[]));
+    send(&host, &caller, "StartRecovery", "other", Some(other)).await.unwrap();
+    for core in [&host.core, &host.custodian] {
+        core.clock_ms.store(now + HOUR_MS, Ordering::Relaxed);
+    }
+    let mut recoveries = RecoveryServiceClient::new(host.api.clone());
+    let answer = recoveries.release_recovery(caller.says(release("r", "b", &of_client, None))).await.unwrap();
+    assert_eq!(roles_of(&answer.into_inner().receipts), CLIENT);
+    let backup = shown(&host, &caller, "b").await;
+    assert_eq!(backup.open_acts.len(), 1, "the custodian's waits on");
+}

@@ -215,6 +215,10 @@ impl Core {
 
     fn carry_out_due(&self, ask: &CarryOut, standing: &mut Standing) -> Result<Deed, Refused> {
         self.acts.fetch_add(1, Ordering::Relaxed);
+        if let Some(second) = &ask.act {
+            let second = intent::decode(&second.intent).unwrap();
+            assert!(intent::part(&second, self.role).is_some(), "consents that name the role: {second:?}");
+        }
         let found = standing.open_acts.iter().position(|open| open.kind == ask.kind);
         let open = standing.open_acts.remove(found.ok_or((Reason::StateInvalid, 0))?);
         let now_ms = self.now_ms();
