@@ -10,6 +10,8 @@ async fn the_host_commits_by_itself_what_nobody_commits() {
     let first = app(&host).await;
     let start = now_ms();
     put(&host, &caller, 2).await;
+    // What moves the records while it waits queues nothing more.
+    usual_in(&host, &caller, "RenamePasskey", "rename").await.unwrap();
     let [(2, at, 0)] = queue(&first).await[..] else { panic!("{:?}", queue(&first).await) };
     assert!((start + WAIT_MS_MAX..=now_ms() + WAIT_MS_MAX).contains(&at));
     for which in [Which::Due, Which::DueOrHalfDone] {
