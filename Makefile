@@ -1,4 +1,4 @@
-.PHONY: demo up test soak bench fuzz corpus vectors record-passkeys record-xwing lines
+.PHONY: demo up needs test soak bench fuzz corpus vectors record-passkeys record-xwing lines
 
 FUZZ_SECONDS ?= 60
 
@@ -10,13 +10,17 @@ up:
 	cargo build --release --bins
 	target/release/up
 
-test: target/venv/made target/python/made
+# What comes from the system's packages.
+needs:
+	tests/needs
+
+test: needs target/venv/made target/python/made
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo build --workspace --bins
 	cargo test --workspace
 
-soak: target/venv/made target/python/made
+soak: needs target/venv/made target/python/made
 	cargo build --workspace --bins
 	STRONGROOM_MUTATIONS=200000 cargo test -p strongroom-core mutat -- --nocapture
 	STRONGROOM_STEPS=20000 cargo test -p strongroom-core walk -- --nocapture
@@ -35,7 +39,7 @@ corpus:
 	fuzz/corpus
 
 # AWS's own clients and moto for stories, and gRPC for the example in Python.
-target/venv/made: tests/python/requirements.txt
+target/venv/made: tests/python/requirements.txt | needs
 	python3 -m venv --clear target/venv
 	target/venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/python/requirements.txt
 	touch $@

@@ -28,7 +28,7 @@ DRAIN_SECONDS_MAX = 10
 
 
 def main() -> None:
-    """Serves until SIGTERM or SIGINT."""
+    """Serves until SIGTERM or SIGINT; reads the statement again on SIGHUP."""
     parser = argparse.ArgumentParser(description="Stands between a wallet company's devices and strongroom-host.")
     parser.add_argument("--config", type=Path, required=True, help="TOML; README.md shows every field")
     try:
@@ -46,6 +46,7 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    signal.signal(signal.SIGHUP, lambda *_: backend.reload_statement())
     server.start()
     print(f"backend ready address={told.listen.rpartition(':')[0]}:{port}", flush=True)
     stop.wait()

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from intents import Denied, own_act, own_wallet
 from receipts import Receipts
-from settings import Settings, User
+from settings import Refused, Settings, User, load_statement, require
 from strongroom.v1 import (
     backup_service_pb2,
     backup_service_pb2_grpc,
@@ -37,8 +37,28 @@ class Backend:
 
     def __init__(self, told: Settings) -> None:
         self.told = told
+        self.statement = told.statement
         self.receipts = Receipts(told.receipts, told.statement)
         self.channel = connect(told.host)
+
+    def reload_statement(self) -> None:
+        """Reads the statement again, and says in the log which one is in force. One that is no good changes nothing."""
+        before = self.statement.content.serial
+        try:
+            new = load_statement(self.told.statement_path, self.statement.tenant)
+            serial = new.content.serial
+            require(
+                serial > before or new.signed == self.statement.signed,
+                "statement",
+                f"serial {serial} is not above {before}",
+            )
+        except Refused as error:
+            print(f"statement serial={before} kept: {error}", file=sys.stderr, flush=True)
+            return
+        # Each is one assignment, so that a call sees the one or the other whole.
+        self.receipts.statement = new
+        self.statement = new
+        print(f"statement serial={serial}", file=sys.stderr, flush=True)
 
     def call(
         self, name: str, request: Message, context: grpc.ServicerContext, work: Callable[[User, Any], Message]
@@ -75,7 +95,7 @@ class Backend:
 
     def own_act(self, user: User, request: Message, action: str) -> intent_pb2.Intent:
         """The intent of a request's act, on a record that did not fork."""
-        intent = own_act(self.told.statement.tenant, user.wallet, request, action)
+        intent = own_act(self.statement.tenant, user.wallet, request, action)
         self.receipts.refuse_forked(intent)
         return intent
 
@@ -101,7 +121,7 @@ class Passkeys(passkey_service_pb2_grpc.PasskeyServiceServicer):
             own_wallet(user.wallet, request.wallet)
             answer = self.backend.ask(self.host.Prepare, request)
             # Never the host's: it might show an older one.
-            answer.statement.CopyFrom(self.backend.told.statement.signed)
+            answer.statement.CopyFrom(self.backend.statement.signed)
             return answer
 
         return self.backend.call("Prepare", request, context, work)
@@ -117,7 +137,7 @@ class Tenants(tenant_service_pb2_grpc.TenantServiceServicer):
         self, request: tenant_service_pb2.GetStatementRequest, context: grpc.ServicerContext
     ) -> tenant_service_pb2.GetStatementResponse:
         def work(_user: User, _request: tenant_service_pb2.GetStatementRequest) -> Message:
-            return tenant_service_pb2.GetStatementResponse(statement=self.backend.told.statement.signed)
+            return tenant_service_pb2.GetStatementResponse(statement=self.backend.statement.signed)
 
         return self.backend.call("GetStatement", request, context, work)
 

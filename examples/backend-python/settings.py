@@ -54,6 +54,8 @@ class Settings:
     listen: str
     host: str
     statement: Statement
+    # The file of the statement, which alone is read again later.
+    statement_path: Path
     users: Users
     receipts: Path
     # The tenant's key at the host: shown by no `repr`.
@@ -87,6 +89,7 @@ def load(path: Path) -> Settings:
         listen=loopback("listen", raw["listen"]),
         host=host_address(raw["host"]),
         statement=load_statement(Path(raw["statement"]), bytes.fromhex(raw["tenant"])),
+        statement_path=Path(raw["statement"]),
         users=users,
         receipts=Path(raw["receipts"]),
         api_key=ApiKey(key),

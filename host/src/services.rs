@@ -23,6 +23,7 @@ mod attestations;
 pub(crate) mod backup;
 mod check;
 pub(crate) mod commits;
+mod damaged;
 pub(crate) mod due;
 mod epochs;
 mod keks;
@@ -38,6 +39,7 @@ pub(crate) mod wallet;
 
 use act::Call;
 pub(crate) use attestations::Attestations;
+use damaged::Damaged;
 use keks::KnownKeks;
 use reseal::sweep::Sweep;
 
@@ -47,6 +49,8 @@ pub(crate) struct App {
     pub(crate) enclaves: Vec<Enclave>,
     pub(crate) calls: InFlight,
     pub(crate) attestations: Attestations,
+    damaged: Damaged,
+    due: due::Queue,
     keks: KnownKeks,
     sweep: Sweep,
 }
@@ -70,7 +74,8 @@ impl App {
         // What is asked of all of them is answered in the roles' order, however the configuration names them.
         enclaves.sort_by_key(|enclave| enclave.role() as i32);
         let (calls, attestations) = (InFlight::default(), Attestations::default());
-        Self { store, enclaves, calls, attestations, keks: KnownKeks::default(), sweep: Sweep::default() }
+        let (damaged, due) = (Damaged::default(), due::Queue::default());
+        Self { store, enclaves, calls, attestations, damaged, due, keks: KnownKeks::default(), sweep: Sweep::default() }
     }
 
     /// The enclave of a role.

@@ -28,7 +28,7 @@ impl<'a> Attack<'a> {
     pub async fn on(stack: &'a Stack, victim: &'a User) -> Result<Self> {
         let loot = loot(&stack.database(), tenant(stack)?, &victim.wallet).await?;
         ensure!(!loot.records.is_empty(), "the victim has no backup");
-        Ok(Self { stack, victim, loot, frames: Frames::connect(&stack.enclave_socket())? })
+        Ok(Self { stack, victim, loot, frames: Frames::connect(&stack.enclave_socket(Role::Client))? })
     }
 
     /// The user's own recovery, with the host's key in place of the device's.

@@ -1,11 +1,13 @@
-//! A complete Strongroom on this machine: development KMS, simulated enclave, host, and a tenant, on loopback and unix sockets in one
-//! folder.
+//! A complete Strongroom on this machine: development KMS, a simulated enclave for each role, host, and a tenant, on loopback and unix
+//! sockets in one folder.
 
 pub mod backend;
 pub mod kms_admin;
 pub mod process;
 pub mod rogue;
+pub mod roles;
 mod settings;
+mod tenant;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -14,18 +16,18 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use strongroom_proto::v1::Role;
 use strongroom_simulated::{Authority, Measurements};
-
 use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::frames::Frames;
-use kms_admin::{ACCOUNT, ADMINISTRATOR, ENCLAVE_USER, KmsAdmin, REGION};
+use kms_admin::{ACCOUNT, ADMINISTRATOR, CUSTODIAN_USER, ENCLAVE_USER, KmsAdmin, REGION};
 use process::{Process, binary};
 
-/// Longest time until the enclave has a manifest, credentials, KMS and the time.
+/// Longest time until each enclave has a manifest, credentials, KMS and the time.
 const SERVING_TIME_MAX: Duration = Duration::from_mins(1);
 
 /// Passphrase of the tenant's root and standby keys in the stack.
@@ -40,10 +42,10 @@ pub const ORIGIN: &str = "https://wallet.example";
 #[derive(Debug)]
 pub struct Stack {
     folder: PathBuf,
-    /// The executable that runs as the enclave's image.
+    /// The executable that runs as the image of every enclave.
     image: PathBuf,
-    /// ARN of the role's KMS key.
-    pub key_arn: String,
+    /// Each role, with the ARN of its KMS key.
+    keys: Vec<(Role, String)>,
     processes: Option<Processes>,
 }
 
@@ -51,22 +53,28 @@ pub struct Stack {
 struct Processes {
     kms: Process,
     kms_address: SocketAddr,
-    enclave: Process,
+    /// In the order of the stack's roles.
+    enclaves: Vec<Process>,
     host: Process,
     api: SocketAddr,
 }
 
 impl Stack {
-    /// Starts everything in `folder` and makes a tenant with an API key and a statement.
+    /// Starts everything for client shares in `folder` and makes a tenant with an API key and a statement.
     pub async fn start(folder: &Path) -> Result<Self> {
-        let mut stack = Self::prepare(folder).await?;
-        stack.start_enclave_and_host().await?;
+        Self::start_with(folder, roles::CLIENT).await
+    }
+
+    /// As [`Stack::start`], with an enclave for each of these roles.
+    pub async fn start_with(folder: &Path, roles: &[Role]) -> Result<Self> {
+        let mut stack = Self::prepare(folder, roles).await?;
+        stack.start_enclaves_and_host().await?;
         stack.make_tenant()?;
         Ok(stack)
     }
 
-    /// Starts the development KMS, makes the role's key, its manifest and its policy.
-    async fn prepare(folder: &Path) -> Result<Self> {
+    /// Starts the development KMS, makes each role's key, its manifest and its policy.
+    async fn prepare(folder: &Path, roles: &[Role]) -> Result<Self> {
         for sub in ["kms", "logs", "run", "tenant"] {
             fs::create_dir_all(folder.join(sub))?;
         }
@@ -74,42 +82,59 @@ impl Stack {
         fs::write(folder.join("attestation-root.der"), authority.root_der())?;
         let (kms, kms_address) = start_kms(folder)?;
         let admin = KmsAdmin::new(kms_address, &folder.join("kms"), authority)?;
-        let key_arn = admin.create_key().await?;
-        let stack =
-            Self { folder: folder.to_owned(), image: binary("strongroom-simulated")?, key_arn, processes: None };
-        let pcr16 = stack.write_manifest(&stack.key_arn, &folder.join("client.manifest"))?;
-        admin.admit(&stack.key_arn, &[(hex::encode(stack.measurements()?.pcr0), pcr16)]).await?;
+        let image = binary("strongroom-simulated")?;
+        let mut stack = Self { folder: folder.to_owned(), image, keys: Vec::new(), processes: None };
+        for role in roles {
+            let key = admin.create_key(*role).await?;
+            let pcr16 = stack.write_manifest(*role, &key, &roles::manifest(folder, *role))?;
+            admin.admit(*role, &key, &[(hex::encode(stack.measurements()?.pcr0), pcr16)]).await?;
+            stack.keys.push((*role, key));
+        }
         drop(kms);
         Ok(stack)
     }
 
-    /// Starts the three processes over what the folder holds.
-    pub async fn start_enclave_and_host(&mut self) -> Result<()> {
+    /// Starts every process over what the folder holds.
+    pub async fn start_enclaves_and_host(&mut self) -> Result<()> {
         let (kms, kms_address) = start_kms(&self.folder)?;
-        let enclave = start_enclave(&self.folder, &self.image)?;
-        settings::write_host(&self.folder, kms_address)?;
-        let (host, api) = start_host(&self.folder)?;
-        self.processes = Some(Processes { kms, kms_address, enclave, host, api });
+        let enclaves = self.start_enclaves()?;
+        settings::write_host(&self.folder, kms_address, self.roles())?;
+        let (host, api) = start_host(&self.folder, None)?;
+        self.processes = Some(Processes { kms, kms_address, enclaves, host, api });
         self.wait_until_serving().await
     }
 
-    /// Kills the host alone, and starts it again over the same database and enclave.
+    fn start_enclaves(&self) -> Result<Vec<Process>> {
+        self.roles().map(|role| start_enclave(&self.folder, &self.image, role)).collect()
+    }
+
+    /// Kills the host alone, and starts it again over the same database and enclaves.
     pub async fn restart_host(&mut self) -> Result<()> {
+        self.replace_host(None).await
+    }
+
+    /// As [`Stack::restart_host`], with the wall clock of the host alone moved, such as by `+10y`.
+    pub async fn restart_host_at(&mut self, clock: &str) -> Result<()> {
+        self.replace_host(Some(clock)).await
+    }
+
+    async fn replace_host(&mut self, clock: Option<&str>) -> Result<()> {
         let processes = self.processes.take().context("the stack is not running")?;
         processes.host.kill();
-        let (host, api) = start_host(&self.folder)?;
+        let (host, api) = start_host(&self.folder, clock)?;
         self.processes = Some(Processes { host, api, ..processes });
         self.wait_until_serving().await
     }
 
-    /// Kills enclave and host, and starts them again over the same database and KMS.
-    pub async fn restart_enclave_and_host(&mut self) -> Result<()> {
-        let processes = self.processes.take().context("the stack is not running")?;
-        processes.host.kill();
-        processes.enclave.kill();
-        let enclave = start_enclave(&self.folder, &self.image)?;
-        let (host, api) = start_host(&self.folder)?;
-        self.processes = Some(Processes { enclave, host, api, kms: processes.kms, kms_address: processes.kms_address });
+    /// Kills enclaves and host, and starts them again over the same database and KMS.
+    pub async fn restart_enclaves_and_host(&mut self) -> Result<()> {
+        let Processes { kms, kms_address, enclaves, host, .. } =
+            self.processes.take().context("the stack is not running")?;
+        host.kill();
+        enclaves.into_iter().for_each(Process::kill);
+        let enclaves = self.start_enclaves()?;
+        let (host, api) = start_host(&self.folder, None)?;
+        self.processes = Some(Processes { kms, kms_address, enclaves, host, api });
         self.wait_until_serving().await
     }
 
@@ -117,12 +142,12 @@ impl Stack {
     pub fn kill(&mut self) {
         if let Some(processes) = self.processes.take() {
             processes.host.kill();
-            processes.enclave.kill();
+            processes.enclaves.into_iter().for_each(Process::kill);
             processes.kms.kill();
         }
     }
 
-    /// Waits until the host says that it serves, which it does once the enclave lacks nothing.
+    /// Waits until the host says that it serves, which it does once its enclaves lack nothing.
     async fn wait_until_serving(&self) -> Result<()> {
         let started = Instant::now();
         let channel = Endpoint::new(self.api()?)?.connect().await?;
@@ -133,8 +158,9 @@ impl Stack {
                 return Ok(());
             }
             if started.elapsed() > SERVING_TIME_MAX {
-                let missing = Frames::connect(&self.enclave_socket())?.missing()?;
-                bail!("not serving; the enclave lacks {missing:?}; logs are in {}", self.folder.join("logs").display());
+                let missing = |role| Frames::connect(&self.enclave_socket(role))?.missing();
+                let missing = self.roles().map(missing).collect::<Result<Vec<_>>>()?;
+                bail!("not serving; the enclaves lack {missing:?}; logs are in {}", self.folder.join("logs").display());
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -186,15 +212,32 @@ impl Stack {
         Ok(self.processes()?.kms_address)
     }
 
-    /// The process ids of KMS, enclave and host.
-    pub fn process_ids(&self) -> Result<[u32; 3]> {
-        let processes = self.processes()?;
-        Ok([&processes.kms, &processes.enclave, &processes.host].map(Process::id))
+    /// The process ids of KMS, host and the enclaves in the order of the roles.
+    pub fn process_ids(&self) -> Result<Vec<u32>> {
+        let Processes { kms, host, enclaves, .. } = self.processes()?;
+        Ok([kms, host].into_iter().chain(enclaves).map(Process::id).collect())
     }
 
-    /// The enclave's process.
-    pub fn enclave(&self) -> Result<&Process> {
-        Ok(&self.processes()?.enclave)
+    /// The roles that have an enclave here.
+    pub fn roles(&self) -> impl Iterator<Item = Role> + '_ {
+        self.keys.iter().map(|(role, _)| *role)
+    }
+
+    /// ARN of a role's KMS key.
+    pub fn key_arn(&self, role: Role) -> Result<&str> {
+        let mut keys = self.keys.iter();
+        Ok(&keys.find(|(it, _)| *it == role).context("no enclave of this role here")?.1)
+    }
+
+    /// The process of a role's enclave.
+    pub fn enclave(&self, role: Role) -> Result<&Process> {
+        let place = self.roles().position(|it| it == role).context("no enclave of this role here")?;
+        self.processes()?.enclaves.get(place).context("the stack is not running")
+    }
+
+    /// The processes of all enclaves.
+    pub fn enclaves(&self) -> Result<&[Process]> {
+        Ok(&self.processes()?.enclaves)
     }
 
     /// The host's process.
@@ -212,7 +255,7 @@ impl Stack {
         &self.folder
     }
 
-    /// The executable that runs as the enclave's image.
+    /// The executable that runs as the image of every enclave.
     #[must_use]
     pub fn image(&self) -> &Path {
         &self.image
@@ -224,10 +267,10 @@ impl Stack {
         self.folder.join("strongroom.db")
     }
 
-    /// The enclave's socket.
+    /// The socket of a role's enclave.
     #[must_use]
-    pub fn enclave_socket(&self) -> PathBuf {
-        self.folder.join("run/enclave.sock")
+    pub fn enclave_socket(&self, role: Role) -> PathBuf {
+        roles::socket(&self.folder, role)
     }
 
     /// The operator's socket.
@@ -253,12 +296,12 @@ impl Stack {
     }
 
     /// Writes the manifest and gives the PCR16 that it leads to.
-    fn write_manifest(&self, key_arn: &str, out: &Path) -> Result<String> {
+    fn write_manifest(&self, role: Role, key_arn: &str, out: &Path) -> Result<String> {
         let printed = self.strongroom(&[
             "operator",
             "manifest",
             "--role",
-            "client",
+            roles::name(role),
             "--kms-key-arn",
             key_arn,
             "--region",
@@ -272,59 +315,6 @@ impl Stack {
         ])?;
         value(&printed, "pcr16")
     }
-
-    /// What an operator and a tenant do once: keys, registration, the KEK, the statement.
-    fn make_tenant(&self) -> Result<()> {
-        let folder = self.folder.join("tenant");
-        let tenant = self.register(&folder, "Example Wallet")?;
-        fs::write(folder.join("id"), &tenant)?;
-        let admin = self.admin_socket();
-        self.strongroom(&[
-            "operator",
-            "create-kek",
-            "--tenant",
-            &tenant,
-            "--role",
-            "client",
-            "--socket",
-            path_text(&admin)?,
-        ])?;
-        self.sign_statement()
-    }
-
-    /// Signs the tenant's next statement and gives it to the host.
-    pub fn sign_statement(&self) -> Result<()> {
-        let folder = self.folder.join("tenant");
-        let image = self.measurements()?;
-        let image = [image.pcr0, image.pcr1, image.pcr2].map(hex::encode).join(":");
-        let (keys, key, api) = (folder.join("keys"), folder.join("api-key"), self.api()?);
-        let service = ["--dir", path_text(&keys)?, "--host", &api, "--api-key-file", path_text(&key)?];
-        let content = ["--rp-id", RP_ID, "--origin", ORIGIN, "--image", &image, "--client"];
-        self.strongroom(&[&["tenant", "statement"], &service[..], &content[..]].concat()).map(|_| ())
-    }
-
-    /// Registers another tenant, without KEK or statement; gives its API key.
-    pub fn add_tenant(&self, name: &str) -> Result<String> {
-        let folder = self.folder.join(name);
-        fs::create_dir(&folder)?;
-        self.register(&folder, name)?;
-        Ok(fs::read_to_string(folder.join("api-key"))?.trim().to_owned())
-    }
-
-    /// Makes a tenant's keys and API key in `folder`; gives its id.
-    fn register(&self, folder: &Path, name: &str) -> Result<String> {
-        let keys = folder.join("keys");
-        let printed = self.strongroom(&["tenant", "init", "--dir", path_text(&keys)?])?;
-        let (root, standby) = (value(&printed, "root-key")?, value(&printed, "standby-key")?);
-        let admin = self.admin_socket();
-        let socket = ["--socket", path_text(&admin)?];
-        let create = ["operator", "create-tenant", "--root-key", &root, "--standby-key", &standby, "--name", name];
-        let tenant = value(&self.strongroom(&[&create[..], &socket].concat())?, "tenant")?;
-        let key = folder.join("api-key");
-        let create = ["operator", "create-api-key", "--tenant", &tenant, "--label", name, "--out", path_text(&key)?];
-        self.strongroom(&[&create[..], &socket].concat())?;
-        Ok(tenant)
-    }
 }
 
 /// Starts the development KMS over `kms` and `attestation-root.der` in `folder`; gives its address.
@@ -332,7 +322,7 @@ pub fn start_kms(folder: &Path) -> Result<(Process, SocketAddr)> {
     let mut command = Command::new(binary("strongroom-devkms")?);
     command
         .args(["--listen", "127.0.0.1:0", "--region", REGION, "--account", ACCOUNT])
-        .args(["--user", ADMINISTRATOR, "--user", ENCLAVE_USER, "--state"])
+        .args(["--user", ADMINISTRATOR, "--user", ENCLAVE_USER, "--user", CUSTODIAN_USER, "--state"])
         .arg(folder.join("kms"))
         .arg("--attestation-root")
         .arg(folder.join("attestation-root.der"));
@@ -340,8 +330,12 @@ pub fn start_kms(folder: &Path) -> Result<(Process, SocketAddr)> {
     Ok((process, address.parse()?))
 }
 
-fn start_host(folder: &Path) -> Result<(Process, SocketAddr)> {
+fn start_host(folder: &Path, clock: Option<&str>) -> Result<(Process, SocketAddr)> {
     let mut command = Command::new(binary("strongroom-host")?);
+    if let Some(clock) = clock {
+        // Timers run by the other clock, which stays true.
+        command.env("LD_PRELOAD", libfaketime()?).env("FAKETIME", clock).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    }
     command.arg("--config").arg(folder.join("host.toml"));
     let (host, line) = Process::start(command, &folder.join("logs/host"), "strongroom-host ready")?;
     let api =
@@ -349,17 +343,25 @@ fn start_host(folder: &Path) -> Result<(Process, SocketAddr)> {
     Ok((host, api.parse()?))
 }
 
-/// Starts an enclave from `image`, an executable of the simulated enclave.
-pub fn start_enclave(folder: &Path, image: &Path) -> Result<Process> {
+/// The library of the package `faketime`, which lies in a folder of the machine's kind.
+fn libfaketime() -> Result<PathBuf> {
+    let library = |entry: std::io::Result<fs::DirEntry>| Some(entry.ok()?.path().join("faketime/libfaketimeMT.so.1"));
+    let found = fs::read_dir("/usr/lib")?.filter_map(library).find(|path| path.is_file());
+    found.context("libfaketime is not there: install the package faketime")
+}
+
+/// Starts the enclave of a role from `image`, an executable of the simulated enclave.
+pub fn start_enclave(folder: &Path, image: &Path, role: Role) -> Result<Process> {
     let mut command = Command::new(image);
     command
         .arg("--listen")
-        .arg(folder.join("run/enclave.sock"))
+        .arg(roles::socket(folder, role))
         .arg("--relay")
         .arg(folder.join("run/relay.sock"))
         .arg("--authority")
         .arg(folder.join("attestation-authority"));
-    Ok(Process::start(command, &folder.join("logs/enclave"), "listening")?.0)
+    let log = folder.join("logs").join(format!("{}-enclave", roles::name(role)));
+    Ok(Process::start(command, &log, "listening")?.0)
 }
 
 /// The value of a printed line `name value`.

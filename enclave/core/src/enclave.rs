@@ -19,7 +19,7 @@ use crate::step::{KekContext, KekKey, KekReply, KmsCall, KmsFailure, Pending, St
 use crate::work::{self, Needs, Scene};
 
 /// Most KEKs that one request needs, and so most KMS calls that it waits for.
-pub(crate) const KEK_PER_STEP_MAX: usize = 2;
+pub const KEK_PER_STEP_MAX: usize = 2;
 
 /// What the booted enclave is, as its identities say.
 #[derive(Clone, Debug)]

@@ -50,7 +50,7 @@ pub mod webauthn;
 mod work;
 
 pub use cache::Caches;
-pub use enclave::{Core, Deployment};
+pub use enclave::{Core, Deployment, KEK_PER_STEP_MAX};
 pub use hpke::kem::XWing;
 pub use platform::{EnclaveTime, Platform, Unavailable};
 pub use refusal::{Refusal, refuse};

@@ -1,6 +1,7 @@
 //! A panic in a thread or task of the enclave ends the process: nothing goes on with a poisoned state.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 
 /// Ends the process when it is dropped by a panic.
 struct AbortOnPanic;
@@ -22,12 +23,11 @@ pub(crate) fn guarded<T>(f: impl FnOnce() -> T) -> T {
     out
 }
 
-/// The same for a task, whose panic its tokio runtime would otherwise swallow.
+/// The same for a task, whose panic its tokio runtime would otherwise swallow. Guarded is what the task does: one that waits, and is
+/// dropped because its thread panics elsewhere, did not panic.
 pub(crate) async fn guarded_task<T>(future: impl Future<Output = T>) -> T {
-    let guard = AbortOnPanic;
-    let out = future.await;
-    drop(guard);
-    out
+    let mut future = pin!(future);
+    poll_fn(|context| guarded(|| future.as_mut().poll(context))).await
 }
 
 #[cfg(test)]
@@ -46,11 +46,19 @@ mod tests {
         match std::env::var(CHILD).as_deref() {
             Ok("thread") => drop(std::thread::spawn(|| guarded(|| panic!("meant"))).join()),
             Ok("task") => drop(block_on(async { tokio::spawn(guarded_task(async { panic!("meant") })).await })),
+            Ok("dropped") => {
+                let waiting = async {
+                    tokio::spawn(guarded_task(std::future::pending::<()>()));
+                    tokio::task::yield_now().await;
+                    panic!("meant, of a test or of whoever holds the runtime");
+                };
+                drop(std::thread::spawn(|| block_on(waiting)).join());
+            }
             Ok("unguarded") => drop(std::thread::spawn(|| panic!("meant")).join()),
             Ok(_) => assert_eq!(guarded(|| 1) + block_on(guarded_task(async { 1 })), 2),
             Err(_) => {
-                let signals = ["thread", "task", "unguarded", "no panic"].map(run_again);
-                assert_eq!(signals, [Some(SIGABRT), Some(SIGABRT), None, None]);
+                let signals = ["thread", "task", "dropped", "unguarded", "no panic"].map(run_again);
+                assert_eq!(signals, [Some(SIGABRT), Some(SIGABRT), None, None, None]);
             }
         }
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prost::Message;
-use strongroom_core::{Incoming, KmsCall, KmsFailure, Pending, Refusal, Step, parse, refuse};
+use strongroom_core::{Incoming, KEK_PER_STEP_MAX, KmsCall, KmsFailure, Pending, Refusal, Step, parse, refuse};
 use strongroom_proto::enclave::v1::{Response, response::Body};
 use strongroom_proto::frame::{self, Decoder, Frame, FrameTooLong};
 use strongroom_proto::v1::Reason;
@@ -29,9 +29,6 @@ const READ_BYTES_MAX: usize = 64 * 1024;
 
 /// Longest time that the host may take to read a batch of answers.
 const WRITE_TIME_MAX: Duration = Duration::from_secs(30);
-
-/// KMS calls that one request may cause in a row.
-const KMS_CALLS_PER_REQUEST_MAX: usize = 2;
 
 /// When an overloaded enclave may be asked again.
 const OVERLOADED_RETRY_MS: u32 = 200;
@@ -173,7 +170,7 @@ impl<D: Dial> Answering for Enclave<D> {
             Ok(serving) => serving,
             Err(refusal) => return refusal.encode(),
         };
-        for _ in 0..KMS_CALLS_PER_REQUEST_MAX {
+        for _ in 0..KEK_PER_STEP_MAX {
             let reply = serving.kms.call(call).await.map_err(|error| {
                 self.log().note(format_args!("KMS call: {error}"));
                 KmsFailure::from(error)

@@ -10,12 +10,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use strongroom_proto::id::{TenantId, sha256};
 use strongroom_proto::names::is_id;
-use strongroom_proto::v1::SignedStatement;
 use strongroom_sdk::client::ApiKey;
-use strongroom_sdk::statement::VerifiedStatement;
-use strongroom_sdk::tenant::read_statement;
 use strongroom_sdk::{Error, files};
 use subtle::ConstantTimeEq;
+
+use crate::statement::Current;
 
 /// Longest file with settings, and longest with users, in bytes.
 const FILE_BYTES_MAX: usize = 64 * 1024;
@@ -28,10 +27,8 @@ pub(crate) struct Config {
     pub(crate) host: String,
     /// The tenant's key at the host.
     pub(crate) api_key: ApiKey,
-    /// The statement as it is served.
-    pub(crate) signed: SignedStatement,
-    /// The same, checked.
-    pub(crate) statement: VerifiedStatement,
+    /// The statement, which alone is read again later.
+    pub(crate) statement: Current,
     /// Who may call.
     pub(crate) users: Users,
     /// Folder of the receipts.
@@ -65,7 +62,7 @@ impl Config {
         }
         let mut tenant = [0; 32];
         hex::decode_to_slice(&raw.tenant, &mut tenant).map_err(|_| refused("tenant", "not 64 hex digits"))?;
-        let signed = read_statement(&raw.statement)?;
+        let statement = Current::load(raw.statement, TenantId(tenant))?;
         let users = Users::load(&raw.users)?;
         let key = files::read(&raw.api_key, FILE_BYTES_MAX)?;
         if users.by_token(key.trim_ascii()).is_some() {
@@ -75,8 +72,7 @@ impl Config {
             listen,
             host: raw.host,
             api_key: ApiKey::read(&raw.api_key)?,
-            statement: VerifiedStatement::verify(&signed, TenantId(tenant))?,
-            signed,
+            statement,
             users,
             receipts: raw.receipts,
         })

@@ -6,6 +6,7 @@
 mod check;
 mod config;
 mod service;
+mod statement;
 mod store;
 
 use std::path::PathBuf;
@@ -53,6 +54,13 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let listen = config.listen;
     let backend = Backend::new(config, channel);
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let reloading = backend.clone();
+    let reload = tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            reloading.reload_statement();
+        }
+    });
     let stop = async move {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -72,5 +80,6 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         .add_service(tenant_service_server::TenantServiceServer::new(backend))
         .serve_with_incoming_shutdown(incoming, stop)
         .await?;
+    reload.abort();
     Ok(())
 }

@@ -13,7 +13,7 @@ use strongroom_proto::v1::recovery_service_client::RecoveryServiceClient;
 use strongroom_proto::v1::{
     Act, CreateBackupRequest, CreateBackupResponse, GetBackupRequest, GetBackupResponse, GetStatementRequest,
     GetStatementResponse, Intent, PrepareRequest, PrepareResponse, RecoverRequest, RecoverResponse,
-    RehearseBackupRequest, RehearseBackupResponse, SignedReceipt, SignedStatement,
+    RehearseBackupRequest, RehearseBackupResponse, SignedReceipt,
 };
 use strongroom_sdk::client::ApiKey;
 use tonic::metadata::MetadataMap;
@@ -23,6 +23,7 @@ use tonic::{Code, Request, Response, Status};
 
 use crate::check;
 use crate::config::{Config, User, Users};
+use crate::statement::Current;
 use crate::store::{Refused, Store};
 use v1::backup_service_server::BackupService;
 use v1::passkey_service_server::PasskeyService;
@@ -44,19 +45,28 @@ pub(crate) struct Backend(Arc<Inner>);
 
 struct Inner {
     users: Users,
-    statement: SignedStatement,
+    statement: Arc<Current>,
     store: Store,
     host: InterceptedService<Channel, ApiKey>,
 }
 
 impl Backend {
     pub(crate) fn new(config: Config, channel: Channel) -> Self {
+        let statement = Arc::new(config.statement);
         Self(Arc::new(Inner {
             users: config.users,
-            statement: config.signed,
-            store: Store::new(config.receipts, config.statement),
+            store: Store::new(config.receipts, Arc::clone(&statement)),
+            statement,
             host: InterceptedService::new(channel, config.api_key),
         }))
+    }
+
+    /// Reads the statement again, and says in the log which one is in force.
+    pub(crate) fn reload_statement(&self) {
+        match self.0.statement.reload() {
+            Ok(serial) => eprintln!("statement serial={serial}"),
+            Err(error) => eprintln!("statement serial={} kept: {error}", self.0.statement.get().verified.serial()),
+        }
     }
 
     /// Carries out a call of the user whose session token came with it.
@@ -129,7 +139,7 @@ impl PasskeyService for Backend {
             check::wallet(&user.wallet, &message.wallet)?;
             let mut answer = relay(PasskeyServiceClient::new(self.0.host.clone()).prepare(message).await)?;
             // Never the host's: it might show an older one.
-            answer.statement = Some(self.0.statement.clone());
+            answer.statement = Some(self.0.statement.get().signed.clone());
             Ok(answer)
         };
         self.call("Prepare", request, work).await
@@ -143,7 +153,7 @@ impl TenantService for Backend {
         request: Request<GetStatementRequest>,
     ) -> Result<Response<GetStatementResponse>, Status> {
         let work = |_: Arc<User>, _: GetStatementRequest| async move {
-            Ok(GetStatementResponse { statement: Some(self.0.statement.clone()) })
+            Ok(GetStatementResponse { statement: Some(self.0.statement.get().signed.clone()) })
         };
         self.call("GetStatement", request, work).await
     }

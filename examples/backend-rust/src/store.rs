@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prost::Message;
 use strongroom_proto::id::{Head, RecordId, TenantId};
@@ -14,8 +14,9 @@ use strongroom_proto::v1::intent::Action;
 use strongroom_proto::v1::{Intent, Receipt, Role, SignedReceipt};
 use strongroom_proto::{canonical, intent as form, prefix, signed};
 use strongroom_sdk::receipt::RECEIPT_BYTES_MAX;
-use strongroom_sdk::statement::VerifiedStatement;
 use strongroom_sdk::{files, role_name};
+
+use crate::statement::Current;
 
 /// Longest file of a receipt: it, its signature, and their tags and lengths.
 const SIGNED_RECEIPT_BYTES_MAX: usize = RECEIPT_BYTES_MAX + 128;
@@ -44,13 +45,13 @@ enum Found {
 /// The receipts, and the statement that says who may sign them.
 pub(crate) struct Store {
     folder: PathBuf,
-    statement: VerifiedStatement,
+    statement: Arc<Current>,
     /// Reading what is kept and writing the next one is one step.
     writing: Mutex<()>,
 }
 
 impl Store {
-    pub(crate) fn new(folder: PathBuf, statement: VerifiedStatement) -> Self {
+    pub(crate) fn new(folder: PathBuf, statement: Arc<Current>) -> Self {
         Self { folder, statement, writing: Mutex::new(()) }
     }
 
@@ -180,7 +181,8 @@ impl Store {
     /// What an enclave of this tenant signed about this wallet.
     fn check(&self, signed: &SignedReceipt, wallet: &str) -> Result<Receipt, Refused> {
         let receipt: Receipt = canonical::decode(&signed.receipt, RECEIPT_BYTES_MAX).map_err(|_| Refused::Receipt)?;
-        let keys = self.statement.epoch(receipt.role(), receipt.epoch).map_err(|_| Refused::Receipt)?;
+        let statement = &self.statement.get().verified;
+        let keys = statement.epoch(receipt.role(), receipt.epoch).map_err(|_| Refused::Receipt)?;
         signed::verify(prefix::RECEIPT, &signed.receipt, &keys.receipt_key, &signed.signature)
             .map_err(|_| Refused::Receipt)?;
         if receipt.tenant != self.tenant().0 || receipt.wallet != wallet {

@@ -68,7 +68,8 @@ pub(crate) struct Page {
     pub(crate) next: Option<keys::Key>,
 }
 
-/// Reads a page of at most `rows` rows of an epoch's list.
+/// Reads a page of at most `limit` rows of an epoch's list. A row that does not parse is left out: it must not keep from the sweep what
+/// lies behind it, and as it still counts, its epoch does not retire.
 pub(crate) async fn page(
     store: &dyn Store,
     (tenant, role, epoch): (&TenantId, Role, u64),
@@ -80,15 +81,24 @@ pub(crate) async fn page(
     let full = rows.len() >= limit;
     let (mut places, mut next): (Vec<Place>, _) = (Vec::new(), None);
     for (key, value) in rows {
-        let (record, generation) = keys::parse_listed(&prefix, &key).ok_or(BROKEN)?;
-        let row: ListedRow = decode(&value)?;
-        let wallet = Name::parse("wallet", &row.wallet).map_err(|_| BROKEN)?;
-        next = Some(keys::listed_part(tenant, role, epoch, &record, generation));
+        let parsed = parse(&prefix, &key, &value);
+        next = Some(keys::scanned(&prefix, key));
+        let Some((record, wallet)) = parsed else {
+            tracing::error!(name: "a row of an epoch's list does not parse", tenant = %tenant, ?role, epoch, error = "row");
+            continue;
+        };
         if places.last().is_none_or(|last| last.record != record) {
             places.push(Place { tenant: *tenant, wallet, role, record });
         }
     }
     Ok(Page { places, next: next.filter(|_| full) })
+}
+
+/// The record that a row names, and its wallet.
+fn parse(prefix: &keys::Key, key: &[u8], value: &[u8]) -> Option<(RecordId, Name)> {
+    let (record, _) = keys::parse_listed(prefix, key)?;
+    let row: ListedRow = decode(value).ok()?;
+    Some((record, Name::parse("wallet", &row.wallet).ok()?))
 }
 
 /// How many records and shares an epoch's list names.

@@ -28,6 +28,7 @@ mod both;
 mod calls;
 mod commits;
 mod core;
+mod damage;
 mod due;
 mod export;
 mod fixture;

@@ -83,13 +83,12 @@ pub(super) fn exists(connection: &Connection, key: &[u8]) -> rusqlite::Result<bo
     connection.prepare_cached("SELECT 1 FROM rows WHERE key = ?1")?.exists(params![key])
 }
 
+// One lower bound: SQLite seeks to one and would look at every row up to the other.
+const SCAN: &str = "SELECT key, value FROM rows WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3";
+const SCAN_AFTER: &str = "SELECT key, value FROM rows WHERE key > ?1 AND key < ?2 ORDER BY key LIMIT ?3";
+
 fn scan(connection: &Connection, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> rusqlite::Result<Vec<Row>> {
-    // One lower bound: SQLite seeks to one and would look at every row up to the other.
-    let sql = match after {
-        Some(_) => "SELECT key, value FROM rows WHERE key > ?1 AND key < ?2 ORDER BY key LIMIT ?3",
-        None => "SELECT key, value FROM rows WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3",
-    };
-    let mut statement = connection.prepare_cached(sql)?;
+    let mut statement = connection.prepare_cached(if after.is_some() { SCAN_AFTER } else { SCAN })?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let start = after.map_or(prefix, |after| after.max(prefix));
     let rows = statement.query_map(params![start, end(prefix), limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -107,3 +106,6 @@ fn end(prefix: &[u8]) -> Vec<u8> {
     }
     end
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use strongroom_proto::v1::Role;
 use strongroom_sdk::Error;
 use strongroom_sdk::client::{ApiKey, Client};
 use tokio::task::JoinSet;
@@ -34,7 +35,7 @@ pub struct Window {
 
 /// CPU time of host and enclave so far.
 pub(super) fn used(stack: &Stack) -> Result<(Duration, Duration)> {
-    Ok((stack.host()?.cpu_time()?, stack.enclave()?.cpu_time()?))
+    Ok((stack.host()?.cpu_time()?, stack.enclave(Role::Client)?.cpu_time()?))
 }
 
 /// A window that has just ended.

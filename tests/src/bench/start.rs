@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use strongroom_proto::v1::Role;
 
 use super::cpu;
 use super::summary::Samples;
@@ -30,14 +31,14 @@ pub(super) async fn measure(stack: &mut Stack, wallets: &mut Wallets) -> Result<
     for _ in 0..STARTS {
         let recovery = wallets.signed_recovery().await?;
         let started = Instant::now();
-        stack.restart_enclave_and_host().await?;
+        stack.restart_enclaves_and_host().await?;
         wallets.send(stack, &recovery).await?;
         start.wall_ms.add(started.elapsed().as_secs_f64() * 1e3);
-        let [_, enclave, host] = stack.process_ids()?;
-        start.cpu_ms.add((cpu::of_life(host)? + cpu::of_life(enclave)?).as_secs_f64() * 1e3);
+        let (host, enclave) = (stack.host()?, stack.enclave(Role::Client)?);
+        start.cpu_ms.add((cpu::of_life(host.id())? + cpu::of_life(enclave.id())?).as_secs_f64() * 1e3);
         tokio::time::sleep(REST).await;
-        start.host_mb.add(megabytes(stack.host()?.resident_bytes()?));
-        start.enclave_mb.add(megabytes(stack.enclave()?.resident_bytes()?));
+        start.host_mb.add(megabytes(host.resident_bytes()?));
+        start.enclave_mb.add(megabytes(enclave.resident_bytes()?));
         wallets.reconnect(stack).await?;
     }
     Ok(start)

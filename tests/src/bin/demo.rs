@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
+use strongroom_proto::v1::Role;
 use strongroom_tests::attacks::Attack;
 use strongroom_tests::share;
 use strongroom_tests::stack::{ORIGIN, Stack, path_text};
@@ -18,7 +19,7 @@ async fn main() -> Result<()> {
     say("1. Start a development KMS, a simulated enclave and a host; make a KMS key, a tenant and its statement");
     let mut stack = Stack::start(folder.path()).await?;
     detail(&format!("API {}, everything else on unix sockets in {}", stack.api()?, folder.path().display()));
-    detail(&format!("KMS key {}", stack.key_arn));
+    detail(&format!("KMS key {}", stack.key_arn(Role::Client)?));
     detail(&format!("tenant {}", stack.tenant()?));
 
     say("2. A phone makes a passkey and backs up its two shares (secp256k1 and ed25519, 8 KiB together)");
@@ -29,7 +30,7 @@ async fn main() -> Result<()> {
 
     say("3. Kill every process, as a power failure would, and start them again");
     stack.kill();
-    stack.start_enclave_and_host().await?;
+    stack.start_enclaves_and_host().await?;
     detail("the enclave has no disk: its keys come back from KMS, under attestation");
 
     say("4. A laptop, to which the passkey was synced, rehearses and recovers");
@@ -82,7 +83,7 @@ async fn main() -> Result<()> {
 
 /// Says what the two processes have used since they were started again.
 fn resources(stack: &Stack) -> Result<()> {
-    for (name, process) in [("enclave", stack.enclave()?), ("host", stack.host()?)] {
+    for (name, process) in [("enclave", stack.enclave(Role::Client)?), ("host", stack.host()?)] {
         let (cpu, memory) = (process.cpu_time()?, process.resident_bytes()?);
         detail(&format!(
             "{name}: {} ms of CPU from its start to here, {} KiB resident",

@@ -1,4 +1,4 @@
-//! The key administrator's part: makes the role's KMS key and sets its policy, through the AWS SDK and real TLS.
+//! The key administrator's part: makes each role's KMS key and sets its policy, through the AWS SDK and real TLS.
 
 use std::fs;
 use std::io;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use aws_sdk_kms::Client;
 use aws_sdk_kms::config::{BehaviorVersion, Credentials, Region};
+use strongroom_proto::v1::Role;
 use strongroom_runtime::clock::Clock;
 use strongroom_runtime::kms::connector::Connector;
 use strongroom_runtime::kms::tls;
@@ -18,6 +19,8 @@ use strongroom_simulated::{Authority, Measurements, SimulatedNsm};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, copy_bidirectional, duplex};
 use tokio::net::TcpStream;
 
+use super::roles;
+
 /// The region of the stack.
 pub const REGION: &str = "eu-central-1";
 /// Its account.
@@ -26,6 +29,8 @@ pub const ACCOUNT: &str = "111122223333";
 pub const ADMINISTRATOR: &str = "key-administrator";
 /// IAM user whose access key the host hands to the client role's enclave.
 pub const ENCLAVE_USER: &str = "client-enclave";
+/// The same for the custodian role's.
+pub const CUSTODIAN_USER: &str = "custodian-enclave";
 
 /// Answers the connector's preface and leads to one address.
 pub struct Direct(pub SocketAddr);
@@ -69,25 +74,32 @@ impl KmsAdmin {
     }
 
     /// Makes a symmetric key that only the administrator can use so far; gives its ARN.
-    pub async fn create_key(&self) -> Result<String> {
-        let created = self.0.create_key().policy(policy(&[], &[])).send().await?;
+    pub async fn create_key(&self, role: Role) -> Result<String> {
+        let created = self.0.create_key().policy(policy(role, &[], &[])).send().await?;
         created.key_metadata.and_then(|metadata| metadata.arn).context("CreateKey gave no ARN")
     }
 
-    /// Lets enclaves use the key: one statement for each (PCR0, PCR16).
-    pub async fn admit(&self, key_arn: &str, images: &[(String, String)]) -> Result<()> {
-        self.admit_carelessly(key_arn, images, &[]).await
+    /// Lets enclaves of a role use its key: one statement for each (PCR0, PCR16).
+    pub async fn admit(&self, role: Role, key_arn: &str, images: &[(String, String)]) -> Result<()> {
+        self.admit_carelessly(role, key_arn, images, &[]).await
     }
 
     /// The same, and lets the enclaves' caller do the named actions without any attestation.
-    pub async fn admit_carelessly(&self, key_arn: &str, images: &[(String, String)], actions: &[&str]) -> Result<()> {
-        self.0.put_key_policy().key_id(key_arn).policy(policy(images, actions)).send().await?;
+    pub async fn admit_carelessly(
+        &self,
+        role: Role,
+        key_arn: &str,
+        images: &[(String, String)],
+        actions: &[&str],
+    ) -> Result<()> {
+        self.0.put_key_policy().key_id(key_arn).policy(policy(role, images, actions)).send().await?;
         Ok(())
     }
 }
 
-fn policy(images: &[(String, String)], unattested: &[&str]) -> String {
+fn policy(role: Role, images: &[(String, String)], unattested: &[&str]) -> String {
     let user = |id: &str| format!("arn:aws:iam::{ACCOUNT}:user/{id}");
+    let enclave = user(roles::kms_user(role));
     let mut statements = vec![
         serde_json::json!({
             "Sid": "KeyAdministrator",
@@ -99,7 +111,7 @@ fn policy(images: &[(String, String)], unattested: &[&str]) -> String {
         serde_json::json!({
             "Sid": "Describe",
             "Effect": "Allow",
-            "Principal": { "AWS": user(ENCLAVE_USER) },
+            "Principal": { "AWS": enclave },
             "Action": "kms:DescribeKey",
             "Resource": "*",
         }),
@@ -108,13 +120,13 @@ fn policy(images: &[(String, String)], unattested: &[&str]) -> String {
         statements.push(serde_json::json!({
             "Sid": format!("Enclave{number}"),
             "Effect": "Allow",
-            "Principal": { "AWS": user(ENCLAVE_USER) },
+            "Principal": { "AWS": enclave },
             "Action": ["kms:GenerateDataKey", "kms:Decrypt"],
             "Resource": "*",
             "Condition": { "StringEqualsIgnoreCase": {
                 "kms:RecipientAttestation:PCR0": pcr0,
                 "kms:RecipientAttestation:PCR16": pcr16,
-                "kms:EncryptionContext:role": "client",
+                "kms:EncryptionContext:role": roles::name(role),
             }},
         }));
     }
@@ -122,7 +134,7 @@ fn policy(images: &[(String, String)], unattested: &[&str]) -> String {
         statements.push(serde_json::json!({
             "Sid": "Careless",
             "Effect": "Allow",
-            "Principal": { "AWS": user(ENCLAVE_USER) },
+            "Principal": { "AWS": enclave },
             "Action": unattested,
             "Resource": "*",
         }));

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 use strongroom_proto::enclave::v1::{Boot, SetCredentials, request, response};
+use strongroom_proto::v1::Role;
 use strongroom_simulated::devkms::users::AccessKey;
 use strongroom_simulated::{Authority, Measurements};
 use tempfile::TempDir;
 
 use super::kms_admin::{ENCLAVE_USER, KmsAdmin};
 use super::process::Process;
-use super::{Stack, start_enclave};
+use super::{Stack, roles, start_enclave};
 use crate::frames::Frames;
 
 /// Longest wait for it to reach KMS.
@@ -33,11 +34,11 @@ impl Rogue {
     pub async fn on_own_key(stack: &Stack) -> Result<Self> {
         let authority = Authority::open(&stack.folder().join("attestation-authority"))?;
         let admin = KmsAdmin::new(stack.kms_address()?, &stack.folder().join("kms"), authority)?;
-        let key_arn = admin.create_key().await?;
+        let key_arn = admin.create_key(Role::Client).await?;
         let folder = tempfile::tempdir()?;
-        let path = folder.path().join("client.manifest");
-        let pcr16 = stack.write_manifest(&key_arn, &path)?;
-        admin.admit(&key_arn, &[(hex::encode(stack.measurements()?.pcr0), pcr16)]).await?;
+        let path = roles::manifest(folder.path(), Role::Client);
+        let pcr16 = stack.write_manifest(Role::Client, &key_arn, &path)?;
+        admin.admit(Role::Client, &key_arn, &[(hex::encode(stack.measurements()?.pcr0), pcr16)]).await?;
         let image = stack.image().to_owned();
         Self::start(stack, folder, fs::read(path)?, &image)
     }
@@ -51,7 +52,7 @@ impl Rogue {
         fs::write(&image, executable)?;
         fs::set_permissions(&image, fs::Permissions::from_mode(0o700))?;
         ensure!(Measurements::of_file(&image)? != stack.measurements()?, "the patched image measures the same");
-        let manifest = fs::read(stack.folder().join("client.manifest"))?;
+        let manifest = fs::read(roles::manifest(stack.folder(), Role::Client))?;
         Self::start(stack, folder, manifest, &image)
     }
 
@@ -65,7 +66,7 @@ impl Rogue {
         fs::set_permissions(folder.path().join("attestation-authority"), fs::Permissions::from_mode(0o600))?;
         // The host holds the genuine enclave's credentials, and hands them to whom it likes.
         let credentials = AccessKey::read(&stack.folder().join("kms"), ENCLAVE_USER)?;
-        let process = start_enclave(folder.path(), image)?;
+        let process = start_enclave(folder.path(), image, Role::Client)?;
         Ok(Self { folder, manifest, credentials, _process: process })
     }
 
@@ -98,6 +99,6 @@ impl Rogue {
     }
 
     fn socket(&self) -> PathBuf {
-        self.folder.path().join("run/enclave.sock")
+        roles::socket(self.folder.path(), Role::Client)
     }
 }

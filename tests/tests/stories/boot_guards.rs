@@ -6,13 +6,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use strongroom_proto::enclave::v1::{Boot, CreateKek, SetCredentials, request, response};
-use strongroom_proto::v1::Reason;
+use strongroom_proto::v1::{Reason, Role};
 use strongroom_simulated::Authority;
 use strongroom_simulated::devkms::users::AccessKey;
 use strongroom_tests::frames::Frames;
 use strongroom_tests::stack::kms_admin::{ENCLAVE_USER, KmsAdmin, REGION};
 use strongroom_tests::stack::process::Process;
-use strongroom_tests::stack::{Stack, path_text, start_enclave, value};
+use strongroom_tests::stack::{Stack, path_text, roles, start_enclave, value};
 
 use crate::stack;
 
@@ -41,7 +41,7 @@ impl Second {
         let state = stack.folder().join("kms");
         let root = state.join("tls-root.der");
         let admin = KmsAdmin::new(stack.kms_address().unwrap(), &state, authority).unwrap();
-        let key_arn = admin.create_key().await.unwrap();
+        let key_arn = admin.create_key(Role::Client).await.unwrap();
         let file = folder.join("second.manifest");
         let (root, out) = (path_text(&root).unwrap(), path_text(&file).unwrap());
         let command = ["operator", "manifest", "--role", "client", "--kms-key-arn", &key_arn, "--region", REGION];
@@ -53,7 +53,7 @@ impl Second {
     }
 
     async fn allow(&self, actions: &[&str]) {
-        self.admin.admit_carelessly(&self.key_arn, &self.images, actions).await.unwrap();
+        self.admin.admit_carelessly(Role::Client, &self.key_arn, &self.images, actions).await.unwrap();
     }
 
     /// A fresh enclave, with manifest and credentials.
@@ -65,8 +65,8 @@ impl Second {
         let authority = folder.join("attestation-authority");
         fs::copy(stack.folder().join("attestation-authority"), &authority).unwrap();
         fs::set_permissions(authority, fs::Permissions::from_mode(0o600)).unwrap();
-        let process = start_enclave(folder, stack.image()).unwrap();
-        let mut frames = Frames::connect(&folder.join("run/enclave.sock")).unwrap();
+        let process = start_enclave(folder, stack.image(), Role::Client).unwrap();
+        let mut frames = Frames::connect(&roles::socket(folder, Role::Client)).unwrap();
         let booted = frames.ask(request::Body::Boot(Boot { manifest: self.manifest.clone() })).unwrap();
         assert!(matches!(booted, response::Body::Booted(_)), "{booted:?}");
         let key = AccessKey::read(&stack.folder().join("kms"), ENCLAVE_USER).unwrap();

@@ -24,6 +24,7 @@ use crate::stack;
 mod false_host;
 mod receipts;
 mod refusals;
+mod reload;
 mod settings;
 
 /// An example in front of the stack, with these users and their wallets.

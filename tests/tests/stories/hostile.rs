@@ -1,7 +1,7 @@
 //! A hostile host against the real enclave, the real KMS and the real device code.
 
 use strongroom_proto::enclave::v1::{request, response};
-use strongroom_proto::v1::{Reason, WalletView};
+use strongroom_proto::v1::{Reason, Role, WalletView};
 use strongroom_tests::attacks::Attack;
 use strongroom_tests::frames::Frames;
 use strongroom_tests::hostile::{loot, refused};
@@ -55,7 +55,7 @@ async fn a_captured_recovery_releases_nothing_once_it_was_carried_out() {
     let (_folder, stack, user) = victim().await;
     let old = loot(&stack.database(), tenant(&stack).unwrap(), "w").await.unwrap();
     let (act, recipient) = user.recovery(&user.prepare().await.unwrap()).unwrap();
-    let mut frames = Frames::connect(&stack.enclave_socket()).unwrap();
+    let mut frames = Frames::connect(&stack.enclave_socket(Role::Client)).unwrap();
     let captured = request::Body::Recover(old.recover(act, recipient.public_key()));
     let response::Body::Moved(done) = frames.ask(captured.clone()).unwrap() else { panic!("not recovered") };
 
@@ -73,7 +73,7 @@ async fn wallets_of_one_tenant_share_nothing() {
     let tenant = tenant(&stack).unwrap();
     let mine = loot(&stack.database(), tenant, "w").await.unwrap();
     let theirs = loot(&stack.database(), tenant, "other").await.unwrap();
-    let mut frames = Frames::connect(&stack.enclave_socket()).unwrap();
+    let mut frames = Frames::connect(&stack.enclave_socket(Role::Client)).unwrap();
 
     let (act, recipient) = user.recovery(&user.prepare().await.unwrap()).unwrap();
     let mut swapped_shares = mine.recover(act.clone(), recipient.public_key());
@@ -94,7 +94,7 @@ async fn a_restored_record_is_taken_and_the_view_says_that_nobody_ruled_it_out()
     let (_folder, stack, user) = victim().await;
     let old = loot(&stack.database(), tenant(&stack).unwrap(), "w").await.unwrap();
     user.recover().await.unwrap();
-    let mut frames = Frames::connect(&stack.enclave_socket()).unwrap();
+    let mut frames = Frames::connect(&stack.enclave_socket(Role::Client)).unwrap();
     let response::Body::View(view) = frames.ask(request::Body::GetView(old.view("w", &[1; 32]))).unwrap() else {
         panic!("no view")
     };

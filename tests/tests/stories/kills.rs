@@ -73,7 +73,7 @@ fn intent_of(signed: &SignedReceipt) -> IntentHash {
 async fn kill(stack: &mut Stack, round: usize) {
     // The kill falls on another point of an act each time.
     tokio::time::sleep(Duration::from_millis(20 + (round as u64 * 37) % 180)).await;
-    if round % 3 == 2 { stack.restart_enclave_and_host().await } else { stack.restart_host().await }.unwrap();
+    if round % 3 == 2 { stack.restart_enclaves_and_host().await } else { stack.restart_host().await }.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

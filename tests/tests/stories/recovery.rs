@@ -17,7 +17,7 @@ async fn a_share_survives_the_death_of_every_process() {
     phone.passkey.write(&synced).unwrap();
 
     stack.kill();
-    stack.start_enclave_and_host().await.unwrap();
+    stack.start_enclaves_and_host().await.unwrap();
 
     let laptop = User::returning(&stack, "w", Passkey::read(&synced).unwrap()).await.unwrap();
     assert_eq!(laptop.recover().await.unwrap(), [first.clone(), second.clone()]);

@@ -1,5 +1,6 @@
 //! What the enclave needs does not depend on how many wallets exist.
 
+use strongroom_proto::v1::Role;
 use strongroom_tests::user::User;
 
 use crate::{rounds, stack};
@@ -19,12 +20,12 @@ async fn enclave_memory_stays_the_same_however_many_wallets_there_are() {
     for number in 0..50 {
         backup(number).await;
     }
-    let warm = stack.enclave().unwrap().resident_bytes().unwrap();
+    let warm = stack.enclave(Role::Client).unwrap().resident_bytes().unwrap();
     let wallets = rounds(200, 10_000);
     for number in 50..wallets {
         backup(number).await;
     }
-    let after = stack.enclave().unwrap().resident_bytes().unwrap();
+    let after = stack.enclave(Role::Client).unwrap().resident_bytes().unwrap();
     println!("enclave: {} KiB after 50 wallets, {} KiB after {wallets}", warm / 1024, after / 1024);
     assert!(after < ENCLAVE_BYTES_MAX, "{after} bytes");
     assert!(after < warm + GROWTH_BYTES_MAX, "{warm} bytes, then {after}");

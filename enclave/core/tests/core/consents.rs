@@ -8,7 +8,9 @@ use strongroom_proto::v1::{
 
 use prost::Message;
 
-use crate::acts::{Backup, PASSKEY_ONLY, act, action, back_up, recover, recovery};
+use crate::acts::{
+    Backup, PASSKEY_ONLY, act, action, back_up, creation, recover, recovery, sealed_message, sign_creation, two_shares,
+};
 use crate::device::{Ceremony, Passkey, Recipient, honest};
 use crate::steps::{about, change, consents, moves};
 use crate::tenant::{self, Tenant, public};
@@ -157,6 +159,20 @@ fn freshness_is_claimed_only_where_the_policy_asks_for_the_newest_head() {
     let ask = Ask::Change(change(&stage.world, consents(&delete, &[&stage.backup.passkey]), &stage.backup));
     moves(&stage.world, "delete", ask, &mut stage.backup);
     assert_eq!(stage.backup.receipt.stages.as_ref().unwrap().freshness(), Freshness::None);
+}
+
+#[test]
+fn a_creation_vouches_for_no_head_though_the_tenant_signs_under_newest_head() {
+    let (world, passkey) = (World::new(0x46), Passkey::eddsa(9));
+    let mut intent = creation(&world, "wallet-1", &passkey);
+    action(&mut intent).client_policy = Some(NEWEST_HEAD);
+    let message = sealed_message(&world, &intent, &two_shares());
+    let mut request = sign_creation(&world, intent, message, &passkey, &honest());
+    let signed = request.act.as_mut().unwrap();
+    signed.tenant_signature = Some(world.tenant.consent(&signed.intent));
+    let Answer::Moved(made) = world.drive(Ask::CreateRecord(request)) else { panic!("refused") };
+    let receipt = Receipt::decode(made.receipt.unwrap().receipt.as_slice()).unwrap();
+    assert_eq!(receipt.stages.unwrap().freshness(), Freshness::None);
 }
 
 #[test]

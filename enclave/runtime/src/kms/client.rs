@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_kms::Client;
-use aws_sdk_kms::config::retry::RetryConfig;
+use aws_sdk_kms::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_kms::config::timeout::TimeoutConfig;
 use aws_sdk_kms::config::{BehaviorVersion, IdentityCache, Region, StalledStreamProtectionConfig};
 use aws_sdk_kms::primitives::Blob;
@@ -91,6 +91,8 @@ impl KmsClient {
             .sleep_impl(TokioSleep::new())
             .timeout_config(time)
             .retry_config(retry)
+            // What it may retry in all is its own: by default the failures of every client of a process count together.
+            .retry_partition(RetryPartition::custom("kms").build())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build();
         Self { sdk: Client::from_conf(config), key_arn: manifest.key_arn.clone(), nsm, recipients }

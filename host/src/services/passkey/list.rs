@@ -3,7 +3,7 @@
 use strongroom_proto::id::TenantId;
 use strongroom_proto::v1::{ListPasskeysRequest, ListPasskeysResponse, Passkey, WalletView};
 
-use super::view;
+use super::Subject;
 use crate::error::Error;
 use crate::keys::{self, Name};
 use crate::rows::decode;
@@ -23,7 +23,8 @@ pub(super) async fn list(
     for enclave in &app.enclaves {
         let Some(epoch) = statement.newest_epoch(enclave.role()) else { continue };
         // Nobody verifies this view, so that its nonce needs no randomness.
-        let signed = view(app, enclave, &tenant, &wallet, &statement, epoch, vec![0; 32]).await?;
+        let subject = Subject { app, enclave, tenant: &tenant, wallet: &wallet, statement: &statement, epoch };
+        let signed = subject.view(vec![0; 32]).await?;
         let view: WalletView = decode(&signed.view)?;
         for record in view.records {
             let backup = &record.backup;

@@ -42,6 +42,8 @@ pub(super) struct Core {
     pub(super) before_recovery: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     pub(super) identities: AtomicUsize,
     pub(super) needs: AtomicUsize,
+    /// Views that were refused for a damaged record.
+    pub(super) refused_views: AtomicUsize,
     pub(super) acts: AtomicUsize,
     /// Before the next act is answered, another host adds this to the records of the role in the store.
     pub(super) meddle: Mutex<&'static [u8]>,
@@ -168,6 +170,10 @@ impl Core {
                 self.identities.fetch_add(1, Ordering::Relaxed);
                 let identity = ask.kek.as_ref().unwrap().epoch.to_string().into_bytes();
                 Answer::IdentityProven(IdentityProven { identity, document: ask.nonce.clone() })
+            }
+            Ask::GetView(ask) if ask.records.iter().any(epochs::is_damaged) => {
+                self.refused_views.fetch_add(1, Ordering::Relaxed);
+                refusal(Reason::DecryptFailed, 0)
             }
             Ask::GetView(ask) => {
                 let records = ask.records.iter().map(|record| self.view_of(record)).collect();

@@ -265,3 +265,26 @@ async fn a_due_act_that_another_act_overtakes_stays_in_the_queue() {
     assert_eq!(due::once(&app, now + HOUR_MS).await.unwrap(), 1);
     assert!(queue(&app).await.is_empty());
 }
+
+#[tokio::test]
+async fn a_passkey_that_is_removed_at_once_takes_its_waiting_removal_along() {
+    use strongroom_proto::v1::RemovePasskeyAction;
+    let remove = |id: &[u8]| Action::RemovePasskey(RemovePasskeyAction { credential_id: id.to_vec() });
+    for (removed, left) in [(&b"c2"[..], &[][..]), (b"c1", &[OpenActKind::PasskeyRemoval])] {
+        let (host, caller, now) = waiting_host().await;
+        let app = app(&host).await;
+        usual(&host, &caller, "AddPasskey", "add").await.unwrap();
+        let waiting = on(&caller, "b", "wait", remove(b"c2"));
+        send(&host, &caller, "RemovePasskey", "wait", Some(waiting)).await.unwrap();
+        assert_eq!(kinds(&shown(&host, &caller, "b").await), [OpenActKind::PasskeyRemoval]);
+        host.core.delay_ms.store(0, Ordering::Relaxed);
+        let at_once = on(&caller, "b", "once", remove(removed));
+        send(&host, &caller, "RemovePasskey", "once", Some(at_once)).await.unwrap();
+        assert_eq!(kinds(&shown(&host, &caller, "b").await), left, "{removed:?}");
+        // The row in the queue goes when its time comes; the enclave is asked only of what still waits.
+        host.core.clock_ms.store(now + HOUR_MS, Ordering::Relaxed);
+        let count = asked(&host);
+        assert_eq!(due::once(&app, now + HOUR_MS).await.unwrap(), 1);
+        assert_eq!((asked(&host) - count, queue(&app).await.len()), (left.len(), 0), "{removed:?}");
+    }
+}

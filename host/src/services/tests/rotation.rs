@@ -34,7 +34,7 @@ pub(super) async fn app(host: &Host) -> App {
     App::new(Arc::new(store), enclaves)
 }
 
-async fn rotate(host: &Host, caller: &Caller) -> Result<u64, Status> {
+pub(super) async fn rotate(host: &Host, caller: &Caller) -> Result<u64, Status> {
     let mut admin = AdminServiceClient::new(host.admin.clone());
     let request = RotateKekRequest { tenant: caller.tenant.clone(), role: Role::Client.into() };
     Ok(admin.rotate_kek(request).await?.into_inner().epoch)
@@ -46,11 +46,11 @@ async fn keks(host: &Host, caller: &Caller) -> Vec<Kek> {
 }
 
 /// State, records and shares of each epoch.
-async fn standing(host: &Host, caller: &Caller) -> Vec<(KekState, u64, u64)> {
+pub(super) async fn standing(host: &Host, caller: &Caller) -> Vec<(KekState, u64, u64)> {
     keks(host, caller).await.iter().map(|kek| (kek.state(), kek.records, kek.shares)).collect()
 }
 
-fn statement(caller: &Caller, serial: u64, epochs: &[u64], lowest: u64) -> SignedStatement {
+pub(super) fn statement(caller: &Caller, serial: u64, epochs: &[u64], lowest: u64) -> SignedStatement {
     let mut statement = Statement::decode(caller.statement(serial).statement.as_slice()).unwrap();
     let epochs = epochs.iter().map(|epoch| Epoch { epoch: *epoch, ..Default::default() }).collect();
     statement.client = Some(RoleStatement { epochs, lowest_epoch: lowest, ..Default::default() });
@@ -58,28 +58,28 @@ fn statement(caller: &Caller, serial: u64, epochs: &[u64], lowest: u64) -> Signe
 }
 
 /// Stores a statement past the API, so that no sweep is woken.
-async fn store_statement(app: &App, caller: &Caller, signed: &SignedStatement) {
+pub(super) async fn store_statement(app: &App, caller: &Caller, signed: &SignedStatement) {
     let key = keys::statement(&tenant(caller));
     let stored = app.store.get(key.clone()).await.unwrap();
     let expect = Expect::unchanged(stored.as_deref());
     app.store.commit(vec![Write { key, expect, put: Some(signed.encode_to_vec()) }]).await.unwrap();
 }
 
-fn tenant(caller: &Caller) -> TenantId {
+pub(super) fn tenant(caller: &Caller) -> TenantId {
     TenantId::from_slice(&caller.tenant).unwrap()
 }
 
-fn place(caller: &Caller, backup: &str) -> Place {
+pub(super) fn place(caller: &Caller, backup: &str) -> Place {
     let record = RecordId::from_slice(&caller.part("w", backup).record_id).unwrap();
     Place { tenant: tenant(caller), wallet: Name::parse("wallet", "w").unwrap(), role: Role::Client, record }
 }
 
-async fn back_up(host: &Host, caller: &Caller, backup: &str, client_epoch: u64) -> Result<(), Status> {
+pub(super) async fn back_up(host: &Host, caller: &Caller, backup: &str, client_epoch: u64) -> Result<(), Status> {
     let request = CreateBackupRequest { client_epoch, ..caller.create_backup(backup, "w", backup) };
     BackupServiceClient::new(host.api.clone()).create_backup(caller.says(request)).await.map(drop)
 }
 
-async fn recover(host: &Host, caller: &Caller, request: &str, backup: &str) -> Result<Vec<u8>, Status> {
+pub(super) async fn recover(host: &Host, caller: &Caller, request: &str, backup: &str) -> Result<Vec<u8>, Status> {
     let mut recoveries = RecoveryServiceClient::new(host.api.clone());
     Ok(recoveries.recover(caller.says(caller.recover(request, "w", backup))).await?.into_inner().client_release)
 }

@@ -32,6 +32,8 @@ pub(super) struct Tenant {
     pub(super) id: TenantId,
     pub(super) signed: SignedStatement,
     pub(super) receipts: ReceiptKey,
+    statement: Statement,
+    root: SigningKey,
 }
 
 /// An epoch's receipt key.
@@ -71,7 +73,16 @@ impl Tenant {
         };
         let id = TenantId::of(root.public_key(), standby.public_key());
         // Either key signs; the backends must take the standby's too.
-        Self { id, signed: statement::sign(&statement, &standby).unwrap(), receipts }
+        Self { id, signed: statement::sign(&statement, &standby).unwrap(), receipts, statement, root }
+    }
+
+    /// Another statement of the tenant, which also names epoch 2.
+    pub(super) fn statement(&self, serial: u64, receipts: &ReceiptKey) -> SignedStatement {
+        let mut statement = Statement { serial, ..self.statement.clone() };
+        let epochs = &mut statement.client.as_mut().unwrap().epochs;
+        let receipt_key = receipts.0.public_key().as_ref().to_vec();
+        epochs.push(Epoch { epoch: 2, kek_id: vec![8; 32], channel_key_hash: vec![9; 32], receipt_key });
+        statement::sign(&statement, &self.root).unwrap()
     }
 
     pub(super) fn sign(&self, receipt: &Receipt) -> SignedReceipt {

@@ -23,19 +23,19 @@ use super::false_host::{Answers, ReceiptKey, Tenant, serve};
 use super::{bearing, channel, kept_version};
 
 /// Ann, a backend, and the host that she does not know is false.
-struct World {
-    tenant: Tenant,
+pub(super) struct World {
+    pub(super) tenant: Tenant,
     answers: Answers,
-    backend: Backend,
-    channel: Channel,
-    session: String,
+    pub(super) backend: Backend,
+    pub(super) channel: Channel,
+    pub(super) session: String,
     /// The creation that she makes first.
-    creation: Intent,
-    record: RecordId,
+    pub(super) creation: Intent,
+    pub(super) record: RecordId,
 }
 
 impl World {
-    async fn new(folder: &std::path::Path, example: Example) -> Self {
+    pub(super) async fn new(folder: &std::path::Path, example: Example) -> Self {
         let (tenant, answers) = (Tenant::new(), Answers::default());
         let backend = folder.join("backend");
         tenant.settings(folder, &serve(&answers)).write(&backend).unwrap();
@@ -59,7 +59,7 @@ impl World {
     }
 
     /// The receipt that a true enclave would give.
-    fn receipt(&self, intent: &Intent, version: u64, before: Head, event: &[u8]) -> Receipt {
+    pub(super) fn receipt(&self, intent: &Intent, version: u64, before: Head, event: &[u8]) -> Receipt {
         let IntentHash(intent_hash) = form::hash(&intent.encode_to_vec());
         Receipt {
             tenant: self.tenant.id.0.to_vec(),
@@ -79,7 +79,7 @@ impl World {
         self.tenant.sign(receipt)
     }
 
-    async fn create(&self, receipts: Vec<SignedReceipt>) -> Result<(), Status> {
+    pub(super) async fn create(&self, receipts: Vec<SignedReceipt>) -> Result<(), Status> {
         self.answers.set("BackupService/CreateBackup", &CreateBackupResponse { receipts, ..Default::default() });
         let request = CreateBackupRequest { act: Some(act(&self.creation)), ..Default::default() };
         let request = bearing(request, &self.session);

@@ -49,6 +49,8 @@ type Refused = (Reason, u32);
 struct Deed {
     kind: ActKind,
     intent: Vec<u8>,
+    /// The credential that it is about.
+    subject: Vec<u8>,
     generation: u64,
     not_before_ms: u64,
     shares: Vec<SealedShare>,
@@ -171,12 +173,19 @@ impl Core {
             }
             Action::RenamePasskey(_) => done(ActKind::RenamePasskey),
             Action::RemovePasskey(_) if standing.credentials.len() < 2 => Err((Reason::LastPasskey, 0)),
-            Action::RemovePasskey(_) if delayed => {
-                Ok(self.wait(standing, &hash, OpenActKind::PasskeyRemoval, ActKind::StartRemovePasskey, 0))
+            Action::RemovePasskey(action) if delayed => {
+                let (kind, event) = (OpenActKind::PasskeyRemoval, ActKind::StartRemovePasskey);
+                let deed = self.wait(standing, &hash, kind, event, 0);
+                if let Some(open) = standing.open_acts.last_mut() {
+                    open.credential_id.clone_from(&action.credential_id);
+                }
+                Ok(Deed { subject: action.credential_id, ..deed })
             }
             Action::RemovePasskey(action) => {
-                standing.credentials.retain(|id| *id != action.credential_id);
-                done(ActKind::RemovePasskey)
+                let subject = action.credential_id;
+                standing.credentials.retain(|id| *id != subject);
+                standing.open_acts.retain(|open| open.credential_id != subject);
+                Ok(Deed { kind: ActKind::RemovePasskey, intent: hash, subject, ..Deed::default() })
             }
             Action::ChangePolicy(_) if delayed => {
                 Ok(self.wait(standing, &hash, OpenActKind::PolicyChange, ActKind::StartChangePolicy, 0))
@@ -232,7 +241,7 @@ impl Core {
             return Err((Reason::PolicyDenied, 0));
         }
         let (intent, generation) = (open.intent_hash.clone(), open.generation);
-        let mut deed = Deed { intent, generation, ..Deed::default() };
+        let mut deed = Deed { intent, generation, subject: open.credential_id.clone(), ..Deed::default() };
         deed.kind = match open.kind() {
             OpenActKind::Recovery => {
                 deed.release = ask.shares.iter().flat_map(|share| share.sealed.clone()).collect();
@@ -266,6 +275,7 @@ impl Core {
             version: record.sealed[0].into(),
             kind: deed.kind.into(),
             intent_hash: deed.intent.clone(),
+            subject_credential_id: deed.subject,
             generation: deed.generation,
             not_before_ms: deed.not_before_ms,
             ..Event::default()

@@ -8,7 +8,7 @@ use strongroom_proto::v1::{Reason, Role, Statement};
 
 use crate::testing::refusal;
 
-/// A share that does not open.
+/// A share or record that does not open.
 pub(in crate::services::tests) const DAMAGED: &[u8] = b"damaged";
 
 pub(super) fn other_kek(ask: &Ask) -> Option<&KekRef> {
@@ -59,12 +59,17 @@ pub(super) fn refuses(ask: &Ask, statement: Option<Statement>, role: Role) -> Op
     (seals && !named).then_some(Reason::EpochNotInStatement)
 }
 
+/// Whether a record does not open.
+pub(super) fn is_damaged(record: &SealedRecord) -> bool {
+    record.sealed == DAMAGED
+}
+
 pub(super) fn reseal(ask: &Reseal) -> Answer {
     let epoch = ask.kek.as_ref().unwrap().epoch;
     if ask.shares.len() == 1 {
         return refusal(Reason::NoValidBackup, 0);
     }
-    if ask.shares.iter().any(|share| share.sealed == DAMAGED) {
+    if ask.record.iter().any(is_damaged) || ask.shares.iter().any(|share| share.sealed == DAMAGED) {
         return refusal(Reason::DecryptFailed, 0);
     }
     let tag = u8::try_from(epoch).unwrap();
