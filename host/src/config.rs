@@ -93,6 +93,16 @@ pub enum Address {
     },
 }
 
+impl Address {
+    /// The field that gives it.
+    fn field(&self) -> &'static str {
+        match self {
+            Self::Unix(_) => "unix",
+            Self::Vsock { .. } => "vsock",
+        }
+    }
+}
+
 /// The KMS byte relay.
 #[derive(Clone, Debug)]
 pub struct Relay {

@@ -112,7 +112,7 @@ impl Enclave {
     ///
     /// # Errors
     /// The enclave's refusal, `OVERLOADED` with nothing sent, or `ENCLAVE_UNAVAILABLE`.
-    pub(crate) async fn ask(&self, body: request::Body, known: &Known) -> Result<response::Body, Error> {
+    pub(crate) async fn ask(&self, body: request::Body, known: &Known<'_>) -> Result<response::Body, Error> {
         let mut request = frames::Request { body: Some(body) };
         let answer = self.shared.send(&request).await?;
         let response::Body::Need(need) = answer else { return refusal(answer) };

@@ -105,6 +105,14 @@ pub enum Error {
         /// When to try again in milliseconds; 0 where that does not help.
         retry_after_ms: u32,
     },
+    /// One role's share of a call that both roles have part in.
+    #[error("{role}: {cause}")]
+    InRole {
+        /// Its name.
+        role: &'static str,
+        /// Why not.
+        cause: Box<Error>,
+    },
     /// A fault of this host or its store's content.
     #[error("{0}")]
     Internal(&'static str),
@@ -130,7 +138,22 @@ impl Error {
             Self::EnclaveUnavailable(_) => Reason::EnclaveUnavailable,
             Self::StoreUnavailable(_) => Reason::StoreUnavailable,
             Self::Enclave { reason, .. } => *reason,
+            Self::InRole { cause, .. } => cause.reason(),
         }
+    }
+
+    /// The error itself, whatever role it came from.
+    #[must_use]
+    pub fn cause(&self) -> &Self {
+        match self {
+            Self::InRole { cause, .. } => cause.cause(),
+            error => error,
+        }
+    }
+
+    /// Says which role it came from.
+    pub(crate) fn in_role(self, role: &'static str) -> Self {
+        Self::InRole { role, cause: Box::new(self) }
     }
 
     pub(crate) fn bad(field: &'static str, limit: impl Into<String>) -> Self {

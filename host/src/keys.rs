@@ -12,6 +12,10 @@ use strongroom_proto::v1::Role;
 
 use crate::error::Error;
 
+mod queues;
+
+pub use queues::{Due, Uncommitted, due, dues, parse_due, parse_uncommitted, uncommitted, uncommitted_generation};
+
 /// An id that was checked: 1 to 64 bytes of `[A-Za-z0-9._-]`.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Name(String);
@@ -76,6 +80,8 @@ kinds! {
     Due = 12, "due act";
     /// A statement of a tenant, by its serial.
     StatementSerial = 13, "statement by serial";
+    /// A generation that waits for its commit, by the time when the host tries to commit it.
+    Uncommitted = 14, "generation to commit";
     /// What is sealed under an epoch.
     Listed = 20, "list of an epoch";
 }
@@ -237,36 +243,6 @@ pub fn event(tenant: &TenantId, record: &RecordId, role: Role, version: u64) -> 
     events(tenant, record).role(role).number(version)
 }
 
-/// Start of the keys of all acts that wait, the next one first.
-#[must_use]
-pub fn dues() -> Key {
-    Key::new(Kind::Due)
-}
-
-/// An act that waits.
-#[must_use]
-pub fn due(due: &Due) -> Key {
-    let key = dues().number(due.time_ms).fixed(&due.tenant.0).fixed(&due.record.0).role(due.role);
-    key.number(u64::from(due.kind.unsigned_abs())).fixed(&due.intent)
-}
-
-/// What the key of an act that waits says.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct Due {
-    /// When the host tries to carry it out.
-    pub time_ms: u64,
-    /// Whose it is.
-    pub tenant: TenantId,
-    /// Where it waits.
-    pub record: RecordId,
-    /// Of the record.
-    pub role: Role,
-    /// An `OpenActKind`.
-    pub kind: i32,
-    /// Hash of the intent that started it.
-    pub intent: [u8; 32],
-}
-
 /// The stored reply to a request id.
 #[must_use]
 pub fn reply(tenant: &TenantId, request: &Name) -> Key {
@@ -331,25 +307,6 @@ pub fn parse_reply_time(key: &[u8]) -> Option<(u64, TenantId, Name)> {
     let (tenant, rest) = rest.split_first_chunk()?;
     let request = std::str::from_utf8(rest.strip_suffix(&[0])?).ok()?;
     Some((u64::from_be_bytes(*time), TenantId(*tenant), Name::parse("request_id", request).ok()?))
-}
-
-/// Reads what [`due`] wrote.
-#[must_use]
-pub fn parse_due(key: &[u8]) -> Option<Due> {
-    let rest = key.strip_prefix(&[Kind::Due as u8])?;
-    let (time, rest) = rest.split_first_chunk()?;
-    let (tenant, rest) = rest.split_first_chunk()?;
-    let (record, rest) = rest.split_first_chunk()?;
-    let (role, rest) = rest.split_first()?;
-    let (kind, rest) = rest.split_first_chunk()?;
-    Some(Due {
-        time_ms: u64::from_be_bytes(*time),
-        tenant: TenantId(*tenant),
-        record: RecordId(*record),
-        role: Role::try_from(i32::from(*role)).ok()?,
-        kind: i32::try_from(u64::from_be_bytes(*kind)).ok()?,
-        intent: rest.try_into().ok()?,
-    })
 }
 
 /// Reads the role and version of an event's key that starts with `prefix`.

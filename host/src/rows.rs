@@ -2,7 +2,8 @@
 
 use prost::Message;
 use strongroom_proto::enclave::v1::SealedRecord;
-use strongroom_proto::v1::{OpenAct, Pair, SignedReceipt};
+use strongroom_proto::id::RecordId;
+use strongroom_proto::v1::{OpenAct, Pair, Role, SignedReceipt};
 
 use crate::error::Error;
 
@@ -85,6 +86,21 @@ pub struct BackupRow {
     pub created_ms: u64,
 }
 
+impl BackupRow {
+    /// The roles that it was made in, in order.
+    pub fn roles(&self) -> impl Iterator<Item = Role> {
+        self.roles.iter().filter_map(|role| Role::try_from(*role).ok())
+    }
+
+    /// Its record.
+    ///
+    /// # Errors
+    /// `INTERNAL_ERROR` where the row holds no such id.
+    pub fn record_id(&self) -> Result<RecordId, Error> {
+        RecordId::from_slice(&self.record_id).ok_or(Error::Internal("a backup's row holds no record id"))
+    }
+}
+
 /// A sealed record with the receipt of its newest act, and what the host notes from its receipts; all of it moves together.
 #[derive(Clone, PartialEq, Message)]
 pub struct RecordRow {
@@ -117,6 +133,9 @@ pub struct GenerationNote {
     /// Of the KEK that its shares are sealed under.
     #[prost(uint64, tag = "3")]
     pub epoch: u64,
+    /// The version of the record that its put led to: the key of the put's receipt.
+    #[prost(uint64, tag = "4")]
+    pub put_version: u64,
 }
 
 /// One of the things that are sealed under an epoch: a record, or a generation of one.
@@ -166,6 +185,17 @@ pub struct DueRow {
     pub expires_ms: u64,
     /// How often the enclave refused.
     #[prost(uint32, tag = "3")]
+    pub tries: u32,
+}
+
+/// A generation that waits for its commit in both roles; its key says which and when.
+#[derive(Clone, PartialEq, Message)]
+pub struct UncommittedRow {
+    /// The records' wallet.
+    #[prost(string, tag = "1")]
+    pub wallet: String,
+    /// How often the commit was refused.
+    #[prost(uint32, tag = "2")]
     pub tries: u32,
 }
 

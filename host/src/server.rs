@@ -42,7 +42,7 @@ use crate::services::recovery::Recoveries;
 use crate::services::reseal::sweep;
 use crate::services::tenant::Tenants;
 use crate::services::wallet::Wallets;
-use crate::services::{App, due, replies};
+use crate::services::{App, commits, due, replies};
 use crate::store::SqliteStore;
 use crate::{status, telemetry};
 
@@ -112,6 +112,7 @@ pub async fn serve(
     background.spawn(replies::sweep(store.clone()));
     let app = Arc::new(App::new(store, enclaves));
     background.spawn(due::run(Arc::clone(&app)));
+    background.spawn(commits::run(Arc::clone(&app)));
     background.spawn(sweep::run(Arc::clone(&app)));
 
     let stopping = watch::Sender::new(false);

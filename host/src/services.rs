@@ -22,6 +22,7 @@ pub(crate) mod admin;
 mod attestations;
 pub(crate) mod backup;
 mod check;
+pub(crate) mod commits;
 mod damaged;
 pub(crate) mod due;
 mod epochs;
@@ -32,6 +33,7 @@ pub(crate) mod passkey;
 pub(crate) mod recovery;
 pub(crate) mod replies;
 pub(crate) mod reseal;
+mod roles;
 pub(crate) mod tenant;
 pub(crate) mod wallet;
 
@@ -67,7 +69,10 @@ macro_rules! service {
 pub(crate) use service;
 
 impl App {
-    pub(crate) fn new(store: Arc<dyn Store>, enclaves: Vec<Enclave>) -> Self {
+    /// The services over a store and one enclave for each role.
+    pub(crate) fn new(store: Arc<dyn Store>, mut enclaves: Vec<Enclave>) -> Self {
+        // What is asked of all of them is answered in the roles' order, however the configuration names them.
+        enclaves.sort_by_key(|enclave| enclave.role() as i32);
         let (calls, attestations) = (InFlight::default(), Attestations::default());
         let (damaged, due) = (Damaged::default(), due::Queue::default());
         Self { store, enclaves, calls, attestations, damaged, due, keks: KnownKeks::default(), sweep: Sweep::default() }
@@ -78,7 +83,7 @@ impl App {
         let enclave = self.enclaves.iter().find(|enclave| enclave.role() == role);
         enclave.ok_or(Error::State(match role {
             Role::Client => "role: no enclave of the client role runs here",
-            Role::Custodian => "role: no enclave of the custodian role runs here; this release has none",
+            Role::Custodian => "role: no enclave of the custodian role runs here",
             Role::Unspecified => "role: no enclave of this role runs here",
         }))
     }
@@ -142,7 +147,7 @@ where
 
 /// Whether a record, or what lies beside it, was not any more as it was read.
 fn is_overtaken(error: &Error) -> bool {
-    matches!(error, Error::Conflict(Kind::Record | Kind::Share | Kind::Listed | Kind::Statement))
+    matches!(error.cause(), Error::Conflict(Kind::Record | Kind::Share | Kind::Listed | Kind::Statement))
 }
 
 fn answer<T>(
@@ -161,7 +166,7 @@ fn answer<T>(
         Err(error) => {
             let (code, reason) = (code(error.reason()), reason_name(error.reason()));
             // What a peer sent may stand in other errors' texts: there the reason says enough.
-            match &error {
+            match error.cause() {
                 Error::Internal(_) => tracing::error!(name: "call", rpc, tenant, ms, ?code, reason, error = %error),
                 Error::StoreUnavailable(_) => {
                     tracing::warn!(name: "call", rpc, tenant, ms, ?code, reason, error = %error);

@@ -99,11 +99,11 @@ fn completed(refusal: &Status) -> Status {
 
 /// The error's text, cut at a character; a fault of the host's own says nothing of its inside.
 fn message(error: &Error) -> String {
-    match error {
+    match error.cause() {
         Error::Config { .. } | Error::Io { .. } | Error::Serve(_) | Error::Internal(_) => "internal error".to_owned(),
         Error::StoreUnavailable(_) => "the store is unavailable".to_owned(),
-        other => {
-            let mut text = other.to_string();
+        _ => {
+            let mut text = error.to_string();
             text.truncate(text.floor_char_boundary(DETAIL_BYTES_MAX));
             text
         }
@@ -120,13 +120,18 @@ fn metadata(error: &Error) -> HashMap<String, String> {
         }
         Error::NotFound(what) | Error::AlreadyExists(what) => vec![("what", (*what).to_owned())],
         Error::Conflict(kind) => vec![("what", kind.to_string())],
+        Error::InRole { role, cause } => {
+            let mut all = metadata(cause);
+            all.insert("role".to_owned(), (*role).to_owned());
+            return all;
+        }
         _ => Vec::new(),
     };
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 fn retry_after(reason: Reason, error: &Error) -> Option<Duration> {
-    let ms = match error {
+    let ms = match error.cause() {
         Error::Enclave { retry_after_ms, .. } if *retry_after_ms > 0 => *retry_after_ms,
         _ => match reason {
             Reason::OperationInProgress | Reason::VersionConflict => 50,
@@ -223,6 +228,12 @@ mod tests {
         let late = enclave(Reason::RecoveryDelayed, month);
         check(&late, Code::FailedPrecondition, "RECOVERY_DELAYED", Some(month.into()));
         check(&Error::NotFound("wallet"), Code::NotFound, "NOT_FOUND", None);
+        let refused = Error::NotFound("record").in_role("custodian");
+        let details = check(&refused, Code::NotFound, "NOT_FOUND", None);
+        let metadata = details.error_info().unwrap().metadata.clone();
+        assert_eq!((metadata["role"].as_str(), metadata["what"].as_str()), ("custodian", "record"));
+        assert_eq!(status(&refused).message(), "custodian: no such record");
+        check(&late.in_role("client"), Code::FailedPrecondition, "RECOVERY_DELAYED", Some(month.into()));
         let details =
             check(&Error::bad("act.intent", "at most 4096 bytes"), Code::InvalidArgument, "BAD_REQUEST", None);
         assert_eq!(details.error_info().unwrap().metadata["field"], "act.intent");
@@ -233,7 +244,9 @@ mod tests {
         let detail = "\u{e9}".repeat(DETAIL_BYTES_MAX);
         let long = Error::Enclave { reason: Reason::BadRequest, detail, retry_after_ms: 0 };
         assert_eq!(status(&long).message().len(), DETAIL_BYTES_MAX);
-        assert_eq!(status(&Error::Internal("row 7 is broken")).message(), "internal error");
+        for fault in [Error::Internal("row 7 is broken"), Error::Internal("row 7 is broken").in_role("client")] {
+            assert_eq!(status(&fault).message(), "internal error");
+        }
         assert!(!status(&Error::StoreUnavailable("/var/lib/x".to_owned())).message().contains("/var"));
     }
 }

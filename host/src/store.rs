@@ -58,6 +58,9 @@ impl Write {
 /// A row as a scan gives it: key and value.
 pub type Row = (Vec<u8>, Vec<u8>);
 
+/// What one reading found: the values at its keys, and the rows under its prefixes.
+pub type Read = (Vec<Option<Vec<u8>>>, Vec<Vec<Row>>);
+
 /// Rows by key. Every method may fail with `STORE_UNAVAILABLE`, or with `OVERLOADED` before anything was begun.
 #[async_trait]
 pub trait Store: Send + Sync {
@@ -68,6 +71,10 @@ pub trait Store: Send + Sync {
 
     /// The values at several keys, in their order, as they stood at one moment.
     async fn get_all(&self, keys: Vec<Key>) -> Result<Vec<Option<Vec<u8>>>, Error>;
+
+    /// As [`Store::get_all`], with the rows whose keys start with each of `prefixes`, ascending and at most [`SCAN_ROWS_MAX`] of each:
+    /// all of one moment.
+    async fn get_all_with(&self, keys: Vec<Key>, prefixes: Vec<Key>) -> Result<Read, Error>;
 
     /// Rows whose key starts with `prefix`, ascending, behind `after` if that is given; at most `limit` and at most
     /// [`SCAN_ROWS_MAX`].

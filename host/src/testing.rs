@@ -33,7 +33,8 @@ type Behaviour = dyn Fn(&Ask) -> Reaction + Send + Sync;
 /// What the fake knows of itself; lost with it.
 #[derive(Default)]
 pub(crate) struct Process {
-    booted: bool,
+    /// The role of its manifest.
+    booted: Option<Role>,
     pub(crate) credentials: Vec<String>,
     pub(crate) boots: usize,
     pub(crate) asked: usize,
@@ -94,14 +95,14 @@ fn framed(id: u64, answer: Answer) -> Vec<u8> {
 fn control(ask: &Ask, process: &mut Process) -> Option<Reaction> {
     Some(Reaction::Say(match ask {
         Ask::GetHealth(_) => {
-            let missing = [("manifest", process.booted), ("credentials", !process.credentials.is_empty())];
+            let missing = [("manifest", process.booted.is_some()), ("credentials", !process.credentials.is_empty())];
             let missing = missing.iter().filter(|(_, has)| !has).map(|(name, _)| (*name).to_owned()).collect();
-            let role = if process.booted { Role::Client } else { Role::Unspecified };
+            let role = process.booted.unwrap_or_default();
             Answer::Health(Health { missing, role: role.into(), release: 1, ..Default::default() })
         }
-        Ask::Boot(_) if process.booted => refusal(Reason::StateInvalid, 0),
-        Ask::Boot(_) => {
-            process.booted = true;
+        Ask::Boot(_) if process.booted.is_some() => refusal(Reason::StateInvalid, 0),
+        Ask::Boot(boot) => {
+            process.booted = Some(Manifest::decode(boot.manifest.as_slice()).unwrap().role());
             process.boots += 1;
             Answer::Booted(Booted { pcr16: vec![0; 48] })
         }
@@ -120,15 +121,27 @@ pub(crate) fn refusal(reason: Reason, retry_after_ms: u32) -> Answer {
     Answer::Error(Error { reason: reason.into(), detail: "refused by the fake".to_owned(), retry_after_ms })
 }
 
-/// Files for a host's enclave section in `dir`: `enclave.sock`, a manifest and credentials.
+/// Files for a host's enclave section in `dir`, of the client role: `enclave.sock`, a manifest and credentials.
 pub(crate) fn enclave_config(dir: &Path, connections: u16) -> EnclaveConfig {
-    let manifest = Manifest { role: Role::Client.into(), release: 1, ..Default::default() };
+    enclave_config_of(dir, Role::Client, connections)
+}
+
+/// Where a role's fake enclave listens.
+pub(crate) fn socket(dir: &Path, role: Role) -> PathBuf {
+    dir.join(if role == Role::Custodian { "custodian.sock" } else { "enclave.sock" })
+}
+
+/// As [`enclave_config`], of a role.
+pub(crate) fn enclave_config_of(dir: &Path, role: Role, connections: u16) -> EnclaveConfig {
+    let manifest = Manifest { role: role.into(), release: 1, ..Default::default() };
+    let file =
+        |name: &str| dir.join(if role == Role::Custodian { format!("custodian.{name}") } else { name.to_owned() });
     let config = EnclaveConfig {
-        role: Role::Client,
-        address: Address::Unix(dir.join("enclave.sock")),
-        manifest: dir.join("manifest"),
+        role,
+        address: Address::Unix(socket(dir, role)),
+        manifest: file("manifest"),
         connections,
-        credentials: dir.join("credentials.toml"),
+        credentials: file("credentials.toml"),
     };
     std::fs::write(&config.manifest, manifest.encode_to_vec()).unwrap();
     write_credentials(&config.credentials, "AK1");

@@ -136,6 +136,14 @@ fn enclaves(raw: Vec<RawEnclave>) -> Result<Vec<EnclaveConfig>, Error> {
                 "one enclave for each role",
             ));
         }
+        if out.iter().any(|other| other.address == enclave.address) {
+            let limit = "one enclave for each role: no process serves two";
+            return Err(Error::config(
+                format!("enclave[{index}].{}", enclave.address.field()),
+                "the same address twice",
+                limit,
+            ));
+        }
         out.push(enclave);
     }
     if out.is_empty() {
@@ -146,9 +154,13 @@ fn enclaves(raw: Vec<RawEnclave>) -> Result<Vec<EnclaveConfig>, Error> {
 
 impl RawEnclave {
     fn check(self, at: &str) -> Result<EnclaveConfig, Error> {
-        if self.role != "client" {
-            return Err(Error::config(format!("{at}.role"), quoted(&self.role), "must be \"client\" in this release"));
-        }
+        let role = match self.role.as_str() {
+            "client" => Role::Client,
+            "custodian" => Role::Custodian,
+            other => {
+                return Err(Error::config(format!("{at}.role"), quoted(other), "must be \"client\" or \"custodian\""));
+            }
+        };
         let connections = self.connections.unwrap_or(CONNECTIONS_DEFAULT.into());
         let in_range = u16::try_from(connections).ok().filter(|n| (1..=CONNECTIONS_MAX).contains(n));
         let connections = in_range.ok_or_else(|| {
@@ -168,7 +180,7 @@ impl RawEnclave {
             (unix, _) => return Err(one_of(at, "unix", "vsock", unix.is_some())),
         };
         Ok(EnclaveConfig {
-            role: Role::Client,
+            role,
             address,
             manifest: non_empty(&format!("{at}.manifest"), self.manifest)?,
             connections,

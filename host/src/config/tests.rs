@@ -23,6 +23,11 @@ fn the_example_parses() {
     assert!(config.api.tls.is_none() && !config.api.reflection);
     assert_eq!(config.enclaves[0].address, Address::Vsock { cid: 16, port: 5005 });
     assert_eq!(config.enclaves[0].connections, CONNECTIONS_DEFAULT);
+    let roles: Vec<Role> = config.enclaves.iter().map(|enclave| enclave.role).collect();
+    assert_eq!(roles, [Role::Client, Role::Custodian]);
+    let [client, custodian] = config.enclaves.as_slice() else { panic!("{roles:?}") };
+    assert_eq!(custodian.address, Address::Vsock { cid: 17, port: 5005 });
+    assert!(client.manifest != custodian.manifest && client.credentials != custodian.credentials);
     assert_eq!(config.relay.listen, RelayListen::Vsock(9001));
     assert_eq!(config.relay.names["kms.eu-central-1.amazonaws.com"], Target::Name);
     assert_eq!(config.log.format, Format::Text);
@@ -33,7 +38,16 @@ fn values_outside_their_limits_are_named() {
     refuse("127.0.0.1:7443", "localhost", &["api.listen", "localhost", "IP address"]);
     refuse("127.0.0.1:7443", "0.0.0.0:7443", &["api.listen", "0.0.0.0:7443", "api.tls"]);
     refuse("127.0.0.1:7443", "[::]:7443", &["api.listen", "[::]:7443", "loopback"]);
-    refuse("role = \"client\"", "role = \"custodian\"", &["enclave[0].role", "custodian"]);
+    refuse("role = \"client\"", "role = \"custodian\"", &["enclave[1].role", "the same role twice"]);
+    refuse("role = \"custodian\"", "role = \"client\"", &["enclave[1].role", "the same role twice"]);
+    for unknown in ["", "Client", "witness", "ROLE_CUSTODIAN"] {
+        let role = format!("role = \"{unknown}\"");
+        refuse("role = \"client\"", &role, &["enclave[0].role", &format!("\"{unknown}\""), "\"custodian\""]);
+        refuse("role = \"custodian\"", &role, &["enclave[1].role", &format!("\"{unknown}\""), "\"client\""]);
+    }
+    refuse("cid = 17", "cid = 16", &["enclave[1].vsock", "the same address twice"]);
+    refuse("\"/etc/strongroom/custodian.manifest\"", "\"\"", &["enclave[1].manifest", "path"]);
+    refuse("\"/etc/strongroom/custodian.credentials.toml\"", "\"\"", &["enclave[1].credentials.file"]);
     refuse("connections = 2", "connections = 0", &["enclave[0].connections", "0", "1 to 16"]);
     refuse("connections = 2", "connections = 17", &["enclave[0].connections", "17", "1 to 16"]);
     refuse("connections = 2", "connections = -1", &["enclave[0].connections", "-1", "1 to 16"]);
@@ -97,7 +111,20 @@ fn the_same_role_twice_is_refused() {
     let start = EXAMPLE.find("[[enclave]]").unwrap();
     let end = EXAMPLE.find("[relay]").unwrap();
     let twice = format!("{}{}", EXAMPLE, &EXAMPLE[start..end]);
-    assert!(Config::parse(&twice).unwrap_err().to_string().contains("enclave[1].role"));
+    assert!(Config::parse(&twice).unwrap_err().to_string().contains("enclave[2].role"));
+}
+
+#[test]
+fn one_role_alone_is_enough_and_none_is_not() {
+    let first = EXAMPLE.find("[[enclave]]").unwrap();
+    let second = first + EXAMPLE[first + 1..].find("[[enclave]]").unwrap() + 1;
+    let end = EXAMPLE.find("[relay]").unwrap();
+    let without = |from: usize, to: usize| Config::parse(&format!("{}{}", &EXAMPLE[..from], &EXAMPLE[to..]));
+    for (from, to, role) in [(second, end, Role::Client), (first, second, Role::Custodian)] {
+        let enclaves = without(from, to).unwrap().enclaves;
+        assert_eq!(enclaves.iter().map(|enclave| enclave.role).collect::<Vec<_>>(), [role]);
+    }
+    assert!(without(first, end).unwrap_err().to_string().contains("enclave"));
 }
 
 #[test]

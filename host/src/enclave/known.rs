@@ -7,22 +7,22 @@ use crate::error::Error;
 
 /// The bytes behind the references of one request.
 #[derive(Debug, Default)]
-pub(crate) struct Known {
+pub(crate) struct Known<'a> {
     /// The statement.
-    pub(crate) statement: Option<SignedStatement>,
+    pub(crate) statement: Option<&'a SignedStatement>,
     /// The wrapped KEK.
     pub(crate) wrapped: Vec<u8>,
     /// The other wrapped KEK; empty where the request names none.
     pub(crate) other: Vec<u8>,
 }
 
-impl Known {
+impl Known<'_> {
     /// Puts into the request what `need` names.
     pub(super) fn supply(&self, request: &mut Request, need: Need) -> Result<(), Error> {
         let References { statement, kek, other } = references(request);
         if need.statement {
             let reference = statement.ok_or(Error::Internal("the enclave needs a statement where none is named"))?;
-            reference.signed.clone_from(&self.statement);
+            reference.signed = self.statement.cloned();
         }
         if need.kek {
             let reference = kek.ok_or(Error::Internal("the enclave needs a KEK where none is named"))?;

@@ -30,6 +30,12 @@ fn all() -> Vec<(String, Key)> {
                 out.push((format!("backup {tenant} {text} {other}"), key));
             }
         }
+        for record_id in &ids {
+            for (number, generation) in numbers.iter().flat_map(|one| numbers.map(|other| (*one, other))) {
+                let it = Uncommitted { time_ms: number, tenant, record: RecordId(*record_id), generation };
+                out.push((format!("{it:?}"), uncommitted_generation(&it)));
+            }
+        }
         for role in roles {
             for number in numbers {
                 out.push((format!("kek {tenant} {role:?} {number}"), kek(&tenant, role, number)));
@@ -113,7 +119,7 @@ fn a_reply_time_reads_back_and_nothing_else_does() {
 }
 
 #[test]
-fn a_due_act_and_an_event_read_back_and_nothing_else_does() {
+fn what_waits_and_an_event_read_back_and_nothing_else_does() {
     let (tenant, record) = (TenantId([3; 32]), RecordId([4; 32]));
     let waiting = Due { time_ms: 77, tenant, record, role: Role::Client, kind: 4, intent: [5; 32] };
     let key = due(&waiting);
@@ -125,6 +131,15 @@ fn a_due_act_and_an_event_read_back_and_nothing_else_does() {
         key.bytes().iter().enumerate().map(|(at, byte)| if at == 73 { 9 } else { *byte }).collect();
     assert_eq!(parse_due(&unknown_role), None);
     assert_eq!(parse_due(reply_time(77, &tenant, &name("r")).bytes()), None);
+    let waiting = Uncommitted { time_ms: 77, tenant, record, generation: 3 };
+    let key = uncommitted_generation(&waiting);
+    assert_eq!(parse_uncommitted(key.bytes()), Some(waiting));
+    assert_eq!(parse_due(key.bytes()), None);
+    for cut in 0..key.bytes().len() {
+        assert_eq!(parse_uncommitted(&key.bytes()[..cut]), None, "cut at {cut}");
+    }
+    assert_eq!(parse_uncommitted(&[key.bytes(), &[0]].concat()), None);
+    assert!(key.bytes() < uncommitted_generation(&Uncommitted { time_ms: 78, ..waiting }).bytes(), "by time");
     let (prefix, key) = (events(&tenant, &record), event(&tenant, &record, Role::Custodian, 9));
     assert_eq!(parse_event(&prefix, key.bytes()), Some((Role::Custodian, 9)));
     for cut in 0..key.bytes().len() {

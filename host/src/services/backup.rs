@@ -4,9 +4,10 @@ use strongroom_proto::id::TenantId;
 use strongroom_proto::limits::RECORDS_MAX;
 use strongroom_proto::v1::backup_service_server::BackupService;
 use strongroom_proto::v1::{
-    ActRequest, ActResponse, CarryOutRequest, CreateBackupRequest, CreateBackupResponse, ExportAuditRequest,
-    ExportAuditResponse, GetBackupRequest, GetBackupResponse, ListBackupsRequest, ListBackupsResponse,
-    PutSharesRequest, PutSharesResponse, RehearseBackupRequest, RehearseBackupResponse,
+    ActRequest, ActResponse, CarryOutRequest, CommitBackupRequest, CommitBackupResponse, CreateBackupRequest,
+    CreateBackupResponse, ExportAuditRequest, ExportAuditResponse, GetBackupRequest, GetBackupResponse,
+    ListBackupsRequest, ListBackupsResponse, PutSharesRequest, PutSharesResponse, RehearseBackupRequest,
+    RehearseBackupResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -16,6 +17,7 @@ use crate::error::Error;
 use crate::keys::{self, Name};
 use crate::rows::decode;
 
+mod commit;
 mod create;
 mod export;
 mod put;
@@ -78,6 +80,14 @@ impl BackupService for Backups {
     async fn put_shares(&self, request: Request<PutSharesRequest>) -> Result<Response<PutSharesResponse>, Status> {
         let work = |tenant, message| async move { put::put(&self.0, tenant, message).await };
         self.0.call("PutShares", request, work).await
+    }
+
+    async fn commit_backup(
+        &self,
+        request: Request<CommitBackupRequest>,
+    ) -> Result<Response<CommitBackupResponse>, Status> {
+        let work = |tenant, message| async move { commit::commit(&self.0, tenant, &message).await };
+        self.0.call("CommitBackup", request, work).await
     }
 
     async fn change_policy(&self, request: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {

@@ -11,6 +11,7 @@ use strongroom_proto::{intent, names};
 
 use super::act::{Call, Order, Work};
 use super::listing::Place;
+use super::{App, roles};
 use crate::error::Error;
 use crate::keys::Name;
 
@@ -19,14 +20,58 @@ pub(super) struct CheckedAct {
     pub(super) act: Act,
     pub(super) intent: Intent,
     pub(super) wallet: Name,
+    /// Those that the intent names, in order; at least one.
+    pub(super) roles: Vec<Role>,
 }
 
 impl CheckedAct {
-    /// The order to do it on the record that it names.
-    pub(super) fn order(self, tenant: TenantId, work: Work) -> Result<Order, Error> {
-        let role = Role::Client;
-        let record = record_id(&self.intent, role)?;
-        Ok(Order { place: Place { tenant, wallet: self.wallet, role, record }, act: Some(self.act), work })
+    /// The orders to do it on the record that it names, one for each role that it names.
+    pub(super) fn orders(&self, tenant: TenantId, mut work: impl FnMut(Role) -> Work) -> Result<Vec<Order>, Error> {
+        let record = self.record_id()?;
+        let place = |role| Place { tenant, wallet: self.wallet.clone(), role, record };
+        let mut order = |role| Order { place: place(role), consents: true, work: work(role) };
+        Ok(self.roles.iter().map(|role| order(*role)).collect())
+    }
+
+    /// The record that it names, the same one in every role: an act is about one backup.
+    pub(super) fn record_id(&self) -> Result<RecordId, Error> {
+        let mut found = None;
+        for role in &self.roles {
+            let fields = Fields::of(Some(role));
+            let part = intent::part(&self.intent, *role).ok_or_else(|| Error::bad(fields.part, "required"))?;
+            let id = RecordId::from_slice(&part.record_id);
+            let id = id.ok_or_else(|| Error::bad(fields.record_id, "exactly 32 bytes"))?;
+            if found.is_some_and(|other| other != id) {
+                return Err(Error::bad(fields.record_id, "the record that the other role's part names"));
+            }
+            found = Some(id);
+        }
+        found.ok_or_else(|| Error::bad(Fields::of(None).part, "required"))
+    }
+}
+
+/// What refusals call a role's part of an intent.
+pub(super) struct Fields {
+    pub(super) part: &'static str,
+    pub(super) record_id: &'static str,
+}
+
+impl Fields {
+    /// Of a role; of the client where there is none.
+    pub(super) fn of(role: Option<&Role>) -> Self {
+        match role {
+            Some(Role::Custodian) => Self { part: "act.intent.custodian", record_id: "act.intent.custodian.record_id" },
+            _ => Self { part: "act.intent.client", record_id: "act.intent.client.record_id" },
+        }
+    }
+}
+
+impl App {
+    /// An act of this tenant, for this call, in roles that run here.
+    pub(super) fn checked_act(&self, tenant: &TenantId, call: Call, given: Option<Act>) -> Result<CheckedAct, Error> {
+        let checked = act(tenant, call, given)?;
+        checked.roles.iter().try_for_each(|role| self.enclave(*role).map(drop))?;
+        Ok(checked)
     }
 }
 
@@ -54,7 +99,7 @@ pub(super) fn role(field: &'static str, role: i32) -> Result<Role, Error> {
 }
 
 /// An act of this tenant, for this call.
-pub(super) fn act(tenant: &TenantId, call: Call, act: Option<Act>) -> Result<CheckedAct, Error> {
+fn act(tenant: &TenantId, call: Call, act: Option<Act>) -> Result<CheckedAct, Error> {
     let act = act.ok_or_else(|| Error::bad("act", "required"))?;
     at_most("act.intent", act.intent.len(), INTENT_BYTES_MAX)?;
     if act.assertions.len() > ASSERTIONS_MAX {
@@ -79,17 +124,8 @@ pub(super) fn act(tenant: &TenantId, call: Call, act: Option<Act>) -> Result<Che
     }
     let wallet = Name::parse("act.intent.wallet", &intent.wallet)?;
     call.check(intent.action.as_ref())?;
-    if intent.custodian.is_some() {
-        return Err(Error::State("act.intent.custodian: no enclave of the custodian role runs here"));
-    }
-    Ok(CheckedAct { act, intent, wallet })
-}
-
-/// The record that an intent names to a role.
-pub(super) fn record_id(intent: &Intent, role: Role) -> Result<RecordId, Error> {
-    let part = intent::part(intent, role).ok_or_else(|| Error::bad("act.intent.client", "required"))?;
-    let id = RecordId::from_slice(&part.record_id);
-    id.ok_or_else(|| Error::bad("act.intent.client.record_id", "exactly 32 bytes"))
+    let roles = roles::named(&intent)?;
+    Ok(CheckedAct { act, intent, wallet, roles })
 }
 
 /// A new credential's public half.
@@ -99,8 +135,14 @@ pub(super) fn credential(credential: Option<&NewCredential>) -> Result<(), Error
     at_most("credential.public_key", credential.public_key.len(), CREDENTIAL_KEY_BYTES_MAX)
 }
 
+/// The fields of the messages that are sealed to the channel keys.
+pub(super) const MESSAGES: [&str; 2] = ["client_message", "custodian_message"];
+/// The fields of the epochs that they are sealed to.
+pub(super) const EPOCHS: [&str; 2] = ["client_epoch", "custodian_epoch"];
+
 /// A message that is sealed to a channel key.
-pub(super) fn message(field: &'static str, message: &[u8]) -> Result<(), Error> {
+#[expect(clippy::ptr_arg, reason = "a field is checked as it stands in its message")]
+pub(super) fn message(field: &'static str, message: &Vec<u8>) -> Result<(), Error> {
     if message.len() > MESSAGE_BYTES_MAX {
         return Err(Error::ShareTooLarge { field, max: MESSAGE_BYTES_MAX });
     }
@@ -168,17 +210,15 @@ mod tests {
     #[test]
     fn an_act_at_every_limit_passes_and_one_past_each_is_named() {
         let checked = act(&TENANT, Call::Recover, Some(good())).unwrap();
-        assert_eq!(record_id(&checked.intent, Role::Client).unwrap(), RecordId([1; 32]));
+        assert_eq!((checked.record_id().unwrap(), checked.roles), (RecordId([1; 32]), vec![Role::Client]));
         assert!(act(&TENANT, Call::Recover, None).is_err());
         assert!(act(&TENANT, Call::PutShares, Some(good())).is_err());
-        let mut of_both = good();
-        intent(&mut of_both, |intent| intent.custodian.clone_from(&intent.client));
-        assert!(matches!(act(&TENANT, Call::Recover, Some(of_both)), Err(Error::State(_))));
         refuse("act.intent", |act| act.intent = vec![0; INTENT_BYTES_MAX + 1]);
         refuse("act.intent", |act| act.intent.push(0));
         refuse("act.intent", |act| act.intent.extend_from_slice(&[0xf8, 0x7f, 1]));
         refuse("act.intent.tenant", |act| intent(act, |intent| intent.tenant = vec![5; 32]));
         refuse("act.intent.action", |act| intent(act, |intent| intent.action = None));
+        refuse("act.intent.client", |act| intent(act, |intent| intent.client = None));
         refuse("act.intent.wallet", |act| intent(act, |intent| intent.wallet = "w/w".to_owned()));
         refuse("act.assertions", |act| act.assertions.push(Assertion::default()));
         refuse("act.assertions.credential_id", |act| act.assertions[1].credential_id.push(0));
@@ -191,8 +231,39 @@ mod tests {
     }
 
     #[test]
+    fn an_act_is_about_one_record_whatever_roles_it_names() {
+        let part = |id: &[u8]| Some(RolePart { record_id: id.to_vec(), ..Default::default() });
+        let (one, other, short) = ([1; 32], [2; 32], [1; 31]);
+        for (client, custodian, expect) in [
+            (part(&one), None, Ok(1)),
+            (None, part(&one), Ok(1)),
+            (part(&one), part(&one), Ok(2)),
+            (part(&one), part(&other), Err("act.intent.custodian.record_id")),
+            (part(&one), part(&short), Err("act.intent.custodian.record_id")),
+            (part(&short), part(&one), Err("act.intent.client.record_id")),
+            (None, part(&short), Err("act.intent.custodian.record_id")),
+            (part(&[]), None, Err("act.intent.client.record_id")),
+        ] {
+            let mut given = good();
+            let named = (client.clone(), custodian.clone());
+            intent(&mut given, |intent| (intent.client, intent.custodian) = (client, custodian));
+            let checked = act(&TENANT, Call::Recover, Some(given)).unwrap();
+            let work = |_| Work::Recover { generation: 1, recipient_key: Vec::new() };
+            match checked.orders(TENANT, work) {
+                Ok(orders) => {
+                    assert_eq!(Ok(orders.len()), expect, "{named:?}");
+                    let roles: Vec<Role> = orders.iter().map(|order| order.place.role).collect();
+                    assert_eq!(roles, checked.roles);
+                    assert!(orders.iter().all(|order| order.consents && order.place.record == RecordId(one)));
+                }
+                Err(Error::BadRequest { field, .. }) => assert_eq!(Err(field), expect, "{named:?}"),
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+
+    #[test]
     fn other_fields_are_named_too() {
-        assert!(record_id(&Intent::default(), Role::Client).is_err());
         assert!(role("role", 0).is_err() && role("role", 3).is_err() && role("role", 2).is_ok());
         assert!(label("label", "a\n").is_err() && label("label", "").is_ok());
         let longest =

@@ -144,7 +144,7 @@ async fn carry_out(app: &App, due: &Due, row: &DueRow) -> Result<Option<Vec<Writ
 }
 
 /// Whether an error says nothing of the act itself.
-fn stops(error: &Error) -> bool {
+pub(super) fn stops(error: &Error) -> bool {
     matches!(error, Error::EnclaveUnavailable(_) | Error::StoreUnavailable(_) | Error::Overloaded(_))
 }
 

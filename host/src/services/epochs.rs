@@ -3,7 +3,7 @@
 
 use strongroom_proto::enclave::v1::{KekRef, SealedShare};
 use strongroom_proto::id::TenantId;
-use strongroom_proto::v1::{Role, SignedStatement};
+use strongroom_proto::v1::{Role, RoleStatement, SignedStatement};
 
 use super::App;
 use super::listing::Place;
@@ -27,7 +27,7 @@ impl Keks {
     }
 
     /// What the enclave may ask for.
-    pub(super) fn known(self, statement: Option<SignedStatement>) -> Known {
+    pub(super) fn known(self, statement: Option<&SignedStatement>) -> Known<'_> {
         let other = self.other.map(|other| other.wrapped).unwrap_or_default();
         Known { statement, wrapped: self.own.wrapped, other }
     }
@@ -56,6 +56,13 @@ enum Choice {
 }
 
 impl Epochs {
+    /// What a role's part of a statement says; `None` where it names no epoch.
+    pub(super) fn named(part: Option<RoleStatement>) -> Option<Self> {
+        let part = part.filter(|part| !part.epochs.is_empty())?;
+        let named = part.epochs.iter().map(|epoch| epoch.epoch).collect();
+        Some(Self { named, lowest: part.lowest_epoch })
+    }
+
     /// The newest epoch, under which views are signed and re-seals made.
     pub(super) fn newest(&self) -> u64 {
         self.named.last().copied().unwrap_or_default()

@@ -12,19 +12,24 @@ use super::listing::Place;
 use crate::error::Error;
 use crate::keys::{self, Key, Kind, Name};
 use crate::rows::{GenerationNote, KekRow, RecordRow, ShareRow, decode};
-use crate::store::{Expect, Write};
+use crate::store::{Expect, Row, Write};
 
 /// The stored statement.
 pub(super) struct StoredStatement {
     pub(super) signed: SignedStatement,
     sha256: [u8; 32],
+    client: Option<Epochs>,
+    custodian: Option<Epochs>,
 }
 
 impl StoredStatement {
     /// Reads a statement's row.
     pub(super) fn read(row: Option<&[u8]>) -> Result<Self, Error> {
         let row = row.ok_or(Error::State("the tenant has no statement"))?;
-        Ok(Self { signed: decode(row)?, sha256: sha256(&[row]) })
+        let signed: SignedStatement = decode(row)?;
+        let statement: Statement = decode(&signed.statement)?;
+        let (client, custodian) = (Epochs::named(statement.client), Epochs::named(statement.custodian));
+        Ok(Self { signed, sha256: sha256(&[row]), client, custodian })
     }
 
     /// How a request names it.
@@ -33,27 +38,21 @@ impl StoredStatement {
     }
 
     /// What it says of a role's epochs.
-    pub(super) fn epochs(&self, role: Role) -> Result<Epochs, Error> {
-        self.named_epochs(role)?.ok_or(Error::State("the statement does not name the role"))
+    pub(super) fn epochs(&self, role: Role) -> Result<&Epochs, Error> {
+        self.named_epochs(role).ok_or(Error::State("the statement does not name the role"))
     }
 
     /// The newest epoch of a role that it names; `None` where it does not name the role.
-    pub(super) fn newest_epoch(&self, role: Role) -> Result<Option<u64>, Error> {
-        Ok(self.named_epochs(role)?.map(|epochs| epochs.newest()))
+    pub(super) fn newest_epoch(&self, role: Role) -> Option<u64> {
+        self.named_epochs(role).map(Epochs::newest)
     }
 
-    fn named_epochs(&self, role: Role) -> Result<Option<Epochs>, Error> {
-        let statement: Statement = decode(&self.signed.statement)?;
-        let part = match role {
-            Role::Client => statement.client,
-            Role::Custodian => statement.custodian,
+    fn named_epochs(&self, role: Role) -> Option<&Epochs> {
+        match role {
+            Role::Client => self.client.as_ref(),
+            Role::Custodian => self.custodian.as_ref(),
             Role::Unspecified => None,
-        };
-        let epochs = part.map(|part| Epochs {
-            named: part.epochs.iter().map(|epoch| epoch.epoch).collect(),
-            lowest: part.lowest_epoch,
-        });
-        Ok(epochs.filter(|epochs| !epochs.named.is_empty()))
+        }
     }
 }
 
@@ -112,21 +111,29 @@ impl App {
         record: &StoredRecord,
         generation: u64,
     ) -> Result<Vec<SealedShare>, Error> {
-        let note = record.row.generations.iter().find(|note| note.generation == generation);
-        let pairs = note.map(|note| note.pairs.as_slice()).unwrap_or_default();
-        let names = pairs.iter().map(|pair| Name::parse("pair", &pair.id)).collect::<Result<Vec<_>, _>>()?;
-        let Place { tenant, role, record: id, .. } = place;
-        let shares = names.iter().map(|name| keys::share(tenant, id, *role, generation, name));
-        let mut rows = self.store.get_all([place.key()].into_iter().chain(shares).collect()).await?.into_iter();
-        if Expect::unchanged(rows.next().flatten().as_deref()) != record.unchanged {
+        let prefix = share_prefix(place, generation);
+        let (mut now, mut rows) = self.store.get_all_with(vec![place.key()], vec![prefix]).await?;
+        if Expect::unchanged(now.pop().flatten().as_deref()) != record.unchanged {
             return Err(Error::Conflict(Kind::Record));
         }
-        let share = |(name, row): (&Name, Vec<u8>)| {
-            let ShareRow { sealed, epoch } = decode(&row)?;
-            Ok(SealedShare { generation, pair: name.as_str().to_owned(), sealed, epoch })
-        };
-        names.iter().zip(rows).filter_map(|(name, row)| Some((name, row?))).map(share).collect()
+        shares(place, generation, rows.pop().unwrap_or_default())
     }
+}
+
+/// Start of the keys of a generation's shares.
+pub(super) fn share_prefix(place: &Place, generation: u64) -> Key {
+    keys::shares(&place.tenant, &place.record, place.role, generation)
+}
+
+/// Reads the rows of a generation's shares, which come in the order of their pairs.
+pub(super) fn shares(place: &Place, generation: u64, rows: Vec<Row>) -> Result<Vec<SealedShare>, Error> {
+    let prefix = share_prefix(place, generation);
+    let share = |(key, row): Row| {
+        let pair = keys::last_name(&prefix, &key).ok_or(Error::Internal("a share's key does not parse"))?;
+        let ShareRow { sealed, epoch } = decode(&row)?;
+        Ok(SealedShare { generation, pair: pair.as_str().to_owned(), sealed, epoch })
+    };
+    rows.into_iter().map(share).collect()
 }
 
 /// The rows of a generation's shares.

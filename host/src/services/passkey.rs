@@ -67,7 +67,7 @@ pub(super) async fn prepare(app: &App, tenant: TenantId, message: &PrepareReques
     let statement = StoredStatement::read(statement.as_deref())?;
     let mut roles = Vec::with_capacity(app.enclaves.len());
     for enclave in &app.enclaves {
-        let Some(epoch) = statement.newest_epoch(enclave.role())? else { continue };
+        let Some(epoch) = statement.newest_epoch(enclave.role()) else { continue };
         let subject = Subject { app, enclave, tenant: &tenant, wallet: &wallet, statement: &statement, epoch };
         roles.push(role(&subject, message.nonce.clone()).await?);
     }

@@ -1,15 +1,16 @@
 //! `RecoveryService`: releases of shares.
 
 use strongroom_proto::id::TenantId;
-use strongroom_proto::limits::CHANNEL_KEY_BYTES;
 use strongroom_proto::v1::recovery_service_server::RecoveryService;
 use strongroom_proto::v1::{
     ActRequest, ActResponse, RecoverRequest, RecoverResponse, ReleaseRecoveryRequest, intent::Action,
 };
 use tonic::{Request, Response, Status};
 
-use super::act::{self, Asked, Call, Work, carry_out};
-use super::{App, check, replies, service};
+use super::act::carry_out::{self, RECIPIENT_KEYS, recipient_key};
+use super::act::{self, Asked, Call, Work, answer};
+use super::roles::ByRole;
+use super::{App, replies, service};
 use crate::error::Error;
 use crate::keys::Name;
 
@@ -44,13 +45,14 @@ impl RecoveryService for Recoveries {
 
 async fn recover(app: &App, tenant: TenantId, message: RecoverRequest) -> Result<RecoverResponse, Error> {
     let request_id = Name::parse("request_id", &message.request_id)?;
-    check::exactly("client_recipient_key", message.client_recipient_key.len(), CHANNEL_KEY_BYTES)?;
     let request_sha256 = replies::request_hash(Call::Recover.rpc(), &message);
-    let checked = check::act(&tenant, Call::Recover, message.act)?;
+    let checked = app.checked_act(&tenant, Call::Recover, message.act)?;
     let Some(Action::Recover(action)) = &checked.intent.action else {
         return Err(Error::Internal("an intent of another action"));
     };
-    let work = Work::Recover { generation: action.generation, recipient_key: message.client_recipient_key };
-    let order = checked.order(tenant, work)?;
-    act::run(app, &Asked { request_id, request_sha256, order }, |outcome| Ok(act::release(outcome))).await
+    let mut keys = ByRole::new(RECIPIENT_KEYS, [message.client_recipient_key, message.custodian_recipient_key]);
+    keys.check(&checked.roles, recipient_key)?;
+    let work = |role| Work::Recover { generation: action.generation, recipient_key: keys.take(role) };
+    let orders = checked.orders(tenant, work)?;
+    act::run(app, &Asked { tenant, request_id, request_sha256, act: Some(checked.act), orders }, answer::release).await
 }

@@ -119,7 +119,7 @@ impl App {
             shares: shares.clone(),
             other_kek,
         };
-        let known = keks.known(Some(statement.signed.clone()));
+        let known = keks.known(Some(&statement.signed));
         match self.enclave(place.role)?.ask(request::Body::Reseal(body), &known).await? {
             response::Body::Resealed(resealed) => {
                 self.store.commit(writes(place, &record, &shares, generation, resealed)?).await

@@ -24,7 +24,9 @@ use tonic_types::StatusExt;
 use self::fixture::{Caller, Host, act};
 
 mod acts;
+mod both;
 mod calls;
+mod commits;
 mod core;
 mod damage;
 mod due;

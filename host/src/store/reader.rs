@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::Row;
 use super::sqlite::unavailable;
+use super::{Read, Row, SCAN_ROWS_MAX};
 use crate::error::Error;
 use crate::keys::Key;
 
@@ -27,6 +27,17 @@ impl Reader {
         self.with(|connection| get_all(connection, keys))
     }
 
+    /// The values at keys and the rows under prefixes, of one moment.
+    pub(super) fn get_all_with(&self, keys: &[Key], prefixes: &[Key]) -> Result<Read, Error> {
+        self.with(|connection| {
+            run_sql(connection, "BEGIN")?;
+            let found = both(connection, keys, prefixes);
+            // Of a read there is nothing to roll back.
+            run_sql(connection, "COMMIT")?;
+            found
+        })
+    }
+
     /// A range.
     pub(super) fn scan(&self, prefix: &Key, after: Option<&Key>, limit: usize) -> Result<Vec<Row>, Error> {
         self.with(|connection| scan(connection, prefix.bytes(), after.map(Key::bytes), limit))
@@ -37,6 +48,12 @@ impl Reader {
         let connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         read(&connection).map_err(|error| unavailable(&error))
     }
+}
+
+fn both(connection: &Connection, keys: &[Key], prefixes: &[Key]) -> rusqlite::Result<Read> {
+    let values = keys.iter().map(|key| get(connection, key.bytes())).collect::<rusqlite::Result<_>>()?;
+    let rows = prefixes.iter().map(|prefix| scan(connection, prefix.bytes(), None, SCAN_ROWS_MAX));
+    Ok((values, rows.collect::<rusqlite::Result<_>>()?))
 }
 
 fn get_all(connection: &Connection, keys: &[Key]) -> rusqlite::Result<Vec<Option<Vec<u8>>>> {

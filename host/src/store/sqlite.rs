@@ -12,7 +12,7 @@ use tokio::task::consume_budget;
 
 use super::reader::Reader;
 use super::writer::{self, Commit};
-use super::{COMMIT_WRITES_MAX, Row, SCAN_ROWS_MAX, Store, Write};
+use super::{COMMIT_WRITES_MAX, Read, Row, SCAN_ROWS_MAX, Store, Write};
 use crate::error::Error;
 use crate::keys::Key;
 
@@ -75,6 +75,11 @@ impl Store for SqliteStore {
     async fn get_all(&self, keys: Vec<Key>) -> Result<Vec<Option<Vec<u8>>>, Error> {
         consume_budget().await;
         self.reader.get_all(&keys)
+    }
+
+    async fn get_all_with(&self, keys: Vec<Key>, prefixes: Vec<Key>) -> Result<Read, Error> {
+        consume_budget().await;
+        self.reader.get_all_with(&keys, &prefixes)
     }
 
     async fn scan(&self, prefix: Key, after: Option<Key>, limit: usize) -> Result<Vec<Row>, Error> {

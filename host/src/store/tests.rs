@@ -123,6 +123,35 @@ async fn scans_keep_to_their_prefix_order_and_limit() {
 }
 
 #[tokio::test]
+async fn values_and_ranges_are_of_one_moment() {
+    let (_dir, store) = open();
+    let store = Arc::new(store);
+    for id in ["b", "a", "c"] {
+        store.commit(vec![put(id, Expect::Nothing, b"0")]).await.unwrap();
+    }
+    let stranger = keys::wallets(&TenantId([10; 32]));
+    let found = store.get_all_with(vec![key("b"), key("none")], vec![stranger, keys::wallets(&TENANT)]).await.unwrap();
+    let rows: Vec<Vec<u8>> = ["a", "b", "c"].map(|id| key(id).bytes().to_vec()).into();
+    assert_eq!(found.0, [Some(b"0".to_vec()), None]);
+    assert!(found.1[0].is_empty());
+    assert_eq!(found.1[1].iter().map(|(key, _)| key.clone()).collect::<Vec<_>>(), rows);
+    assert_eq!(store.get_all_with(Vec::new(), Vec::new()).await.unwrap(), (Vec::new(), Vec::new()));
+    let writing = Arc::clone(&store);
+    let writer = tokio::spawn(async move {
+        for n in 1..300_u16 {
+            let (before, after) = ((n - 1).to_string(), n.to_string());
+            let all = ["a", "b", "c"].map(|id| put(id, was(before.as_bytes()), after.as_bytes()));
+            writing.commit(all.into()).await.unwrap();
+        }
+    });
+    while !writer.is_finished() {
+        let (values, ranges) = store.get_all_with(vec![key("c")], vec![keys::wallets(&TENANT)]).await.unwrap();
+        assert!(ranges[0].iter().all(|(_, value)| Some(value) == values[0].as_ref()), "{values:?} {ranges:?}");
+    }
+    writer.await.unwrap();
+}
+
+#[tokio::test]
 async fn the_file_is_its_owners_alone_and_lasts() {
     let (dir, store) = open();
     let path = dir.path().join("db");

@@ -3,25 +3,19 @@
 use prost::Message;
 use strongroom_proto::enclave::v1::Moved;
 use strongroom_proto::limits::{DELETE_DUE_MS_MAX, DUE_MS_MAX};
-use strongroom_proto::v1::{ActKind, Event, OpenAct, OpenActKind};
+use strongroom_proto::v1::{ActKind, Event, OpenAct, OpenActKind, Receipt, Role, SignedReceipt};
 
 use super::call::waits_by_itself;
-use super::{Order, Outcome, Work, about};
+use super::{Order, Outcome, Work};
 use crate::error::Error;
-use crate::keys::{self, Due, Name};
-use crate::rows::{BackupRow, DueRow, GenerationNote, RecordRow, decode};
+use crate::keys::{self, Due};
+use crate::rows::{DueRow, GenerationNote, RecordRow, decode};
 use crate::services::load::StoredRecord;
-use crate::services::{App, listing, load};
+use crate::services::{App, commits, listing, load};
 use crate::store::{Expect, Write};
 
 /// The rows of an act. `before` is the record as the enclave was given it, and so what must still stand there.
-pub(super) async fn settle(
-    app: &App,
-    order: &Order,
-    before: &StoredRecord,
-    backup: Option<(Name, BackupRow)>,
-    moved: Moved,
-) -> Result<Outcome, Error> {
+pub(super) async fn settle(app: &App, order: &Order, before: &StoredRecord, moved: Moved) -> Result<Outcome, Error> {
     let receipt = load::receipt(moved.receipt.as_ref())?;
     let signed = about(order, &moved, &receipt)?.clone();
     let event: Event = decode(&receipt.event)?;
@@ -30,7 +24,7 @@ pub(super) async fn settle(
     row.record.clone_from(&moved.record);
     row.closed = event.kind() == ActKind::Delete;
     let started = note_open_acts(&mut row, order, &event, receipt.time_ms);
-    let dropped = note_generations(&mut row, order, &moved);
+    let dropped = note_generations(&mut row, order, receipt.version, &moved);
 
     let place = &order.place;
     let event = keys::event(&place.tenant, &place.record, place.role, receipt.version);
@@ -40,14 +34,30 @@ pub(super) async fn settle(
     writes.extend(load::new_shares(place, moved.shares)?);
     writes.extend(drop_shares(app, order, &dropped).await?);
     writes.extend(started.map(|open| due(order, &open)).transpose()?.flatten());
-    Ok(Outcome { receipt, signed, release: moved.release, row, backup, writes })
+    writes.extend(uncommitted(order, &receipt));
+    Ok(Outcome { place: place.clone(), receipt, signed, release: moved.release, row, writes })
+}
+
+/// What an enclave answered, if it is about this record.
+pub(super) fn about<'a>(order: &Order, moved: &'a Moved, receipt: &Receipt) -> Result<&'a SignedReceipt, Error> {
+    let same = moved.record.as_ref().is_some_and(|record| record.record_id == order.place.record.0);
+    match &moved.receipt {
+        Some(signed) if same && receipt.record_id == order.place.record.0 => Ok(signed),
+        _ => Err(Error::Internal("the enclave answered for another record")),
+    }
+}
+
+/// The row that lets this host, or another, commit a generation that waits in both roles: one for both, written with the client's part.
+fn uncommitted(order: &Order, receipt: &Receipt) -> Option<Write> {
+    let pending = receipt.pending.as_ref().filter(|_| order.place.role == Role::Client)?;
+    matches!(&order.work, Work::PutShares { .. }).then(|| commits::waiting(&order.place, pending.generation))
 }
 
 /// Notes which generations the record names, and gives those that it names no more.
-fn note_generations(row: &mut RecordRow, order: &Order, moved: &Moved) -> Vec<GenerationNote> {
+fn note_generations(row: &mut RecordRow, order: &Order, put_version: u64, moved: &Moved) -> Vec<GenerationNote> {
     if let (Work::PutShares { generation, pairs, .. }, Some(share)) = (&order.work, moved.shares.first()) {
         let epoch = share.epoch;
-        row.generations.push(GenerationNote { generation: *generation, pairs: pairs.clone(), epoch });
+        row.generations.push(GenerationNote { generation: *generation, pairs: pairs.clone(), epoch, put_version });
     }
     let all = std::mem::take(&mut row.generations);
     let (kept, dropped) = all.into_iter().partition(|note| moved.generations.contains(&note.generation));
@@ -92,7 +102,7 @@ fn note_open_acts(row: &mut RecordRow, order: &Order, event: &Event, now_ms: u64
 /// What waits from an event on.
 fn started(event: &Event) -> Option<OpenAct> {
     let (kind, due_ms) = match event.kind() {
-        ActKind::StartRecovery => (OpenActKind::Recovery, DUE_MS_MAX),
+        ActKind::StartRecovery | ActKind::StartEject => (OpenActKind::Recovery, DUE_MS_MAX),
         ActKind::StartChangePolicy => (OpenActKind::PolicyChange, DUE_MS_MAX),
         ActKind::StartRemovePasskey => (OpenActKind::PasskeyRemoval, DUE_MS_MAX),
         ActKind::StartDelete => (OpenActKind::Delete, DELETE_DUE_MS_MAX),

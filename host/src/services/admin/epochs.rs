@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::keys::{self, Kind};
 use crate::rows::KekRow;
 use crate::services::load::StoredStatement;
+use crate::services::roles::ROLES;
 use crate::services::tenant::{epochs_of, newest_epoch};
 use crate::services::{App, check, listing};
 use crate::store::Write;
@@ -41,7 +42,8 @@ pub(super) async fn rotate(app: &App, message: RotateKekRequest) -> Result<Rotat
     app.enclave(role)?;
     let newest = newest_epoch(app, &tenant, role).await?.ok_or(Error::State("the tenant has no KEK in this role"))?;
     let statement = app.store.get(keys::statement(&tenant)).await?;
-    let named = statement.map(|row| StoredStatement::read(Some(&row))?.newest_epoch(role)).transpose()?.flatten();
+    let statement = statement.map(|row| StoredStatement::read(Some(&row))).transpose()?;
+    let named = statement.and_then(|statement| statement.newest_epoch(role));
     if named != Some(newest) {
         return Err(Error::State("the newest epoch waits for its statement"));
     }
@@ -74,8 +76,8 @@ pub(super) async fn list(app: &App, message: ListKeksRequest) -> Result<ListKeks
     let statement = app.store.get(keys::statement(&tenant)).await?;
     let statement = statement.map(|row| StoredStatement::read(Some(&row))).transpose()?;
     let mut keks = Vec::new();
-    for role in [Role::Client, Role::Custodian] {
-        let named = statement.as_ref().map(|statement| statement.newest_epoch(role)).transpose()?.flatten();
+    for role in ROLES {
+        let named = statement.as_ref().and_then(|statement| statement.newest_epoch(role));
         for (epoch, row) in epochs_of(app, &tenant, role).await? {
             let (records, shares) = listing::count(&*app.store, (&tenant, role, epoch)).await?;
             let state = state(epoch, named, records.saturating_add(shares) > 0);

@@ -1,10 +1,12 @@
-//! Carries out a creation: one frame to the enclave, one commit, then the answer.
+//! Carries out a creation: one frame to the enclave of each role that the intent names, one commit, then the answer.
 
 use prost::Message;
 use strongroom_proto::enclave::v1::{CreateRecord, Moved, request, response};
 use strongroom_proto::id::{RecordId, TenantId};
 use strongroom_proto::limits::RECORDS_MAX;
-use strongroom_proto::v1::{CreateBackupAction, CreateBackupRequest, CreateBackupResponse, Role, intent::Action};
+use strongroom_proto::v1::{
+    CreateBackupAction, CreateBackupRequest, CreateBackupResponse, NewCredential, Role, intent::Action,
+};
 use strongroom_proto::{intent, names};
 
 use super::show::show;
@@ -12,15 +14,14 @@ use crate::clock::now_ms;
 use crate::error::Error;
 use crate::keys::{self, Kind, Name};
 use crate::rows::{BackupRow, GenerationNote, RecordRow, WalletRow, decode};
-use crate::services::act::Call;
-use crate::services::check::CheckedAct;
+use crate::services::App;
+use crate::services::act::{Call, answer};
+use crate::services::check::{self, CheckedAct, EPOCHS, MESSAGES};
 use crate::services::listing::{self, Place};
 use crate::services::load::{self, StoredStatement};
 use crate::services::replies::{self, Found, Ticket};
-use crate::services::{App, check};
+use crate::services::roles::{ByRole, at_once};
 use crate::store::{Expect, Write};
-
-const ROLE: Role = Role::Client;
 
 /// What the request was found to ask for.
 struct Creation {
@@ -31,14 +32,22 @@ struct Creation {
     action: CreateBackupAction,
     backup: Name,
     record_id: RecordId,
+    credential: Option<NewCredential>,
+}
+
+/// What it asks of one role.
+struct Part {
+    role: Role,
+    message: Vec<u8>,
+    epoch: u64,
 }
 
 pub(super) async fn create(
     app: &App,
     tenant: TenantId,
-    mut message: CreateBackupRequest,
+    message: CreateBackupRequest,
 ) -> Result<CreateBackupResponse, Error> {
-    let creation = check(tenant, &mut message)?;
+    let (creation, parts) = check(app, tenant, message)?;
     let rows = app
         .store
         .get_all(vec![
@@ -60,8 +69,9 @@ pub(super) async fn create(
     }
     let mut place = place(&creation, wallet.as_deref())?;
     let statement = StoredStatement::read(statement.as_deref())?;
-    let created = ask(app, &creation, statement, message).await?;
-    let epoch = created.record.as_ref().map_or(0, |record| record.epoch);
+    let work = |part| ask(app, &creation, &statement, part);
+    let created = at_once(parts, |part| part.role, work).await?;
+    let epochs: Vec<(Role, u64)> = created.iter().map(|(role, moved)| (*role, epoch_of(moved))).collect();
     let (response, results) = results(&creation, created)?;
     // Ends: each conflict says that another creation has taken one of the wallet's few places.
     loop {
@@ -73,11 +83,15 @@ pub(super) async fn create(
             }
             Err(Error::Conflict(Kind::Backup)) => return Err(Error::AlreadyExists("backup")),
             result => {
-                app.came_late(&tenant, ROLE, epoch).await;
+                app.came_late(&tenant, &epochs).await;
                 return result;
             }
         }
     }
+}
+
+fn epoch_of(created: &Moved) -> u64 {
+    created.record.as_ref().map_or(0, |record| record.epoch)
 }
 
 /// The write that takes one more place in the wallet, which has a limit of them.
@@ -94,12 +108,15 @@ fn place(creation: &Creation, wallet: Option<&[u8]>) -> Result<Write, Error> {
     })
 }
 
-fn check(tenant: TenantId, message: &mut CreateBackupRequest) -> Result<Creation, Error> {
+fn check(app: &App, tenant: TenantId, mut message: CreateBackupRequest) -> Result<(Creation, Vec<Part>), Error> {
     let request_id = Name::parse("request_id", &message.request_id)?;
-    check::message("client_message", &message.client_message)?;
     check::credential(message.credential.as_ref())?;
-    let request_sha256 = replies::request_hash(Call::CreateBackup.rpc(), message);
-    let checked = check::act(&tenant, Call::CreateBackup, message.act.take())?;
+    let request_sha256 = replies::request_hash(Call::CreateBackup.rpc(), &message);
+    let checked = app.checked_act(&tenant, Call::CreateBackup, message.act.take())?;
+    let mut messages = ByRole::new(MESSAGES, [message.client_message, message.custodian_message]);
+    let mut epochs = ByRole::new(EPOCHS, [message.client_epoch, message.custodian_epoch]);
+    messages.check(&checked.roles, check::message)?;
+    epochs.check(&checked.roles, |_, _| Ok(()))?;
     let Some(Action::CreateBackup(action)) = &checked.intent.action else {
         return Err(Error::bad("act.intent.action", "must be create_backup"));
     };
@@ -109,70 +126,73 @@ fn check(tenant: TenantId, message: &mut CreateBackupRequest) -> Result<Creation
         return Err(Error::bad("act.intent.create_backup.method", "1 to 32 bytes of [A-Z0-9_-]"));
     }
     check::pairs("act.intent.create_backup.pairs", &action.pairs)?;
-    if checked.intent.client.is_none() {
-        return Err(Error::bad("act.intent.client", "required"));
-    }
     let record_id = intent::record_id(&checked.intent);
-    Ok(Creation { tenant, request_id, request_sha256, checked, action, backup, record_id })
+    let mut part = |role: Role| Part { role, message: messages.take(role), epoch: epochs.take(role) };
+    let parts = checked.roles.iter().map(|role| part(*role)).collect();
+    let credential = message.credential;
+    Ok((Creation { tenant, request_id, request_sha256, checked, action, backup, record_id, credential }, parts))
 }
 
-async fn ask(
-    app: &App,
-    creation: &Creation,
-    statement: StoredStatement,
-    message: CreateBackupRequest,
-) -> Result<Moved, Error> {
-    let epoch = statement.epochs(ROLE)?.of_message(message.client_epoch)?;
-    let keks = app.keks(&creation.tenant, ROLE, &statement, &[epoch]).await?;
+async fn ask(app: &App, creation: &Creation, statement: &StoredStatement, part: Part) -> Result<(Role, Moved), Error> {
+    let role = part.role;
+    let epoch = statement.epochs(role)?.of_message(part.epoch)?;
+    let keks = app.keks(&creation.tenant, role, statement, &[epoch]).await?;
     let body = CreateRecord {
         tenant: creation.tenant.0.to_vec(),
         statement: Some(statement.reference()),
         kek: keks.references().0,
         act: Some(creation.checked.act.clone()),
-        credential: message.credential,
-        message: message.client_message,
+        credential: creation.credential.clone(),
+        message: part.message,
     };
-    match app.enclave(ROLE)?.ask(request::Body::CreateRecord(body), &keks.known(Some(statement.signed))).await? {
-        response::Body::Moved(created) => Ok(created),
+    let known = keks.known(Some(&statement.signed));
+    match app.enclave(role)?.ask(request::Body::CreateRecord(body), &known).await? {
+        response::Body::Moved(created) => Ok((role, created)),
         _ => Err(Error::Internal("an enclave's answer to CreateRecord")),
     }
 }
 
 /// The answer, and the rows that must stand before it is given.
-fn results(creation: &Creation, created: Moved) -> Result<(CreateBackupResponse, Vec<Write>), Error> {
+fn results(creation: &Creation, created: Vec<(Role, Moved)>) -> Result<(CreateBackupResponse, Vec<Write>), Error> {
     let Creation { tenant, checked, action, backup, record_id, .. } = creation;
-    let receipt = load::receipt(created.receipt.as_ref())?;
-    let stored = created.record.as_ref().is_some_and(|record| record.record_id == record_id.0);
-    if !stored || receipt.record_id != record_id.0 {
-        return Err(Error::Internal("the enclave answered for another record"));
-    }
     let row = BackupRow {
         record_id: record_id.0.to_vec(),
         method: action.method.clone(),
         secret: action.secret,
         pairs: action.pairs.clone(),
-        roles: vec![ROLE.into()],
+        roles: checked.roles.iter().map(|role| i32::from(*role)).collect(),
         created_ms: now_ms(),
     };
-    let epoch = created.shares.first().map_or(0, |share| share.epoch);
-    let record = RecordRow {
-        record: created.record,
-        receipt: created.receipt.clone(),
-        generations: vec![GenerationNote { generation: action.generation, pairs: action.pairs.clone(), epoch }],
-        ..RecordRow::default()
-    };
-    let signed = created.receipt.unwrap_or_default();
-    let mut writes = vec![
-        Write::new(keys::backup(tenant, &checked.wallet, backup), row.encode_to_vec()),
-        Write::new(keys::event(tenant, record_id, ROLE, receipt.version), signed.encode_to_vec()),
-    ];
-    let place = Place { tenant: *tenant, wallet: checked.wallet.clone(), role: ROLE, record: *record_id };
-    writes.extend(listing::writes(&place, None, &record));
-    writes.extend(load::new_shares(&place, created.shares)?);
+    let mut writes = vec![Write::new(keys::backup(tenant, &checked.wallet, backup), row.encode_to_vec())];
+    let (mut records, mut receipts, mut stages) = (Vec::new(), Vec::new(), Vec::new());
+    for (role, moved) in created {
+        let receipt = load::receipt(moved.receipt.as_ref())?;
+        let stored = moved.record.as_ref().is_some_and(|record| record.record_id == record_id.0);
+        if !stored || receipt.record_id != record_id.0 {
+            return Err(Error::Internal("the enclave answered for another record"));
+        }
+        let (generation, pairs) = (action.generation, action.pairs.clone());
+        let epoch = moved.shares.first().map_or(0, |share| share.epoch);
+        let record = RecordRow {
+            record: moved.record,
+            receipt: moved.receipt.clone(),
+            generations: vec![GenerationNote { generation, pairs, epoch, put_version: receipt.version }],
+            ..RecordRow::default()
+        };
+        let signed = moved.receipt.unwrap_or_default();
+        let place = Place { tenant: *tenant, wallet: checked.wallet.clone(), role, record: *record_id };
+        writes.push(Write::new(keys::event(tenant, record_id, role, receipt.version), signed.encode_to_vec()));
+        writes.extend(listing::writes(&place, None, &record));
+        writes.extend(load::new_shares(&place, moved.shares)?);
+        records.push((role, record));
+        receipts.push(signed);
+        stages.push(receipt.stages);
+    }
+    let records: Vec<_> = records.iter().map(|(role, record)| (*role, record)).collect();
     let response = CreateBackupResponse {
-        backup: Some(show(&checked.wallet, backup, &row, &[(ROLE, record)])?),
-        receipts: vec![signed],
-        stages: receipt.stages,
+        backup: Some(show(&checked.wallet, backup, &row, &records)?),
+        receipts,
+        stages: answer::stages(stages.iter().map(Option::as_ref)),
     };
     Ok((response, writes))
 }

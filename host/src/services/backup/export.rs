@@ -70,7 +70,7 @@ pub(super) async fn export(
     let token = Token::parse(&message.page_token)?;
     let row = app.store.get(keys::backup(&tenant, &wallet, &backup)).await?.ok_or(Error::NotFound("backup"))?;
     let row: BackupRow = decode(&row)?;
-    let record = RecordId::from_slice(&row.record_id).ok_or(Error::Internal("a backup's row holds no record id"))?;
+    let record = row.record_id()?;
     let mut page = AuditExport::default();
     let next = match token {
         Token::Statements(after) => statements(app, &tenant, after, &mut page).await?,

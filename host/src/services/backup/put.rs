@@ -1,4 +1,4 @@
-//! `PutShares`: a new generation of shares for an existing record.
+//! `PutShares`: a new generation of shares for an existing record, in the roles that the intent names.
 
 use strongroom_proto::id::TenantId;
 use strongroom_proto::v1::{PutSharesRequest, PutSharesResponse, intent::Action};
@@ -6,33 +6,42 @@ use strongroom_proto::v1::{PutSharesRequest, PutSharesResponse, intent::Action};
 use super::show::show;
 use crate::error::Error;
 use crate::keys::Name;
-use crate::services::act::{self, Asked, Call, Outcome, Work};
-use crate::services::{App, check, replies};
+use crate::services::act::{self, Asked, Call, Done, Work};
+use crate::services::check::{self, EPOCHS, MESSAGES};
+use crate::services::roles::ByRole;
+use crate::services::{App, replies};
 
 pub(super) async fn put(app: &App, tenant: TenantId, message: PutSharesRequest) -> Result<PutSharesResponse, Error> {
     let request_id = Name::parse("request_id", &message.request_id)?;
-    check::message("client_message", &message.client_message)?;
     let request_sha256 = replies::request_hash(Call::PutShares.rpc(), &message);
-    let checked = check::act(&tenant, Call::PutShares, message.act)?;
+    let checked = app.checked_act(&tenant, Call::PutShares, message.act)?;
     let Some(Action::PutShares(action)) = &checked.intent.action else {
         return Err(Error::Internal("an intent of another action"));
     };
+    let mut messages = ByRole::new(MESSAGES, [message.client_message, message.custodian_message]);
+    let mut epochs = ByRole::new(EPOCHS, [message.client_epoch, message.custodian_epoch]);
+    messages.check(&checked.roles, check::message)?;
+    epochs.check(&checked.roles, |_, _| Ok(()))?;
     check::pairs("act.intent.put_shares.pairs", &action.pairs)?;
-    let work = Work::PutShares {
+    let work = |role| Work::PutShares {
         generation: action.generation,
         pairs: action.pairs.clone(),
-        message: message.client_message,
-        epoch: message.client_epoch,
+        message: messages.take(role),
+        epoch: epochs.take(role),
     };
-    let order = checked.order(tenant, work)?;
-    let (wallet, role) = (order.place.wallet.clone(), order.place.role);
-    let answer = |outcome: &Outcome| {
-        let (id, row) = outcome.backup.as_ref().ok_or(Error::Internal("a put without its backup"))?;
+    let orders = checked.orders(tenant, work)?;
+    run(app, Asked { tenant, request_id, request_sha256, act: Some(checked.act), orders }, &checked.wallet).await
+}
+
+async fn run(app: &App, asked: Asked, wallet: &Name) -> Result<PutSharesResponse, Error> {
+    let answer = |done: &Done| {
+        let (id, row) = done.backup.as_ref().ok_or(Error::Internal("a put without its backup"))?;
+        let records: Vec<_> = done.outcomes.iter().map(|outcome| (outcome.place.role, &outcome.row)).collect();
         Ok(PutSharesResponse {
-            backup: Some(show(&wallet, id, row, &[(role, outcome.row.clone())])?),
-            receipts: vec![outcome.signed.clone()],
-            stages: outcome.receipt.stages.clone(),
+            backup: Some(show(wallet, id, row, &records)?),
+            receipts: done.outcomes.iter().map(|outcome| outcome.signed.clone()).collect(),
+            stages: done.stages(),
         })
     };
-    act::run(app, &Asked { request_id, request_sha256, order }, answer).await
+    act::run(app, &asked, answer).await
 }

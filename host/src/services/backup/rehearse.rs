@@ -1,51 +1,71 @@
-//! `RehearseBackup`: takes the consents of a release, says whether the shares open, and writes nothing.
+//! `RehearseBackup`: takes the consents of a release, says whether the shares open in each role that the intent names, and writes
+//! nothing.
 
 use strongroom_proto::enclave::v1::{Rehearse, request, response};
 use strongroom_proto::id::TenantId;
-use strongroom_proto::v1::{Rehearsal, RehearseBackupRequest, RehearseBackupResponse, Role, intent::Action};
+use strongroom_proto::v1::{
+    Act, Rehearsal, RehearseBackupRequest, RehearseBackupResponse, SignedRehearsal, intent::Action,
+};
 
 use crate::error::Error;
 use crate::keys;
 use crate::rows::decode;
-use crate::services::act::Call;
+use crate::services::App;
+use crate::services::act::{Call, answer};
 use crate::services::listing::Place;
 use crate::services::load::{StoredRecord, StoredStatement};
-use crate::services::{App, check};
+use crate::services::roles::{self, at_once};
 
 pub(super) async fn rehearse(
     app: &App,
     tenant: TenantId,
     message: &RehearseBackupRequest,
 ) -> Result<RehearseBackupResponse, Error> {
-    let role = Role::Client;
-    let checked = check::act(&tenant, Call::RehearseBackup, message.act.clone())?;
+    let checked = app.checked_act(&tenant, Call::RehearseBackup, message.act.clone())?;
     let Some(Action::Rehearse(action)) = &checked.intent.action else {
         return Err(Error::Internal("an intent of another action"));
     };
-    let record = check::record_id(&checked.intent, role)?;
-    let place = Place { tenant, wallet: checked.wallet.clone(), role, record };
-    let rows = app.store.get_all(vec![keys::statement(&tenant), place.key()]).await?;
-    let [statement, record] = rows.as_slice() else { return Err(Error::Internal("rows are missing")) };
-    let record = StoredRecord::read(record.as_deref())?;
+    let record = checked.record_id()?;
+    let place = |role| Place { tenant, wallet: checked.wallet.clone(), role, record };
+    let places: Vec<Place> = checked.roles.iter().map(|role| place(*role)).collect();
+    let keys = [keys::statement(&tenant)].into_iter().chain(places.iter().map(Place::key));
+    let rows = app.store.get_all(keys.collect()).await?;
+    let [statement, records @ ..] = rows.as_slice() else { return Err(Error::Internal("rows are missing")) };
+    let read = |(place, row): (Place, &Option<Vec<u8>>)| {
+        let of_both = |error: Error| if records.len() > 1 { error.in_role(roles::name(place.role)) } else { error };
+        StoredRecord::read(row.as_deref()).map_err(of_both).map(|record| (place.clone(), record))
+    };
+    let parts = places.into_iter().zip(records).map(read).collect::<Result<Vec<_>, _>>()?;
     let statement = StoredStatement::read(statement.as_deref())?;
-    let shares = app.shares(&place, &record, action.generation).await?;
-    let keks = app.keks_of(&place, &statement, &record, &shares, None).await?;
+    let work = |part| in_role(app, &statement, &checked.act, action.generation, part);
+    let rehearsals = at_once(&parts, |(place, _)| place.role, work).await?;
+    let reports = rehearsals.iter().map(|signed| decode(&signed.rehearsal)).collect::<Result<Vec<Rehearsal>, _>>()?;
+    let stages = answer::stages(reports.iter().map(|report| report.stages.as_ref()));
+    Ok(RehearseBackupResponse { rehearsals, stages })
+}
+
+async fn in_role(
+    app: &App,
+    statement: &StoredStatement,
+    act: &Act,
+    generation: u64,
+    (place, record): &(Place, StoredRecord),
+) -> Result<SignedRehearsal, Error> {
+    let shares = app.shares(place, record, generation).await?;
+    let keks = app.keks_of(place, statement, record, &shares, None).await?;
     let (kek, other_kek) = keks.references();
     let body = Rehearse {
-        tenant: tenant.0.to_vec(),
+        tenant: place.tenant.0.to_vec(),
         statement: Some(statement.reference()),
         kek,
-        act: Some(checked.act),
-        record: Some(record.sealed),
+        act: Some(act.clone()),
+        record: Some(record.sealed.clone()),
         shares,
         other_kek,
     };
-    match app.enclave(role)?.ask(request::Body::Rehearse(body), &keks.known(Some(statement.signed))).await? {
-        response::Body::Rehearsed(rehearsed) => {
-            let signed = rehearsed.rehearsal.ok_or(Error::Internal("a rehearsal is missing"))?;
-            let report: Rehearsal = decode(&signed.rehearsal)?;
-            Ok(RehearseBackupResponse { rehearsals: vec![signed], stages: report.stages })
-        }
+    let known = keks.known(Some(&statement.signed));
+    match app.enclave(place.role)?.ask(request::Body::Rehearse(body), &known).await? {
+        response::Body::Rehearsed(rehearsed) => rehearsed.rehearsal.ok_or(Error::Internal("a rehearsal is missing")),
         _ => Err(Error::Internal("an enclave's answer to Rehearse")),
     }
 }

@@ -1,7 +1,11 @@
 //! A backup as callers see it: from its row, and from what the host noted of its records' receipts.
 
-use strongroom_proto::id::{RecordId, TenantId};
-use strongroom_proto::v1::{Backup, BackupPart, BackupState, OpenAct, Role, SecretKind};
+use std::collections::BTreeSet;
+
+use strongroom_proto::id::TenantId;
+use strongroom_proto::v1::{
+    Backup, BackupGeneration, BackupPart, BackupState, GenerationState, OpenAct, Pair, Role, SecretKind,
+};
 
 use crate::clock::now_ms;
 use crate::error::Error;
@@ -17,8 +21,8 @@ pub(super) async fn stored(
     id: &Name,
     row: &BackupRow,
 ) -> Result<Backup, Error> {
-    let record_id = RecordId::from_slice(&row.record_id).ok_or(Error::Internal("a backup's row holds no record id"))?;
-    let roles: Vec<Role> = row.roles.iter().filter_map(|role| Role::try_from(*role).ok()).collect();
+    let record_id = row.record_id()?;
+    let roles: Vec<Role> = row.roles().collect();
     let keys = roles.iter().map(|role| keys::record(tenant, wallet, *role, &record_id)).collect();
     let mut records: Vec<(Role, RecordRow)> = Vec::with_capacity(roles.len());
     for (role, record) in roles.iter().zip(app.store.get_all(keys).await?) {
@@ -26,58 +30,110 @@ pub(super) async fn stored(
             records.push((*role, decode(&record)?));
         }
     }
-    show(wallet, id, row, &records)
+    show(wallet, id, row, &records.iter().map(|(role, record)| (*role, record)).collect::<Vec<_>>())
 }
 
 /// A backup from its row and the records that are stored.
-pub(super) fn show(wallet: &Name, id: &Name, row: &BackupRow, records: &[(Role, RecordRow)]) -> Result<Backup, Error> {
-    let generation = match records.first() {
-        Some((_, record)) => load::receipt(record.receipt.as_ref())?.active.map_or(0, |active| active.generation),
-        None => 0,
+pub(super) fn show(wallet: &Name, id: &Name, row: &BackupRow, records: &[(Role, &RecordRow)]) -> Result<Backup, Error> {
+    let standings =
+        records.iter().map(|(role, record)| Standing::read(*role, record)).collect::<Result<Vec<_>, _>>()?;
+    let complete = row.roles().all(|role| standings.iter().any(|it| it.role == role)) && !standings.is_empty();
+    let numbers: BTreeSet<u64> = standings.iter().flat_map(Standing::numbers).collect();
+    let generation = |number: u64| BackupGeneration {
+        generation: number,
+        state: state_of(&standings, complete, number).into(),
+        parts: parts(row, &standings, number),
     };
-    let notes = records.iter().flat_map(|(_, record)| &record.generations);
-    let pairs = notes.filter(|note| note.generation == generation).map(|note| &note.pairs).next();
+    let generations: Vec<BackupGeneration> = numbers.into_iter().map(generation).collect();
+    let newest = |state: BackupState| generations.iter().rev().find(|it| it.state() == state);
+    // Between the two halves of a commit no generation is the active one of both roles, and the one before opens in both.
+    let in_force = newest(BackupState::Active).or_else(|| newest(BackupState::Superseded));
+    let shown = in_force.or_else(|| generations.last());
+    let pairs = shown.and_then(|shown| standings.iter().find_map(|it| it.pairs(shown.generation)));
     Ok(Backup {
         wallet: wallet.as_str().to_owned(),
         backup: id.as_str().to_owned(),
         method: row.method.clone(),
-        state: state(row, records).into(),
-        parts: parts(row, records),
-        pairs: pairs.unwrap_or(&row.pairs).clone(),
+        state: match in_force {
+            _ if complete && records.iter().all(|(_, record)| record.closed) => BackupState::Closed.into(),
+            Some(_) => BackupState::Active.into(),
+            None => BackupState::Pending.into(),
+        },
+        parts: shown.map(|shown| shown.parts.clone()).unwrap_or_default(),
+        pairs: pairs.unwrap_or(&row.pairs).to_vec(),
         record_id: row.record_id.clone(),
         receipts: records.iter().filter_map(|(_, record)| record.receipt.clone()).collect(),
         created_ms: row.created_ms,
-        generation,
+        generation: in_force.map_or(0, |it| it.generation),
         open_acts: open_acts(records),
+        generations,
     })
 }
 
-/// Active when every role that the creation named has its record, closed when none of them takes an act any more.
-fn state(row: &BackupRow, records: &[(Role, RecordRow)]) -> BackupState {
-    let complete = row.roles.iter().all(|role| records.iter().any(|(stored, _)| *stored as i32 == *role));
-    if !complete || row.roles.is_empty() {
-        BackupState::Pending
-    } else if records.iter().all(|(_, record)| record.closed) {
-        BackupState::Closed
-    } else {
-        BackupState::Active
+/// One role's record, and the generations that its newest receipt names.
+struct Standing<'a> {
+    role: Role,
+    record: &'a RecordRow,
+    active: u64,
+    pending: u64,
+}
+
+impl<'a> Standing<'a> {
+    fn read(role: Role, record: &'a RecordRow) -> Result<Self, Error> {
+        let receipt = load::receipt(record.receipt.as_ref())?;
+        let number = |named: Option<strongroom_proto::v1::GenerationRef>| named.map_or(0, |named| named.generation);
+        Ok(Self { role, record, active: number(receipt.active), pending: number(receipt.pending) })
+    }
+
+    fn numbers(&self) -> impl Iterator<Item = u64> {
+        self.record.generations.iter().map(|note| note.generation)
+    }
+
+    /// Where a generation stands in the role; `None` where the record does not name it.
+    fn state(&self, number: u64) -> Option<GenerationState> {
+        self.pairs(number)?;
+        Some(match number {
+            active if active == self.active => GenerationState::Active,
+            pending if pending == self.pending => GenerationState::Pending,
+            _ => GenerationState::Former,
+        })
+    }
+
+    fn pairs(&self, number: u64) -> Option<&'a [Pair]> {
+        let note = self.record.generations.iter().find(|note| note.generation == number)?;
+        Some(&note.pairs)
     }
 }
 
-fn parts(row: &BackupRow, records: &[(Role, RecordRow)]) -> Vec<i32> {
-    let part = |role: &Role| match role {
+/// Where a generation stands over all roles.
+fn state_of(standings: &[Standing<'_>], complete: bool, number: u64) -> BackupState {
+    let in_all = |holds: fn(GenerationState) -> bool| {
+        complete && standings.iter().all(|standing| standing.state(number).is_some_and(holds))
+    };
+    if in_all(|state| state == GenerationState::Active) {
+        BackupState::Active
+    } else if in_all(|state| matches!(state, GenerationState::Active | GenerationState::Former)) {
+        BackupState::Superseded
+    } else {
+        BackupState::Pending
+    }
+}
+
+/// The parts that are stored of a generation.
+fn parts(row: &BackupRow, standings: &[Standing<'_>], number: u64) -> Vec<i32> {
+    let part = |role: Role| match role {
         Role::Custodian => BackupPart::CustodianStored,
         _ if row.secret == SecretKind::Key as i32 => BackupPart::KeyStored,
         _ => BackupPart::ClientStored,
     };
-    let stored = records.iter().filter(|(_, record)| !record.closed);
-    let mut parts: Vec<i32> = stored.map(|(role, _)| part(role).into()).collect();
+    let there = standings.iter().filter(|standing| standing.pairs(number).is_some());
+    let mut parts: Vec<i32> = there.map(|standing| part(standing.role).into()).collect();
     parts.sort_unstable();
     parts
 }
 
 /// What waits, as far as receipts say: what has expired by the host's clock is not shown, and neither are the acts' parameters.
-fn open_acts(records: &[(Role, RecordRow)]) -> Vec<OpenAct> {
+fn open_acts(records: &[(Role, &RecordRow)]) -> Vec<OpenAct> {
     let now_ms = now_ms();
     let noted = records.iter().flat_map(|(_, record)| &record.open_acts).filter(|open| now_ms < open.expires_ms);
     let shown = |open: &OpenAct| OpenAct {
@@ -88,3 +144,6 @@ fn open_acts(records: &[(Role, RecordRow)]) -> Vec<OpenAct> {
     };
     noted.map(shown).collect()
 }
+
+#[cfg(test)]
+mod tests;

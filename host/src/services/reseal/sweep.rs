@@ -113,11 +113,11 @@ pub(crate) async fn run(app: Arc<App>) {
 impl App {
     /// Has the sweep look again where a record came to an epoch that a statement has outdated meanwhile: the sweep that this
     /// statement woke may have ended before the record was there.
-    pub(in crate::services) async fn came_late(&self, tenant: &TenantId, role: Role, epoch: u64) {
-        let newest =
-            async { StoredStatement::read(self.store.get(keys::statement(tenant)).await?.as_deref())?.epochs(role) };
+    pub(in crate::services) async fn came_late(&self, tenant: &TenantId, epochs: &[(Role, u64)]) {
+        let statement = async { StoredStatement::read(self.store.get(keys::statement(tenant)).await?.as_deref()) };
         // What cannot be read now is read by the next sweep.
-        if newest.await.is_ok_and(|epochs| epoch < epochs.newest()) {
+        let Ok(statement) = statement.await else { return };
+        if epochs.iter().any(|(role, epoch)| statement.newest_epoch(*role).is_some_and(|newest| *epoch < newest)) {
             self.sweep.wake(*tenant);
         }
     }
@@ -145,7 +145,7 @@ pub(crate) async fn turn(app: &App, tenant: &TenantId) -> Result<Swept, Error> {
     let statement = StoredStatement::read(Some(&row))?;
     for enclave in &app.enclaves {
         let role = enclave.role();
-        let Some(newest) = statement.newest_epoch(role)? else { continue };
+        let Some(newest) = statement.newest_epoch(role) else { continue };
         for (epoch, _) in epochs_of(app, tenant, role).await? {
             if epoch < newest {
                 sweep_epoch(app, &statement, (tenant, role, epoch), &mut swept).await?;

@@ -98,8 +98,8 @@ async fn malformed_acts_are_named_before_the_enclave_is_asked() {
         (1200, put(2, &["a/b"]), pairs),
     ] {
         let act = Some(on(&caller, "b", "r", action));
-        let request =
-            PutSharesRequest { request_id: "r".to_owned(), act, client_message: vec![0; len], client_epoch: 0 };
+        let client_message = vec![0; len];
+        let request = PutSharesRequest { request_id: "r".to_owned(), act, client_message, ..Default::default() };
         invalid(backups.put_shares(caller.says(request)).await, field);
     }
     assert_eq!(asked(&host), count, "the enclave heard of none of them");

@@ -3,8 +3,8 @@
 use prost::Message;
 use strongroom_proto::v1::{
     Act, ActRequest, AddPasskeyAction, AddPasskeyRequest, CancelAction, CarryOutAction, CarryOutRequest,
-    ChangePolicyAction, DeleteBackupAction, NewCredential, OpenActKind, Pair, PutSharesAction, PutSharesRequest,
-    RecoverAction, RecoverRequest, ReleaseRecoveryRequest, RemovePasskeyAction, RenamePasskeyAction,
+    ChangePolicyAction, DeleteBackupAction, Intent, NewCredential, OpenActKind, Pair, PutSharesAction,
+    PutSharesRequest, RecoverAction, RecoverRequest, ReleaseRecoveryRequest, RemovePasskeyAction, RenamePasskeyAction,
     StartRecoveryAction, intent::Action,
 };
 
@@ -71,15 +71,27 @@ pub(super) async fn send(
     let mut passkeys = PasskeyServiceClient::new(host.api.clone());
     let mut recoveries = RecoveryServiceClient::new(host.api.clone());
     let request_id = id.to_owned();
+    let named = act.as_ref().and_then(|act| Intent::decode(act.intent.as_slice()).ok());
+    // What belongs to a role is there where the intent names it.
+    let of_client = named.as_ref().is_none_or(|intent| intent.client.is_some());
+    let of_custodian = named.as_ref().is_some_and(|intent| intent.custodian.is_some());
+    let bytes = |there: bool, byte: u8, len: usize| vec![byte; if there { len } else { 0 }];
     let plain = ActRequest { request_id: request_id.clone(), act: act.clone() };
     let answer = match call {
         "PutShares" => {
-            let client_message = vec![6; 1200];
-            let request = PutSharesRequest { request_id, act, client_message, client_epoch: 0 };
+            let request = PutSharesRequest {
+                request_id,
+                act,
+                client_message: bytes(of_client, 6, 1200),
+                custodian_message: bytes(of_custodian, 8, 1200),
+                ..Default::default()
+            };
             return backups.put_shares(caller.says(request)).await.map(|answer| answer.into_inner().encode_to_vec());
         }
         "Recover" => {
-            let request = RecoverRequest { request_id, act, client_recipient_key: vec![0; 1216] };
+            let client_recipient_key = bytes(of_client, 0, 1216);
+            let custodian_recipient_key = bytes(of_custodian, 0, 1216);
+            let request = RecoverRequest { request_id, act, client_recipient_key, custodian_recipient_key };
             return recoveries.recover(caller.says(request)).await.map(|answer| answer.into_inner().encode_to_vec());
         }
         "AddPasskey" => {
@@ -116,6 +128,7 @@ pub(super) fn release(id: &str, backup: &str, recovery: &[u8], act: Option<Act>)
         recovery: recovery.to_vec(),
         client_recipient_key: vec![0; 1216],
         act,
+        ..Default::default()
     }
 }
 

@@ -13,11 +13,11 @@ use strongroom_proto::enclave::v1::{
 use strongroom_proto::id::sha256;
 use strongroom_proto::intent;
 use strongroom_proto::v1::{
-    Act, Freshness, GenerationRef, Reason, Receipt, Rehearsal, RehearsalResult, SignedReceipt, SignedRehearsal,
+    Act, Freshness, GenerationRef, Reason, Receipt, Rehearsal, RehearsalResult, Role, SignedReceipt, SignedRehearsal,
     SignedStatement, SignedView, Stages, Statement, Trust, WalletView, intent::Action,
 };
 
-use crate::testing::{FakeEnclave, Reaction, refusal};
+use crate::testing::{FakeEnclave, Reaction, refusal, socket};
 
 mod acts;
 pub(super) mod epochs;
@@ -30,6 +30,9 @@ pub(super) const A_RESEAL: &[u8] = &[0xf8, 1, 1];
 /// What the test sees of the fake, and how it meddles.
 #[derive(Default)]
 pub(super) struct Core {
+    role: Role,
+    /// Refuses the next act for this reason.
+    pub(super) refuse: Mutex<Option<Reason>>,
     known: Mutex<HashSet<Vec<u8>>>,
     statements: Mutex<HashMap<Vec<u8>, SignedStatement>>,
     /// Re-seals that are still carried out; the enclave is unavailable for more. 0: all are.
@@ -42,7 +45,7 @@ pub(super) struct Core {
     /// Views that were refused for a damaged record.
     pub(super) refused_views: AtomicUsize,
     pub(super) acts: AtomicUsize,
-    /// Before the next act is answered, another host adds this to the records of the store.
+    /// Before the next act is answered, another host adds this to the records of the role in the store.
     pub(super) meddle: Mutex<&'static [u8]>,
     standings: Mutex<BTreeMap<(Vec<u8>, u8), acts::Standing>>,
     /// The delay of every policy and the grace of every deletion.
@@ -56,7 +59,12 @@ pub(super) struct Core {
 
 impl Core {
     pub(super) fn start(dir: &Path) -> (Arc<Self>, FakeEnclave) {
-        let core = Arc::new(Self { store: dir.join("db"), ..Self::default() });
+        Self::start_in(Role::Client, dir)
+    }
+
+    /// An enclave of a role.
+    pub(super) fn start_in(role: Role, dir: &Path) -> (Arc<Self>, FakeEnclave) {
+        let core = Arc::new(Self { role, store: dir.join("db"), ..Self::default() });
         let fake = Self::serve(&core, dir);
         (core, fake)
     }
@@ -64,7 +72,7 @@ impl Core {
     /// An enclave that knows what this one knows.
     pub(super) fn serve(core: &Arc<Self>, dir: &Path) -> FakeEnclave {
         let answering = Arc::clone(core);
-        FakeEnclave::start(&dir.join("enclave.sock"), move |ask| Reaction::Say(answering.answer(ask)))
+        FakeEnclave::start(&socket(dir, core.role), move |ask| Reaction::Say(answering.answer(ask)))
     }
 
     fn answer(&self, ask: &Ask) -> Answer {
@@ -77,6 +85,7 @@ impl Core {
             Ask::PutShares(ask) => (ask.statement.as_ref(), ask.kek.as_ref()),
             Ask::Change(ask) => (ask.statement.as_ref(), ask.kek.as_ref()),
             Ask::CarryOut(ask) => (ask.statement.as_ref(), ask.kek.as_ref()),
+            Ask::Commit(ask) => (ask.statement.as_ref(), ask.kek.as_ref()),
             Ask::Reseal(ask) => (ask.statement.as_ref(), ask.kek.as_ref()),
             _ => (None, None),
         };
@@ -93,12 +102,24 @@ impl Core {
         let meddle = std::mem::take(&mut *self.meddle.lock().unwrap());
         if !meddle.is_empty() {
             let other = rusqlite::Connection::open(&self.store).unwrap();
-            let records = "FROM rows WHERE substr(key, 1, 1) = x'07'";
-            let mut row: Vec<u8> = other.query_row(&format!("SELECT value {records}"), [], |row| row.get(0)).unwrap();
-            row.extend_from_slice(meddle);
-            other.execute("UPDATE rows SET value = ?1 WHERE substr(key, 1, 1) = x'07'", [row]).unwrap();
+            // A record's key ends with its role and its id.
+            let records = "substr(key, 1, 1) = x'07' AND substr(key, -33, 1) = ?1";
+            let mut found = other.prepare(&format!("SELECT key, value FROM rows WHERE {records}")).unwrap();
+            let role = [u8::try_from(i32::from(self.role)).unwrap()];
+            let rows = found.query_map([role], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+            let rows: Vec<(Vec<u8>, Vec<u8>)> = rows.map(Result::unwrap).collect();
+            for (key, value) in rows {
+                let value = [&value, meddle].concat();
+                other.execute("UPDATE rows SET value = ?2 WHERE key = ?1", [key, value]).unwrap();
+            }
         }
-        if let Some(reason) = epochs::refuses(ask, statement.and_then(|statement| self.statement(statement))) {
+        let statement = statement.and_then(|statement| self.statement(statement));
+        if let Some(reason) = epochs::refuses(ask, statement, self.role) {
+            return refusal(reason, 0);
+        }
+        let refuse = self.refuse.lock().unwrap().take();
+        if let Some(reason) = refuse {
+            self.acts.fetch_add(1, Ordering::Relaxed);
             return refusal(reason, 0);
         }
         self.carry_out(ask)
@@ -176,7 +197,7 @@ impl Core {
                 let share =
                     |id: &String| SealedShare { generation: 1, pair: id.clone(), sealed: sealed.to_vec(), epoch };
                 let shares = action.pairs.iter().map(|pair| share(&pair.id)).collect();
-                let receipt = Some(receipt(&record));
+                let receipt = Some(receipt(&record, self.role));
                 Answer::Moved(Moved {
                     record: Some(record),
                     shares,
@@ -190,21 +211,7 @@ impl Core {
                 if let Some(before) = before {
                     before();
                 }
-                if self.act(ask.act.as_ref()).is_none() {
-                    return refusal(Reason::ProofRejected, 0);
-                }
-                let mut record = ask.record.clone().unwrap();
-                record.sealed[0] += 1;
-                record.epoch = ask.kek.as_ref().unwrap().epoch;
-                let release = ask.shares.iter().flat_map(|share| share.sealed.clone()).collect();
-                let receipt = Some(receipt(&record));
-                Answer::Moved(Moved {
-                    record: Some(record),
-                    release,
-                    receipt,
-                    generations: vec![1],
-                    shares: Vec::new(),
-                })
+                self.act_on(&Ask::Recover(ask.clone()))
             }
             Ask::Rehearse(ask) => {
                 let opens = ask.shares.iter().any(|share| !share.sealed.is_empty());
@@ -220,8 +227,11 @@ impl Core {
     /// An act without consents is refused, as the core would.
     fn act(&self, act: Option<&Act>) -> Option<strongroom_proto::v1::Intent> {
         self.acts.fetch_add(1, Ordering::Relaxed);
-        let act = act.filter(|act| !act.assertions.is_empty())?;
-        Some(intent::decode(&act.intent).unwrap())
+        let tenant = |act: &&Act| self.role == Role::Custodian && act.tenant_signature.is_some();
+        let act = act.filter(|act| !act.assertions.is_empty() || tenant(act))?;
+        let intent = intent::decode(&act.intent).unwrap();
+        assert!(intent::part(&intent, self.role).is_some(), "consents that name the role: {intent:?}");
+        Some(intent)
     }
 }
 
@@ -229,11 +239,11 @@ pub(super) fn stages() -> Stages {
     Stages { trusted: vec![Trust::KeyAdmin.into()], freshness: Freshness::None.into() }
 }
 
-fn receipt(record: &SealedRecord) -> SignedReceipt {
+fn receipt(record: &SealedRecord, role: Role) -> SignedReceipt {
     let receipt = Receipt {
         record_id: record.record_id.clone(),
         version: record.sealed[0].into(),
-        role: 1,
+        role: role.into(),
         epoch: record.epoch,
         active: Some(GenerationRef { generation: 1, ..Default::default() }),
         stages: Some(stages()),

@@ -20,12 +20,16 @@ use tonic::transport::{Channel, Endpoint};
 use super::core::Core;
 use crate::config::{Api, Config, Format, Log, Relay, RelayListen};
 use crate::error::Error;
-use crate::testing::{FakeEnclave, enclave_config};
+use crate::testing::{FakeEnclave, enclave_config_of};
 
 pub(super) struct Host {
     pub(super) dir: tempfile::TempDir,
     pub(super) core: std::sync::Arc<Core>,
     pub(super) enclave: Option<FakeEnclave>,
+    /// Of the custodian role; the core of a host without one is asked nothing.
+    pub(super) custodian: std::sync::Arc<Core>,
+    pub(super) custodian_enclave: Option<FakeEnclave>,
+    pub(super) roles: Vec<Role>,
     pub(super) api: Channel,
     pub(super) admin: Channel,
     pub(super) stop: oneshot::Sender<()>,
@@ -36,17 +40,19 @@ pub(super) struct Host {
 pub(super) struct Caller {
     root: Ed25519KeyPair,
     standby: Ed25519KeyPair,
+    /// Those that its statement names.
+    roles: Vec<Role>,
     pub(super) tenant: Vec<u8>,
     pub(super) api_key: String,
     pub(super) key_id: String,
 }
 
-pub(super) fn config(dir: &std::path::Path) -> Config {
+pub(super) fn config(dir: &std::path::Path, roles: &[Role]) -> Config {
     Config {
         api: Api { listen: "127.0.0.1:0".parse().unwrap(), tls: None, reflection: true },
         admin_socket: dir.join("admin.sock"),
         sqlite: dir.join("db"),
-        enclaves: vec![enclave_config(dir, 2)],
+        enclaves: roles.iter().map(|role| enclave_config_of(dir, *role, 2)).collect(),
         relay: Relay { listen: RelayListen::Unix(dir.join("relay.sock")), names: std::collections::BTreeMap::new() },
         log: Log { level: tracing::level_filters::LevelFilter::OFF, format: Format::Text },
     }
@@ -54,18 +60,25 @@ pub(super) fn config(dir: &std::path::Path) -> Config {
 
 impl Host {
     pub(super) async fn start() -> Self {
+        Self::start_in(&[Role::Client]).await
+    }
+
+    /// A host of these roles, in this order in its configuration.
+    pub(super) async fn start_in(roles: &[Role]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (core, fake) = Core::start(dir.path());
+        let (core, enclave) = Core::start(dir.path());
+        let (custodian, custodian_enclave) = Core::start_in(Role::Custodian, dir.path());
         let (stop, stopped) = oneshot::channel();
         let (ready, address) = oneshot::channel();
-        let config = config(dir.path());
+        let config = config(dir.path(), roles);
         let ended =
             tokio::spawn(crate::serve(config, move |api| ready.send(api).unwrap(), async move { drop(stopped.await) }));
         let address = address.await.unwrap();
         let api = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
         let admin = format!("unix://{}", dir.path().join("admin.sock").display());
         let admin = Endpoint::from_shared(admin).unwrap().connect().await.unwrap();
-        let host = Self { dir, core, enclave: Some(fake), api, admin, stop, ended };
+        let (enclave, custodian_enclave, roles) = (Some(enclave), Some(custodian_enclave), roles.to_vec());
+        let host = Self { dir, core, enclave, custodian, custodian_enclave, roles, api, admin, stop, ended };
         host.wait(tonic_health::pb::health_check_response::ServingStatus::Serving).await;
         host
     }
@@ -103,11 +116,13 @@ impl Host {
             display_name: format!("tenant {seed}"),
         };
         let tenant = admin.create_tenant(create).await.unwrap().into_inner().tenant;
-        let kek = CreateKekRequest { tenant: tenant.clone(), role: Role::Client.into() };
-        assert_eq!(admin.create_kek(kek).await.unwrap().into_inner().epoch, 1);
+        for role in &self.roles {
+            let kek = CreateKekRequest { tenant: tenant.clone(), role: i32::from(*role) };
+            assert_eq!(admin.create_kek(kek).await.unwrap().into_inner().epoch, 1);
+        }
         let key = CreateApiKeyRequest { tenant: tenant.clone(), label: "test".to_owned() };
         let key = admin.create_api_key(key).await.unwrap().into_inner();
-        Caller { root, standby, tenant, api_key: key.api_key, key_id: key.key_id }
+        Caller { root, standby, roles: self.roles.clone(), tenant, api_key: key.api_key, key_id: key.key_id }
     }
 }
 
@@ -120,12 +135,16 @@ impl Caller {
     }
 
     pub(super) fn statement(&self, serial: u64) -> SignedStatement {
-        let epochs = vec![Epoch { epoch: 1, ..Default::default() }];
+        let part = |role: Role| {
+            let epochs = vec![Epoch { epoch: 1, ..Default::default() }];
+            self.roles.contains(&role).then_some(RoleStatement { epochs, ..Default::default() })
+        };
         let statement = Statement {
             root_key: self.root.public_key().as_ref().to_vec(),
             standby_key: self.standby.public_key().as_ref().to_vec(),
             serial,
-            client: Some(RoleStatement { epochs, ..Default::default() }),
+            client: part(Role::Client),
+            custodian: part(Role::Custodian),
             ..Default::default()
         };
         self.sign(&statement)
@@ -150,6 +169,36 @@ impl Caller {
         }
     }
 
+    /// As [`Caller::intent`], in these roles.
+    pub(super) fn intent_in(&self, roles: &[Role], part: &RolePart, action: Action) -> Intent {
+        let of = |role: Role| roles.contains(&role).then(|| part.clone());
+        Intent {
+            client: of(Role::Client),
+            custodian: of(Role::Custodian),
+            ..self.intent("w", RolePart::default(), action)
+        }
+    }
+
+    /// As [`Caller::create_backup`], of these roles in wallet `w`.
+    pub(super) fn create_in(&self, request_id: &str, roles: &[Role], backup: &str) -> CreateBackupRequest {
+        let action = self.creation("w", backup).action.unwrap();
+        let message =
+            |role: Role| vec![if role == Role::Client { 5 } else { 7 }; if roles.contains(&role) { 1200 } else { 0 }];
+        CreateBackupRequest {
+            act: Some(act(&self.intent_in(roles, &RolePart::default(), action))),
+            client_message: message(Role::Client),
+            custodian_message: message(Role::Custodian),
+            ..self.create_backup(request_id, "w", backup)
+        }
+    }
+
+    /// What an intent says of the record of a backup that was made in these roles.
+    pub(super) fn part_in(&self, roles: &[Role], backup: &str) -> RolePart {
+        let action = self.creation("w", backup).action.unwrap();
+        let creation = self.intent_in(roles, &RolePart::default(), action);
+        RolePart { record_id: intent::record_id(&creation).0.to_vec(), ..Default::default() }
+    }
+
     pub(super) fn creation(&self, wallet: &str, backup: &str) -> Intent {
         let pair = |id: &str| Pair { id: id.to_owned(), curve: 1 };
         let action = CreateBackupAction {
@@ -167,9 +216,8 @@ impl Caller {
         CreateBackupRequest {
             request_id: request_id.to_owned(),
             act: Some(act(&self.creation(wallet, backup))),
-            credential: None,
             client_message: vec![5; 1200],
-            client_epoch: 0,
+            ..Default::default()
         }
     }
 
@@ -179,6 +227,7 @@ impl Caller {
             request_id: request_id.to_owned(),
             act: Some(act(&self.intent(wallet, self.part(wallet, backup), action))),
             client_recipient_key: vec![0; 1216],
+            ..Default::default()
         }
     }
 

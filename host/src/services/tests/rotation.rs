@@ -19,15 +19,19 @@ use crate::services::listing::{self, Place};
 use crate::services::load::{StoredRecord, StoredStatement};
 use crate::services::reseal::sweep::{self, Swept};
 use crate::store::{Expect, SqliteStore, Write};
-use crate::testing::enclave_config;
+use crate::testing::enclave_config_of;
 
-/// A host of the same database and enclave, without servers and without a sweep of its own.
+/// A host of the same database and enclaves, without servers and without a sweep of its own.
 pub(super) async fn app(host: &Host) -> App {
     let store = SqliteStore::open(&host.dir.path().join("db")).unwrap();
-    let enclave = Enclave::start(&enclave_config(host.dir.path(), 1)).unwrap();
-    let mut health = enclave.health();
-    health.wait_for(|health| health.as_ref().is_some_and(|health| health.missing.is_empty())).await.unwrap();
-    App::new(Arc::new(store), vec![enclave])
+    let mut enclaves = Vec::new();
+    for role in &host.roles {
+        let enclave = Enclave::start(&enclave_config_of(host.dir.path(), *role, 1)).unwrap();
+        let mut health = enclave.health();
+        health.wait_for(|health| health.as_ref().is_some_and(|health| health.missing.is_empty())).await.unwrap();
+        enclaves.push(enclave);
+    }
+    App::new(Arc::new(store), enclaves)
 }
 
 pub(super) async fn rotate(host: &Host, caller: &Caller) -> Result<u64, Status> {
@@ -311,14 +315,14 @@ async fn what_is_damaged_stays_and_stops_nothing() {
     }
 }
 
-type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+pub(super) type Rows = Vec<(Vec<u8>, Vec<u8>)>;
 
-fn rows(db: &rusqlite::Connection) -> Rows {
+pub(super) fn rows(db: &rusqlite::Connection) -> Rows {
     let mut all = db.prepare("SELECT key, value FROM rows").unwrap();
     all.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
 }
 
-fn set_rows(db: &mut rusqlite::Connection, rows: &Rows) {
+pub(super) fn set_rows(db: &mut rusqlite::Connection, rows: &Rows) {
     let all = db.transaction().unwrap();
     all.execute("DELETE FROM rows", []).unwrap();
     for (key, value) in rows {

@@ -6,12 +6,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use prost::Message;
 use strongroom_proto::enclave::v1::{
-    CarryOut, Change, Moved, PutShares, SealedRecord, SealedShare, request::Body as Ask, response::Body as Answer,
+    CarryOut, Change, Commit, Moved, PutShares, Recover, SealedRecord, SealedShare, request::Body as Ask,
+    response::Body as Answer,
 };
 use strongroom_proto::intent;
 use strongroom_proto::limits::{DELETE_DUE_MS_MAX, DUE_MS_MAX};
 use strongroom_proto::v1::{
-    ActKind, CredentialView, Event, GenerationRef, Intent, OpenAct, OpenActKind, Reason, Receipt, RecordView,
+    ActKind, CredentialView, Event, GenerationRef, Intent, OpenAct, OpenActKind, Reason, Receipt, RecordView, Role,
     SignedReceipt, intent::Action,
 };
 
@@ -24,7 +25,10 @@ const GENERATIONS: usize = 2;
 /// What a record holds beside its version.
 #[derive(Clone)]
 pub(super) struct Standing {
-    generations: Vec<u64>,
+    /// Each with the hash of its put's intent; the creation's is not known here.
+    generations: Vec<(u64, Vec<u8>)>,
+    active: u64,
+    pending: u64,
     open_acts: Vec<OpenAct>,
     credentials: Vec<Vec<u8>>,
     closed: bool,
@@ -32,7 +36,8 @@ pub(super) struct Standing {
 
 impl Default for Standing {
     fn default() -> Self {
-        Self { generations: vec![1], open_acts: Vec::new(), credentials: vec![b"c1".to_vec()], closed: false }
+        let (generations, credentials) = (vec![(1, Vec::new())], vec![b"c1".to_vec()]);
+        Self { generations, active: 1, pending: 0, open_acts: Vec::new(), credentials, closed: false }
     }
 }
 
@@ -50,6 +55,15 @@ struct Deed {
     not_before_ms: u64,
     shares: Vec<SealedShare>,
     release: Vec<u8>,
+    /// It was in force already.
+    moves_nothing: bool,
+}
+
+impl Standing {
+    fn named(&self, number: u64) -> Option<GenerationRef> {
+        let (generation, put_intent_hash) = self.generations.iter().find(|(it, _)| *it == number)?.clone();
+        Some(GenerationRef { generation, put_intent_hash })
+    }
 }
 
 impl Core {
@@ -58,6 +72,8 @@ impl Core {
             Ask::PutShares(ask) => (&ask.record, &ask.kek),
             Ask::Change(ask) => (&ask.record, &ask.kek),
             Ask::CarryOut(ask) => (&ask.record, &ask.kek),
+            Ask::Recover(ask) => (&ask.record, &ask.kek),
+            Ask::Commit(ask) => (&ask.record, &ask.kek),
             other => panic!("{other:?}"),
         };
         let (record, epoch) = (record.clone().unwrap(), epoch.as_ref().unwrap().epoch);
@@ -69,6 +85,8 @@ impl Core {
             Ask::PutShares(ask) => self.put(ask, &mut standing, epoch),
             Ask::Change(ask) => self.change(ask, &mut standing),
             Ask::CarryOut(ask) => self.carry_out_due(ask, &mut standing),
+            Ask::Recover(ask) => self.recover(ask),
+            Ask::Commit(ask) => self.commit(ask, &mut standing),
             other => panic!("{other:?}"),
         };
         deed.map_or_else(
@@ -88,18 +106,60 @@ impl Core {
         let (intent, hash) = self.consented(ask.act.as_ref())?;
         let Some(Action::PutShares(action)) = intent.action else { panic!("{intent:?}") };
         let generation = action.generation;
-        if standing.generations.last().is_some_and(|last| generation <= *last) {
+        if standing.generations.last().is_some_and(|(last, _)| generation <= *last) {
             return Err((Reason::StateInvalid, 0));
         }
-        standing.generations.push(generation);
-        if standing.generations.len() > GENERATIONS {
-            standing.generations.remove(0);
+        let pending = standing.pending;
+        standing.generations.retain(|(it, _)| *it != pending);
+        standing.generations.push((generation, hash.clone()));
+        if intent.client.is_some() && intent.custodian.is_some() {
+            standing.pending = generation;
+        } else {
+            standing.active = generation;
+            if standing.generations.len() > GENERATIONS {
+                standing.generations.remove(0);
+            }
         }
         let sealed = [&ask.message[..8], &generation.to_be_bytes()].concat();
         let share =
             |pair: strongroom_proto::v1::Pair| SealedShare { generation, pair: pair.id, sealed: sealed.clone(), epoch };
         let shares = action.pairs.into_iter().map(share).collect();
         Ok(Deed { kind: ActKind::PutShares, intent: hash, generation, shares, ..Deed::default() })
+    }
+
+    fn recover(&self, ask: &Recover) -> Result<Deed, Refused> {
+        let (intent, hash) = self.consented(ask.act.as_ref())?;
+        let Some(Action::Recover(action)) = intent.action else { panic!("{intent:?}") };
+        let release = ask.shares.iter().flat_map(|share| share.sealed.clone()).collect();
+        let generation = action.generation;
+        Ok(Deed { kind: ActKind::Recover, intent: hash, generation, release, ..Deed::default() })
+    }
+
+    /// As the core: the custodian on what waits at the client, the client on what is active at the custodian.
+    fn commit(&self, ask: &Commit, standing: &mut Standing) -> Result<Deed, Refused> {
+        self.acts.fetch_add(1, Ordering::Relaxed);
+        let receipt = Receipt::decode(ask.receipt.as_ref().unwrap().receipt.as_slice()).unwrap();
+        assert_eq!(receipt.record_id, ask.record.as_ref().unwrap().record_id);
+        let (other, committed) = match self.role {
+            Role::Client => (Role::Custodian, receipt.active.clone()),
+            _ => (Role::Client, receipt.pending.clone()),
+        };
+        if receipt.role() != other {
+            return Err((Reason::ProofRejected, 0));
+        }
+        let committed = committed.ok_or((Reason::StateInvalid, 0))?;
+        let (generation, intent) = (committed.generation, committed.put_intent_hash.clone());
+        let deed = Deed { kind: ActKind::Commit, generation, intent, ..Deed::default() };
+        if standing.named(standing.active).as_ref() == Some(&committed) {
+            return Ok(Deed { moves_nothing: true, ..deed });
+        }
+        if standing.named(standing.pending) != Some(committed) {
+            return Err((Reason::StateInvalid, 0));
+        }
+        let former = standing.active;
+        standing.generations.retain(|(it, _)| [generation, former].contains(it));
+        (standing.active, standing.pending) = (generation, 0);
+        Ok(deed)
     }
 
     fn change(&self, ask: &Change, standing: &mut Standing) -> Result<Deed, Refused> {
@@ -164,6 +224,10 @@ impl Core {
 
     fn carry_out_due(&self, ask: &CarryOut, standing: &mut Standing) -> Result<Deed, Refused> {
         self.acts.fetch_add(1, Ordering::Relaxed);
+        if let Some(second) = &ask.act {
+            let second = intent::decode(&second.intent).unwrap();
+            assert!(intent::part(&second, self.role).is_some(), "consents that name the role: {second:?}");
+        }
         let found = standing.open_acts.iter().position(|open| open.kind == ask.kind);
         let open = standing.open_acts.remove(found.ok_or((Reason::StateInvalid, 0))?);
         let now_ms = self.now_ms();
@@ -187,6 +251,7 @@ impl Core {
             OpenActKind::PasskeyRemoval => ActKind::RemovePasskey,
             OpenActKind::Delete => {
                 standing.closed = true;
+                (standing.active, standing.pending) = (0, 0);
                 standing.generations.clear();
                 standing.credentials.clear();
                 ActKind::Delete
@@ -202,8 +267,10 @@ impl Core {
     }
 
     fn moved(&self, mut record: SealedRecord, standing: Standing, epoch: u64, deed: Deed) -> Answer {
-        record.sealed[0] += 1;
-        record.epoch = epoch;
+        if !deed.moves_nothing {
+            record.sealed[0] += 1;
+            record.epoch = epoch;
+        }
         let event = Event {
             version: record.sealed[0].into(),
             kind: deed.kind.into(),
@@ -213,16 +280,14 @@ impl Core {
             not_before_ms: deed.not_before_ms,
             ..Event::default()
         };
-        let active = standing
-            .generations
-            .last()
-            .map(|generation| GenerationRef { generation: *generation, ..Default::default() });
+        let event = if deed.moves_nothing { Vec::new() } else { event.encode_to_vec() };
         let receipt = Receipt {
-            role: 1,
+            role: self.role.into(),
             record_id: record.record_id.clone(),
             version: record.sealed[0].into(),
-            event: event.encode_to_vec(),
-            active,
+            event,
+            active: standing.named(standing.active),
+            pending: standing.named(standing.pending),
             intent_hash: deed.intent,
             epoch,
             time_ms: self.now_ms(),
@@ -230,7 +295,7 @@ impl Core {
             ..Receipt::default()
         };
         let receipt = Some(SignedReceipt { receipt: receipt.encode_to_vec(), signature: vec![0; 64] });
-        let generations = standing.generations.clone();
+        let generations = standing.generations.iter().map(|(number, _)| *number).collect();
         self.standings.lock().unwrap().insert((record.record_id.clone(), record.sealed[0]), standing);
         Answer::Moved(Moved { record: Some(record), shares: deed.shares, receipt, generations, release: deed.release })
     }

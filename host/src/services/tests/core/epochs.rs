@@ -4,7 +4,7 @@
 use strongroom_proto::enclave::v1::{
     KekRef, Reseal, Resealed, SealedRecord, SealedShare, request::Body as Ask, response::Body as Answer,
 };
-use strongroom_proto::v1::{Reason, Statement};
+use strongroom_proto::v1::{Reason, Role, Statement};
 
 use crate::testing::refusal;
 
@@ -20,12 +20,13 @@ pub(super) fn other_kek(ask: &Ask) -> Option<&KekRef> {
         Ask::PutShares(ask) => ask.other_kek.as_ref(),
         Ask::Change(ask) => ask.other_kek.as_ref(),
         Ask::CarryOut(ask) => ask.other_kek.as_ref(),
+        Ask::Commit(ask) => ask.other_kek.as_ref(),
         _ => None,
     }
 }
 
 /// Why a request is refused for its epochs.
-pub(super) fn refuses(ask: &Ask, statement: Option<Statement>) -> Option<Reason> {
+pub(super) fn refuses(ask: &Ask, statement: Option<Statement>, role: Role) -> Option<Reason> {
     let none: &[SealedShare] = &[];
     let (kek, records, shares, seals) = match ask {
         Ask::GetView(ask) => (ask.kek.as_ref()?, ask.records.iter().collect(), none, false),
@@ -33,6 +34,7 @@ pub(super) fn refuses(ask: &Ask, statement: Option<Statement>) -> Option<Reason>
         Ask::Recover(ask) => (ask.kek.as_ref()?, ask.record.iter().collect(), ask.shares.as_slice(), true),
         Ask::PutShares(ask) => (ask.kek.as_ref()?, ask.record.iter().collect(), none, true),
         Ask::Change(ask) => (ask.kek.as_ref()?, ask.record.iter().collect(), none, true),
+        Ask::Commit(ask) => (ask.kek.as_ref()?, ask.record.iter().collect(), none, true),
         Ask::CarryOut(ask) => (ask.kek.as_ref()?, ask.record.iter().collect(), ask.shares.as_slice(), true),
         Ask::Rehearse(ask) => (ask.kek.as_ref()?, ask.record.iter().collect(), ask.shares.as_slice(), false),
         Ask::Reseal(ask) => {
@@ -48,7 +50,11 @@ pub(super) fn refuses(ask: &Ask, statement: Option<Statement>) -> Option<Reason>
     if records.iter().any(|record| record.epoch > kek.epoch) {
         return Some(Reason::BadRequest);
     }
-    let role = statement.and_then(|statement| statement.client).unwrap_or_default();
+    let part = |statement: Statement| match role {
+        Role::Custodian => statement.custodian,
+        _ => statement.client,
+    };
+    let role = statement.and_then(part).unwrap_or_default();
     let named = role.epochs.iter().any(|epoch| epoch.epoch == kek.epoch) && kek.epoch >= role.lowest_epoch;
     (seals && !named).then_some(Reason::EpochNotInStatement)
 }
