@@ -23,7 +23,7 @@ test: needs target/venv/made target/python/made
 soak: needs target/venv/made target/python/made
 	cargo build --workspace --bins
 	STRONGROOM_MUTATIONS=200000 cargo test -p strongroom-core mutat -- --nocapture
-	STRONGROOM_STEPS=20000 cargo test -p strongroom-core walk -- --nocapture
+	STRONGROOM_STEPS=20000 STRONGROOM_GENERATIONS=5 cargo test -p strongroom-core -- --nocapture walk orders
 	STRONGROOM_MUTATIONS=250000 cargo test -p strongroom-fuzz-targets --test mutations document -- --nocapture
 	STRONGROOM_MUTATIONS=100000 cargo test -p strongroom-fuzz-targets --test mutations assertion -- --nocapture
 	STRONGROOM_SOAK=1 cargo test -p strongroom-tests --test stories -- --nocapture
