@@ -54,9 +54,9 @@ pub(super) enum Which {
 
 /// Commits what waits until it is dropped.
 pub(crate) async fn run(app: Arc<App>) {
-    let (mut pause, mut which) = (LOOK_EVERY, Which::DueOrHalfDone);
+    let (mut pause, mut which, mut broken) = (LOOK_EVERY, Which::DueOrHalfDone, 0);
     loop {
-        pause = match once(&app, now_ms(), which).await {
+        pause = match once(&app, now_ms(), which, &mut broken).await {
             Ok(_) => {
                 which = Which::Due;
                 LOOK_EVERY
@@ -71,19 +71,20 @@ pub(crate) async fn run(app: Arc<App>) {
 }
 
 /// Looks at the queue once, the oldest rows first, and says how many it settled. An error ends the look: the next commit would fail alike.
-pub(super) async fn once(app: &App, now_ms: u64, which: Which) -> Result<usize, Error> {
-    let (mut settled, mut after) = (0_usize, None);
-    loop {
+/// `broken` is how many rows did not parse at the look before, and becomes how many do not now: said where it changes.
+pub(super) async fn once(app: &App, now_ms: u64, which: Which, broken: &mut usize) -> Result<usize, Error> {
+    let (mut settled, mut unread, mut after) = (0_usize, 0_usize, None);
+    'look: loop {
         let rows = app.store.scan(keys::uncommitted(), after.take(), BATCH_MAX).await?;
         let full = rows.len() >= BATCH_MAX;
         for (key, value) in rows {
             after = Some(keys::scanned(&keys::uncommitted(), key.clone()));
             let (Some(it), Ok(row)) = (keys::parse_uncommitted(&key), decode::<UncommittedRow>(&value)) else {
-                tracing::error!(name: "a row of a generation to commit does not parse", error = "row");
+                unread = unread.saturating_add(1);
                 continue;
             };
             if it.time_ms > now_ms && which == Which::Due {
-                return Ok(settled);
+                break 'look;
             }
             let found =
                 Write { key: keys::uncommitted_generation(&it), expect: Expect::unchanged(Some(&value)), put: None };
@@ -92,9 +93,13 @@ pub(super) async fn once(app: &App, now_ms: u64, which: Which) -> Result<usize, 
             }
         }
         if !full {
-            return Ok(settled);
+            break;
         }
     }
+    if std::mem::replace(broken, unread) != unread {
+        tracing::error!(name: "rows of generations to commit that do not parse", count = unread, error = "row");
+    }
+    Ok(settled)
 }
 
 /// Where a generation stands.

@@ -58,6 +58,7 @@ fn roles_of(receipts: &[SignedReceipt]) -> Vec<Role> {
     receipts.iter().map(|signed| Receipt::decode(signed.receipt.as_slice()).unwrap().role()).collect()
 }
 
+/// The message, and the role that the details name.
 fn told(status: &Status) -> (String, Option<String>) {
     let info = status.get_error_details().error_info().unwrap().clone();
     (status.message().to_owned(), info.metadata.get("role").cloned())
@@ -244,6 +245,37 @@ async fn roles_that_a_backup_was_not_made_in_are_not_found_and_nobody_is_asked()
         let unknown = backups.rehearse_backup(caller.says(RehearseBackupRequest { act: Some(rehearse) })).await;
         assert_eq!(told(&refused(unknown, Code::NotFound, "NOT_FOUND")).1.as_deref(), role, "{backup}");
     }
+    assert_eq!((all_rows(&host), asked(&host), host.custodian.acts.load(Ordering::Relaxed)), before);
+}
+
+#[tokio::test]
+async fn another_tenants_backup_of_both_roles_looks_unknown() {
+    let (host, owner) = host_of_both().await;
+    let stranger = host.caller(2).await;
+    let before = (all_rows(&host), asked(&host), host.custodian.acts.load(Ordering::Relaxed));
+    for roles in [BOTH, CUSTODIAN] {
+        for call in CALLS {
+            let mut seen = Vec::new();
+            for part in [owner.part_in(BOTH, "b"), stranger.part_in(BOTH, "b")] {
+                let act = act(&stranger.intent_in(roles, &part, action(call, &[0; 32])));
+                let answer = send(&host, &stranger, call, "r", Some(act)).await;
+                let status = refused(answer.map(Response::new), Code::NotFound, "NOT_FOUND");
+                let info = status.get_error_details().error_info().unwrap().clone();
+                seen.push((status.message().to_owned(), info.reason, info.metadata));
+            }
+            assert_eq!(seen[0], seen[1], "{call} {roles:?}");
+        }
+    }
+    let mut recoveries = RecoveryServiceClient::new(host.api.clone());
+    let mut seen = Vec::new();
+    for backup in ["b", "never"] {
+        let custodian_recipient_key = vec![0; 1216];
+        let request = ReleaseRecoveryRequest { custodian_recipient_key, ..release("r", backup, &[0; 32], None) };
+        let status = recoveries.release_recovery(stranger.says(request)).await;
+        let status = refused(status, Code::NotFound, "NOT_FOUND");
+        seen.push((status.message().to_owned(), status.details().to_vec()));
+    }
+    assert_eq!(seen[0], seen[1]);
     assert_eq!((all_rows(&host), asked(&host), host.custodian.acts.load(Ordering::Relaxed)), before);
 }
 

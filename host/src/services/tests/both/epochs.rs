@@ -4,7 +4,11 @@ use strongroom_proto::v1::{
     Epoch, Kek, KekState, ListKeksRequest, ListPasskeysRequest, RoleStatement, RotateKekRequest, Statement,
 };
 
+use super::super::rotation::{store_statement, tenant};
 use super::*;
+use crate::keys::Name;
+use crate::services::listing::Place;
+use crate::services::load::StoredStatement;
 
 /// What a statement says of a role with these epochs.
 fn part(epochs: &[u64], lowest_epoch: u64) -> RoleStatement {
@@ -138,4 +142,39 @@ async fn views_lists_and_exports_tell_of_both_roles_in_order() {
     }
     let found: Vec<(Role, u64)> = roles_of(&receipts).into_iter().zip(receipts.iter().map(version)).collect();
     assert_eq!(found, [(Role::Client, 1), (Role::Client, 2), (Role::Custodian, 1), (Role::Custodian, 2)]);
+}
+
+#[tokio::test]
+async fn an_act_of_both_roles_is_begun_anew_where_one_role_must_seal_again_first() {
+    let (host, caller) = host_of_both().await;
+    let app = app(&host).await;
+    let mut admin = AdminServiceClient::new(host.admin.clone());
+    let statement = |serial: u64, epochs: &[u64], lowest: u64| {
+        let mut statement = Statement::decode(caller.statement(serial).statement.as_slice()).unwrap();
+        statement.custodian = Some(part(epochs, lowest));
+        caller.sign(&statement)
+    };
+    let record = strongroom_proto::id::RecordId::from_slice(&caller.part_in(BOTH, "b").record_id).unwrap();
+    let wallet = Name::parse("wallet", "w").unwrap();
+    let place = Place { tenant: tenant(&caller), wallet, role: Role::Custodian, record };
+    // The custodian's record under the second epoch, its shares under the first, and both to be sealed under the third.
+    for (epoch, epochs, lowest) in [(2, &[1, 2][..], 1), (3, &[1, 2, 3], 3)] {
+        let rotate = RotateKekRequest { tenant: caller.tenant.clone(), role: Role::Custodian.into() };
+        assert_eq!(admin.rotate_kek(rotate).await.unwrap().into_inner().epoch, epoch);
+        let signed = statement(epoch, epochs, lowest);
+        store_statement(&app, &caller, &signed).await;
+        if epoch == 2 {
+            let stored = StoredStatement::read(Some(&signed.encode_to_vec())).unwrap();
+            app.reseal_record(&place, &stored).await.unwrap();
+        }
+    }
+    let before = host.custodian.reseals.load(Ordering::Relaxed);
+    let rehearse = act_in(&caller, BOTH, BOTH, "b", "n", Action::Rehearse(RehearseAction { generation: 1 }));
+    let mut backups = BackupServiceClient::new(host.api.clone());
+    let rehearse = caller.says(RehearseBackupRequest { act: Some(rehearse) });
+    assert_eq!(backups.rehearse_backup(rehearse).await.unwrap().into_inner().rehearsals.len(), 2);
+    assert!(host.custodian.reseals.load(Ordering::Relaxed) > before);
+    usual_in(&host, &caller, "Recover", "r").await.unwrap();
+    let versions: Vec<u64> = shown(&host, &caller, "b").await.receipts.iter().map(version).collect();
+    assert_eq!(versions, [2, 2], "once in each role");
 }

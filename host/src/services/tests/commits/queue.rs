@@ -15,16 +15,16 @@ async fn the_host_commits_by_itself_what_nobody_commits() {
     let [(2, at, 0)] = queue(&first).await[..] else { panic!("{:?}", queue(&first).await) };
     assert!((start + WAIT_MS_MAX..=now_ms() + WAIT_MS_MAX).contains(&at));
     for which in [Which::Due, Which::DueOrHalfDone] {
-        assert_eq!(commits::once(&first, at - 1, which).await.unwrap(), 0, "an app still has time");
+        assert_eq!(commits::once(&first, at - 1, which, &mut 0).await.unwrap(), 0, "an app still has time");
     }
     assert_eq!(events(&host, ActKind::Commit), 0);
     drop(first);
     // Another host, after a restart.
     let second = app(&host).await;
-    assert_eq!(commits::once(&second, at, Which::Due).await.unwrap(), 1);
+    assert_eq!(commits::once(&second, at, Which::Due, &mut 0).await.unwrap(), 1);
     assert_eq!(states(&shown(&host, &caller, "b").await), [(1, BackupState::Superseded), (2, BackupState::Active)]);
     assert!(queue(&second).await.is_empty());
-    assert_eq!(commits::once(&second, at + HOUR_MS, Which::Due).await.unwrap(), 0);
+    assert_eq!(commits::once(&second, at + HOUR_MS, Which::Due, &mut 0).await.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -37,8 +37,8 @@ async fn what_was_cut_off_is_finished_at_the_next_start() {
     cut_off(&host, &caller).await;
     let app = app(&host).await;
     assert_eq!(queue(&app).await.len(), 2);
-    assert_eq!(commits::once(&app, now_ms(), Which::Due).await.unwrap(), 0);
-    assert_eq!(commits::once(&app, now_ms(), Which::DueOrHalfDone).await.unwrap(), 1);
+    assert_eq!(commits::once(&app, now_ms(), Which::Due, &mut 0).await.unwrap(), 0);
+    assert_eq!(commits::once(&app, now_ms(), Which::DueOrHalfDone, &mut 0).await.unwrap(), 1);
     assert_eq!(states(&shown(&host, &caller, "b").await)[1], (2, BackupState::Active));
     assert_eq!(states(&shown(&host, &caller, "waits").await)[1], (2, BackupState::Pending), "its app still has time");
     assert_eq!(queue(&app).await.len(), 1);
@@ -70,7 +70,7 @@ async fn rows_of_what_waits_no_more_leave_the_queue_unasked() {
     assert_eq!(states(&shown(&host, &caller, "b").await), [(1, BackupState::Active), (3, BackupState::Pending)]);
     commit_backup(&host, &caller, "b").await.unwrap();
     let before = (asked(&host), host.custodian.acts.load(Ordering::Relaxed), versions(&host, &caller).await);
-    assert_eq!(commits::once(&app, now_ms() + WAIT_MS_MAX, Which::Due).await.unwrap(), 2);
+    assert_eq!(commits::once(&app, now_ms() + WAIT_MS_MAX, Which::Due, &mut 0).await.unwrap(), 2);
     assert!(queue(&app).await.is_empty());
     let after = (asked(&host), host.custodian.acts.load(Ordering::Relaxed), versions(&host, &caller).await);
     assert_eq!(after, before);
@@ -80,7 +80,7 @@ async fn rows_of_what_waits_no_more_leave_the_queue_unasked() {
     send(&host, &caller, "DeleteBackup", "delete", Some(delete)).await.unwrap();
     crate::services::due::once(&app, now_ms() + HOUR_MS).await.unwrap();
     let count = host.custodian.acts.load(Ordering::Relaxed);
-    assert_eq!(commits::once(&app, now_ms() + WAIT_MS_MAX, Which::Due).await.unwrap(), 1);
+    assert_eq!(commits::once(&app, now_ms() + WAIT_MS_MAX, Which::Due, &mut 0).await.unwrap(), 1);
     assert!(queue(&app).await.is_empty());
     assert_eq!(host.custodian.acts.load(Ordering::Relaxed), count);
     assert_eq!(shown(&host, &caller, "b").await.state(), BackupState::Pending);
@@ -96,7 +96,7 @@ async fn a_refused_commit_is_tried_again_later_and_not_for_ever() {
     send(&host, &caller, "PutShares", "put-other", Some(act)).await.unwrap();
     let mut at = queue(&app).await[1].1;
     *host.custodian.refuse.lock().unwrap() = Some(Reason::StateInvalid);
-    assert_eq!(commits::once(&app, at, Which::Due).await.unwrap(), 2, "the refused one keeps nothing back");
+    assert_eq!(commits::once(&app, at, Which::Due, &mut 0).await.unwrap(), 2, "the refused one keeps nothing back");
     assert_eq!(queue(&app).await, [(2, at + 1_000, 1)]);
     assert_eq!(states(&shown(&host, &caller, "other").await)[1], (2, BackupState::Active));
     let mut longest = 0;
@@ -106,7 +106,7 @@ async fn a_refused_commit_is_tried_again_later_and_not_for_ever() {
         longest = longest.max(next - at);
         at = next;
         *host.custodian.refuse.lock().unwrap() = Some(Reason::StateInvalid);
-        assert_eq!(commits::once(&app, at, Which::Due).await.unwrap(), 1);
+        assert_eq!(commits::once(&app, at, Which::Due, &mut 0).await.unwrap(), 1);
     }
     assert_eq!(longest, HOUR_MS);
     assert!(queue(&app).await.is_empty(), "tried often enough");
@@ -127,12 +127,12 @@ async fn a_lost_enclave_costs_no_try_and_rows_that_do_not_parse_keep_nothing_bac
     }
     host.custodian_enclave = None;
     host.wait(ServingStatus::NotServing).await;
-    let lost = commits::once(&app, at, Which::Due).await;
+    let lost = commits::once(&app, at, Which::Due, &mut 0).await;
     assert!(matches!(lost, Err(Error::InRole { role: "custodian", .. })), "{lost:?}");
     host.custodian_enclave = Some(core::Core::serve(&host.custodian, host.dir.path()));
     host.wait(ServingStatus::Serving).await;
     let done = async {
-        while commits::once(&app, at, Which::Due).await.unwrap_or(0) == 0 {
+        while commits::once(&app, at, Which::Due, &mut 0).await.unwrap_or(0) == 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
