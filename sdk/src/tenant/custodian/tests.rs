@@ -118,6 +118,12 @@ fn a_draft_that_says_anything_else_than_was_ordered_is_not_sealed_for() {
         assert!(matches!(service.check_draft(&more, &order), Err(Error::Malformed { .. })));
     }
     assert!(check(&prepared, &created, put_order).is_err() && check(&prepared, &put, creation).is_err());
+}
+
+#[test]
+fn an_action_with_another_field_than_was_ordered_is_not_sealed_for() {
+    let (prepared, passkey) = (prepared(), Passkey::create("wallet.example").unwrap());
+    let [(created, creation), (put, put_order)] = drafts(&prepared, &passkey);
     let of = |draft: &Intent, change: OfCreation| {
         let mut draft = draft.clone();
         if let Some(Action::CreateBackup(action)) = &mut draft.action {
