@@ -11,10 +11,11 @@ use strongroom_proto::contents::Share;
 use strongroom_proto::id::{IntentHash, TenantId};
 use strongroom_proto::limits::{PAIRS_MAX, SHARE_BYTES_MAX};
 use strongroom_proto::names::is_id;
-use strongroom_proto::v1::{Assertion, Pair, SignedReceipt};
+use strongroom_proto::v1::{Assertion, Pair, Role, SignedReceipt};
 
 use crate::client::Client;
 use crate::error::{Error, expect};
+use crate::exchange::Delivery;
 use crate::passkey::Passkey;
 use crate::prepare::{self, Prepared, Question};
 use crate::random;
@@ -25,15 +26,24 @@ use crate::view::Asked;
 mod asking;
 mod backup;
 mod checks;
+mod commit;
+mod draft;
+mod eject;
 mod passkeys;
+mod policy;
 mod put;
 mod recover;
+mod release;
 mod waiting;
 
-pub use asking::{Consent, TenantBackend};
+pub use asking::{Answer, Consent, TenantBackend};
 pub use backup::check_creation;
-pub use checks::{choose, openable, releasable};
+pub(crate) use backup::check_room_for;
+pub use checks::{choose, openable, releasable, select};
+pub(crate) use draft::check_pairs;
+pub use eject::{Eject, EjectKeys};
 pub use passkeys::{ADDITION_BYTES_MAX, Addition, Pace};
+pub use recover::Recovery;
 
 /// What asks the user for an assertion: the platform's authenticator, or a passkey in a file. `Send`, so that a device's calls are.
 pub trait Authenticator: Send {
@@ -74,28 +84,77 @@ pub struct Device {
     backend: Option<Arc<dyn TenantBackend>>,
 }
 
-/// An act that an enclave has receipted. Where it waits, the receipt says until when.
-#[derive(Debug)]
-pub struct Acted {
+/// One role's receipt of an act.
+#[derive(Clone, Debug)]
+pub struct Receipted {
+    /// The role.
+    pub role: Role,
     /// What the receipt says.
     pub receipt: VerifiedReceipt,
     /// The receipt, to keep.
     pub signed: SignedReceipt,
 }
 
-/// Shares that an enclave has released to this device.
+/// An act that every role which it names has receipted. Where it waits in a role, that role's receipt says until when.
+#[derive(Clone, Debug)]
+pub struct Acted {
+    first: Receipted,
+    more: Vec<Receipted>,
+}
+
+/// Shares that the client role has released to this device, and what the custodian role has released to its recipient.
 #[derive(Debug)]
 pub struct Recovered {
-    /// The shares, in the order of their pairs' ids.
+    /// The client role's shares, in the order of their pairs' ids.
     pub shares: Vec<Share>,
     /// The pairs with their curves, in the same order.
     pub pairs: Vec<Pair>,
     /// Their generation.
     pub generation: u64,
-    /// What the receipt says.
-    pub receipt: VerifiedReceipt,
-    /// The receipt, to keep.
-    pub signed: SignedReceipt,
+    /// The receipts.
+    pub acted: Acted,
+    /// For the MPC server, where the custodian role was named: this device cannot open it.
+    pub custodian: Option<Delivery>,
+}
+
+/// Both roles' shares, released to this device.
+#[derive(Debug)]
+pub struct Ejected {
+    /// The client role's shares, in the order of their pairs' ids.
+    pub client: Vec<Share>,
+    /// The custodian role's, in the same order.
+    pub custodian: Vec<Share>,
+    /// The pairs with their curves, in the same order.
+    pub pairs: Vec<Pair>,
+    /// Their generation.
+    pub generation: u64,
+    /// The receipts.
+    pub acted: Acted,
+}
+
+impl Acted {
+    /// The receipts of an act: `None` without any.
+    pub(crate) fn of(receipts: Vec<Receipted>) -> Option<Self> {
+        let mut receipts = receipts.into_iter();
+        Some(Self { first: receipts.next()?, more: receipts.collect() })
+    }
+
+    /// What the first role's receipt says: the client's, where the act names it.
+    #[must_use]
+    pub fn receipt(&self) -> &VerifiedReceipt {
+        &self.first.receipt
+    }
+
+    /// The first role's receipt, to keep.
+    #[must_use]
+    pub fn signed(&self) -> &SignedReceipt {
+        &self.first.signed
+    }
+
+    /// Every role's, the client's first.
+    pub fn receipts(&self) -> impl Iterator<Item = &Receipted> {
+        [&self.first].into_iter().chain(&self.more)
+    }
 }
 
 impl Device {

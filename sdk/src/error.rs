@@ -152,6 +152,9 @@ pub enum Error {
         /// The backup.
         backup: String,
     },
+    /// The backup has a custodian's share, and this device has no way to the backend that seals it.
+    #[error("the backup has a custodian's share too, and this device was given no way to the backend that seals it")]
+    CustodianNeeded,
     /// What the enclave would refuse, seen in the view: nobody was asked and nothing was sent.
     #[error("{}: {detail}; nothing was sent", reason_name(*.reason))]
     WouldBeRefused {

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::error::Error;
 use crate::{files, random};
 
-mod file;
+pub(crate) mod file;
 
 pub use file::KEY_FILE_BYTES_MAX;
 
@@ -138,7 +138,7 @@ impl SigningKey {
     /// [`Error::Input`] for a weak passphrase, [`Error::Exists`] or [`Error::File`].
     pub fn write_protected(&self, path: &Path, passphrase: &Passphrase) -> Result<(), Error> {
         passphrase.check_new()?;
-        files::write_new(path, &file::encrypt(self, passphrase)?)
+        files::write_new(path, &file::encrypt(&self.held(), passphrase)?)
     }
 
     /// Writes the key to a new file, for its owner's eyes only but not encrypted: for operational keys.
@@ -149,7 +149,7 @@ impl SigningKey {
         if self.purpose != KeyUse::Operational {
             return Err(Error::input("key", format!("a {} key is never written in plain", self.purpose.name())));
         }
-        files::write_new(path, &file::plain(self))
+        files::write_new(path, &file::plain(&self.held()))
     }
 
     /// Reads a key file of either form. `passphrase` is asked only where the file needs one.
@@ -161,7 +161,15 @@ impl SigningKey {
         purpose: KeyUse,
         passphrase: impl FnOnce() -> Result<Passphrase, Error>,
     ) -> Result<Self, Error> {
-        file::open(path, purpose, passphrase)
+        let may_be_plain = purpose == KeyUse::Operational;
+        let (seed, public_key) = file::open(path, purpose.name(), may_be_plain, passphrase)?;
+        let key = Self::from_seed(purpose, seed)?;
+        file::same_key(path, &public_key, &key.public_key)?;
+        Ok(key)
+    }
+
+    fn held(&self) -> file::Held<'_> {
+        file::Held { purpose: self.purpose.name(), public_key: &self.public_key, seed: &self.seed }
     }
 }
 

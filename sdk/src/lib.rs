@@ -8,6 +8,7 @@ pub mod audit;
 pub mod client;
 pub mod device;
 mod error;
+pub mod exchange;
 pub mod files;
 pub mod identity;
 pub mod intent;

@@ -4,7 +4,7 @@
 
 use strongroom_attestation::{Span, Time};
 use strongroom_proto::canonical;
-use strongroom_proto::id::TenantId;
+use strongroom_proto::id::{RecordId, TenantId};
 use strongroom_proto::limits::FRAME_BYTES_MAX;
 use strongroom_proto::statement as form;
 use strongroom_proto::v1::{PrepareResponse, Role, RolePreparation, SignedView, WalletView};
@@ -15,7 +15,7 @@ use crate::intent::Base;
 use crate::role::role_name;
 use crate::statement::VerifiedStatement;
 use crate::trust::Trust;
-use crate::view::{Asked, CLOCK_OFF_MS_MAX, VerifiedView};
+use crate::view::{Asked, Backup, CLOCK_OFF_MS_MAX, Record, VerifiedView};
 
 /// What a device asked, and what it takes.
 #[derive(Clone, Copy, Debug)]
@@ -134,18 +134,49 @@ impl Prepared {
         found.ok_or(Error::RoleNotServed { role: role_name(role) })
     }
 
+    /// The backups of the wallet, each with its record in every role that shows one, in the order of their records' ids.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] or [`Error::Malformed`] where the roles' records of one backup are not of one creation.
+    pub fn backups(&self) -> Result<Vec<Backup<'_>>, Error> {
+        let of = |role| self.role(role).map_or(&[][..], |prepared| prepared.view.records());
+        let (client, custodian) = (of(Role::Client), of(Role::Custodian));
+        let mut ids: Vec<_> = client.iter().chain(custodian).map(|record| record.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids.into_iter().map(|id| Backup::join(find_in(client, id), find_in(custodian, id))).collect()
+    }
+
     /// What every intent of this device says first, timed by a role's enclave.
     ///
     /// # Errors
     /// [`Error::RoleNotServed`].
     pub fn base(&self, role: Role) -> Result<Base<'_>, Error> {
-        Ok(Base {
+        Ok(self.base_at(self.role(role)?.view.time()))
+    }
+
+    /// As [`base`](Self::base), for an act in several roles: timed by the enclave whose clock is behind.
+    ///
+    /// # Errors
+    /// [`Error::RoleNotServed`].
+    pub fn base_for(&self, roles: impl IntoIterator<Item = Role>) -> Result<Base<'_>, Error> {
+        let times = roles.into_iter().map(|role| self.role(role).map(|prepared| prepared.view.time()));
+        let times = times.collect::<Result<Vec<_>, _>>()?;
+        Ok(self.base_at(times.into_iter().min().unwrap_or(Time::from_unix_ms(0))))
+    }
+
+    fn base_at(&self, enclave_time: Time) -> Base<'_> {
+        Base {
             tenant: self.statement.tenant(),
             wallet: &self.wallet,
             statement_serial: self.statement.serial(),
-            enclave_time: self.role(role)?.view.time(),
-        })
+            enclave_time,
+        }
     }
+}
+
+fn find_in(records: &[Record], id: RecordId) -> Option<&Record> {
+    records.iter().find(|record| record.id == id)
 }
 
 #[cfg(test)]

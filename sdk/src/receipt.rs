@@ -4,7 +4,7 @@
 
 use prost::Message;
 use strongroom_proto::canonical;
-use strongroom_proto::id::{Head, RecordId};
+use strongroom_proto::id::{Head, IntentHash, RecordId};
 use strongroom_proto::v1::{Event, GenerationRef, Receipt, Role, SignedReceipt, Stages, TenantSignature};
 use strongroom_proto::{prefix, signed};
 
@@ -14,12 +14,16 @@ use crate::role::role_name;
 use crate::statement::VerifiedStatement;
 use crate::view::{OpenAct, Record};
 
+mod commit;
+mod delivery;
 mod expected;
 mod known;
 mod rehearsal;
 
+pub use commit::{Committing, verify_commit};
+pub use delivery::{Awaited, verify_delivery};
 use expected::{Expected, Sealed};
-pub use known::{KnownReceipt, newest};
+pub use known::{KnownReceipt, newest, newest_of_roles};
 pub use rehearsal::{VerifiedRehearsal, verify_rehearsal};
 
 /// Longest encoded receipt in bytes.
@@ -73,6 +77,8 @@ pub struct VerifiedReceipt {
     pub version: u64,
     /// The active generation after the act; 0 where there is none.
     pub generation: u64,
+    /// The generation that waits for its commit after the act, and the intent that put it.
+    pub pending: Option<(u64, IntentHash)>,
     /// Where the act waits: when it is due, by the enclave's time in milliseconds. 0 where it is done.
     pub not_before_ms: u64,
     /// The epoch that signed, and that a release was sealed under.
@@ -161,6 +167,7 @@ fn check(receipt: Receipt, expected: &Expected<'_>) -> Result<VerifiedReceipt, E
         head: Head(array(PART, "head", &receipt.head)?),
         version: receipt.version,
         generation: receipt.active.map_or(0, |active| active.generation),
+        pending: receipt.pending.as_ref().map(put_of).transpose()?,
         not_before_ms: event.not_before_ms,
         epoch: receipt.epoch,
         time_ms: receipt.time_ms,
@@ -186,6 +193,10 @@ fn check_event(event: &Event, receipt: &Receipt, expected: &Expected<'_>) -> Res
         return Err(Error::StatementTooOld { found: event.statement_serial, needed });
     }
     Ok(())
+}
+
+fn put_of(reference: &GenerationRef) -> Result<(u64, IntentHash), Error> {
+    Ok((reference.generation, IntentHash(array(PART, "put_intent_hash", &reference.put_intent_hash)?)))
 }
 
 fn show(reference: Option<&GenerationRef>) -> String {
@@ -223,6 +234,22 @@ pub fn of_role(receipts: &[SignedReceipt], role: Role) -> Result<&SignedReceipt,
         (Some(receipt), None) => Ok(receipt),
         _ => Err(Error::malformed("answer", format_args!("it has not one receipt of the {} role", role_name(role)))),
     }
+}
+
+/// The receipts of an answer, one for each of these roles, in their order, and none of another role.
+///
+/// # Errors
+/// [`Error::Malformed`] where one is missing, there twice, or there without being asked for.
+pub fn of_roles(
+    receipts: &[SignedReceipt],
+    roles: impl IntoIterator<Item = Role>,
+) -> Result<Vec<(Role, &SignedReceipt)>, Error> {
+    let found = roles.into_iter().map(|role| of_role(receipts, role).map(|signed| (role, signed)));
+    let found = found.collect::<Result<Vec<_>, _>>()?;
+    if found.len() == receipts.len() {
+        return Ok(found);
+    }
+    Err(Error::malformed("answer", "it has a receipt of a role that the act does not name"))
 }
 
 #[cfg(test)]

@@ -21,6 +21,9 @@ use crate::identity::RoleIdentity;
 use crate::random;
 
 mod file;
+mod mpc;
+
+pub use mpc::{MpcKey, MpcRecipient};
 
 type PrivateKey = <XWing as Kem>::PrivateKey;
 type PublicKey = <XWing as Kem>::PublicKey;

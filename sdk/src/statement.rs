@@ -105,6 +105,12 @@ impl VerifiedStatement {
         keys.filter(move |key| (key.not_before_ms..=key.not_after_ms).contains(&at.unix_ms()))
     }
 
+    /// Whether the custodian role may release to this recipient.
+    #[must_use]
+    pub fn is_mpc_recipient(&self, recipient: &ContentHash) -> bool {
+        self.statement.mpc_recipients.iter().any(|listed| *listed == recipient.0)
+    }
+
     /// What it says of a role.
     ///
     /// # Errors

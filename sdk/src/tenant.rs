@@ -22,6 +22,7 @@ use crate::trust::Trust;
 use crate::{files, random};
 
 mod consent;
+pub mod custodian;
 
 pub use consent::{Expected, ExpectedAct, RecordAct, check as check_intent, consent};
 

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use crate::identity::{RoleIdentity, Vouched, check, manifest_pcr16};
 use crate::intent::EncodedIntent;
 use crate::keys::{KeyUse, SigningKey};
-use crate::seal::RecipientKey;
+use crate::seal::{MpcKey, RecipientKey};
 use crate::statement::{VerifiedStatement, sign};
 
 /// The enclave's time in every view.
@@ -37,7 +37,16 @@ pub(crate) fn standby() -> SigningKey {
 }
 
 pub(crate) fn receipt_key() -> SigningKey {
-    key(KeyUse::Operational, 3)
+    receipt_key_of(Role::Client)
+}
+
+/// What a role's secrets are made from: no two roles have one in common.
+fn seed(role: Role, client: u8) -> u8 {
+    if role == Role::Custodian { client + 100 } else { client }
+}
+
+pub(crate) fn receipt_key_of(role: Role) -> SigningKey {
+    key(KeyUse::Operational, seed(role, 3))
 }
 
 /// The tenant's, in force at [`NOW_MS`].
@@ -47,7 +56,16 @@ pub(crate) fn operational_key() -> SigningKey {
 
 /// The enclave's channel key: opening with it is what an enclave does.
 pub(crate) fn channel_key() -> RecipientKey {
-    RecipientKey::from_seed(Zeroizing::new([4; 32])).unwrap()
+    channel_key_of(Role::Client)
+}
+
+pub(crate) fn channel_key_of(role: Role) -> RecipientKey {
+    RecipientKey::from_seed(Zeroizing::new([seed(role, 4); 32])).unwrap()
+}
+
+/// An MPC server's, which the statement of both roles lists.
+pub(crate) fn mpc_key() -> MpcKey {
+    MpcKey::from_seed(Zeroizing::new([44; 32])).unwrap()
 }
 
 pub(crate) fn tenant() -> TenantId {
@@ -55,9 +73,13 @@ pub(crate) fn tenant() -> TenantId {
 }
 
 pub(crate) fn manifest() -> Manifest {
+    manifest_of(Role::Client)
+}
+
+pub(crate) fn manifest_of(role: Role) -> Manifest {
     Manifest {
-        role: Role::Client.into(),
-        kms_key_arn: "arn:aws:kms:eu-central-1:111122223333:key/1".to_owned(),
+        role: role.into(),
+        kms_key_arn: format!("arn:aws:kms:eu-central-1:111122223333:key/{}", i32::from(role)),
         region: "eu-central-1".to_owned(),
         release: 7,
         development: None,
@@ -65,20 +87,28 @@ pub(crate) fn manifest() -> Manifest {
 }
 
 pub(crate) fn identity() -> Identity {
+    identity_of(Role::Client)
+}
+
+pub(crate) fn identity_of(role: Role) -> Identity {
     Identity {
         tenant: tenant().0.to_vec(),
-        role: Role::Client.into(),
+        role: role.into(),
         epoch: 2,
-        kek_id: vec![5; 32],
-        channel_key: channel_key().public_key().to_vec(),
-        receipt_key: receipt_key().public_key().to_vec(),
-        manifest: manifest().encode_to_vec(),
+        kek_id: kek_id_of(role).0.to_vec(),
+        channel_key: channel_key_of(role).public_key().to_vec(),
+        receipt_key: receipt_key_of(role).public_key().to_vec(),
+        manifest: manifest_of(role).encode_to_vec(),
         release: 7,
     }
 }
 
 pub(crate) fn role_identity() -> RoleIdentity {
-    let identity = identity();
+    role_identity_of(Role::Client)
+}
+
+pub(crate) fn role_identity_of(role: Role) -> RoleIdentity {
+    let identity = identity_of(role);
     let bytes = identity.encode_to_vec();
     let hash = signed::identity_hash(&bytes);
     let pcr16 = manifest_pcr16(&identity.manifest);
@@ -87,21 +117,38 @@ pub(crate) fn role_identity() -> RoleIdentity {
 }
 
 pub(crate) fn epoch(number: u64) -> Epoch {
+    epoch_of(Role::Client, number)
+}
+
+fn epoch_of(role: Role, number: u64) -> Epoch {
     Epoch {
         epoch: number,
-        kek_id: vec![5; 32],
-        channel_key_hash: ContentHash::of(channel_key().public_key()).0.to_vec(),
-        receipt_key: receipt_key().public_key().to_vec(),
+        kek_id: kek_id_of(role).0.to_vec(),
+        channel_key_hash: ContentHash::of(channel_key_of(role).public_key()).0.to_vec(),
+        receipt_key: receipt_key_of(role).public_key().to_vec(),
     }
+}
+
+fn role_statement(role: Role) -> RoleStatement {
+    RoleStatement {
+        pcr16: vec![manifest_pcr16(&manifest_of(role).encode_to_vec()).to_vec()],
+        epochs: vec![epoch_of(role, 1), epoch_of(role, 2)],
+        lowest_epoch: 2,
+    }
+}
+
+/// The statement of a tenant that uses both roles.
+pub(crate) fn statement_of_both() -> Statement {
+    let mpc_recipients = vec![mpc_key().hash().0.to_vec()];
+    Statement { custodian: Some(role_statement(Role::Custodian)), mpc_recipients, ..statement() }
+}
+
+pub(crate) fn verified_statement_of_both() -> VerifiedStatement {
+    VerifiedStatement::verify(&sign(&statement_of_both(), &root()).unwrap(), tenant()).unwrap()
 }
 
 pub(crate) fn statement() -> Statement {
     let image = ImageMeasurement { pcr0: vec![1; 48], pcr1: vec![2; 48], pcr2: vec![3; 48] };
-    let role = RoleStatement {
-        pcr16: vec![manifest_pcr16(&manifest().encode_to_vec()).to_vec()],
-        epochs: vec![epoch(1), epoch(2)],
-        lowest_epoch: 2,
-    };
     let operational = OperationalKey {
         key: operational_key().public_key().to_vec(),
         not_before_ms: NOW_MS - 1_000_000,
@@ -113,7 +160,7 @@ pub(crate) fn statement() -> Statement {
         serial: 3,
         operational_keys: vec![operational],
         images: vec![image],
-        client: Some(role),
+        client: Some(role_statement(Role::Client)),
         custodian: None,
         mpc_recipients: Vec::new(),
         rp_id: "wallet.example".to_owned(),
@@ -172,6 +219,16 @@ pub(crate) fn record_view() -> RecordView {
     }
 }
 
+/// As [`record_view`], of a backup in both roles.
+pub(crate) fn record_view_of_both() -> RecordView {
+    RecordView { roles: vec![Role::Client.into(), Role::Custodian.into()], ..record_view() }
+}
+
+/// The same backup's in the custodian role: its head and its version are its own.
+pub(crate) fn custodian_view() -> RecordView {
+    RecordView { head: vec![111; 32], version: 9, ..record_view_of_both() }
+}
+
 /// A recovery that waits, due at [`NOW_MS`] plus a second.
 pub(crate) fn open_recovery() -> OpenAct {
     OpenAct {
@@ -188,9 +245,13 @@ pub(crate) fn open_recovery() -> OpenAct {
 }
 
 pub(crate) fn wallet_view(nonce: &[u8]) -> WalletView {
+    wallet_view_of(Role::Client, nonce)
+}
+
+pub(crate) fn wallet_view_of(role: Role, nonce: &[u8]) -> WalletView {
     WalletView {
         tenant: tenant().0.to_vec(),
-        role: Role::Client.into(),
+        role: role.into(),
         epoch: 2,
         wallet: WALLET.to_owned(),
         nonce: nonce.to_vec(),
@@ -201,13 +262,21 @@ pub(crate) fn wallet_view(nonce: &[u8]) -> WalletView {
 }
 
 pub(crate) fn sign_view(view: &WalletView) -> SignedView {
+    sign_view_as(Role::Client, view)
+}
+
+pub(crate) fn sign_view_as(role: Role, view: &WalletView) -> SignedView {
     let view = view.encode_to_vec();
-    let signature = receipt_key().sign(prefix::VIEW, &view).unwrap();
+    let signature = receipt_key_of(role).sign(prefix::VIEW, &view).unwrap();
     SignedView { view, signature }
 }
 
 pub(crate) fn sign_receipt(receipt: Vec<u8>) -> SignedReceipt {
-    let signature = receipt_key().sign(prefix::RECEIPT, &receipt).unwrap();
+    sign_receipt_as(Role::Client, receipt)
+}
+
+pub(crate) fn sign_receipt_as(role: Role, receipt: Vec<u8>) -> SignedReceipt {
+    let signature = receipt_key_of(role).sign(prefix::RECEIPT, &receipt).unwrap();
     SignedReceipt { receipt, signature }
 }
 
@@ -216,7 +285,11 @@ pub(crate) fn now() -> Time {
 }
 
 pub(crate) fn kek_id() -> KekId {
-    KekId([5; 32])
+    kek_id_of(Role::Client)
+}
+
+pub(crate) fn kek_id_of(role: Role) -> KekId {
+    KekId([seed(role, 5); 32])
 }
 
 pub(crate) fn creation() -> (EncodedIntent, RecordId) {

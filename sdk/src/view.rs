@@ -14,9 +14,11 @@ use crate::error::{Error, expect, expect_bytes};
 use crate::identity::RoleIdentity;
 use crate::role::role_name;
 
+mod backup;
 mod open_act;
 mod record;
 
+pub use backup::{Backup, Difference};
 pub use open_act::{OpenAct, Waiting};
 pub use record::{Credential, Generation, Record};
 
@@ -65,6 +67,10 @@ impl VerifiedView {
             return Err(Error::malformed(PART, format_args!("more than {RECORDS_MAX} records")));
         }
         let records = view.records.into_iter().map(Record::read).collect::<Result<Vec<_>, _>>()?;
+        if let Some(stray) = records.iter().find(|record| !record.roles.contains(&identity.role)) {
+            let role = role_name(identity.role);
+            return Err(Error::malformed(PART, format_args!("record {} was not made for the {role} role", stray.id)));
+        }
         if !records.is_sorted_by(|a, b| a.id < b.id) {
             return Err(Error::malformed(PART, "records are not sorted, or one is there twice"));
         }

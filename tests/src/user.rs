@@ -70,6 +70,7 @@ impl User {
             secret: SecretKind::Share,
             pairs: vec![pair("eth-main", Curve::Secp256k1), pair("sol-main", Curve::Ed25519)],
             policy: PASSKEY_POLICY,
+            custodian: None,
             credential: self.passkey.registration(),
             label: "a phone".to_owned(),
         }
@@ -126,7 +127,7 @@ impl User {
             act: Some(self.sign(&intent)?),
             credential: Some(creation.credential.clone()),
             client_message: message,
-            client_epoch: 0,
+            ..CreateBackupRequest::default()
         })
     }
 

@@ -5,8 +5,9 @@ use strongroom_proto::v1::backup_service_client::BackupServiceClient;
 use strongroom_proto::v1::passkey_service_client::PasskeyServiceClient;
 use strongroom_proto::v1::recovery_service_client::RecoveryServiceClient;
 use strongroom_proto::v1::{
-    ActRequest, ActResponse, AddPasskeyRequest, CarryOutRequest, ExportAuditRequest, ExportAuditResponse,
-    PutSharesRequest, PutSharesResponse, RecoverResponse, ReleaseRecoveryRequest,
+    ActRequest, ActResponse, AddPasskeyRequest, CarryOutRequest, CommitBackupRequest, CommitBackupResponse,
+    ExportAuditRequest, ExportAuditResponse, PutSharesRequest, PutSharesResponse, RecoverResponse,
+    ReleaseRecoveryRequest,
 };
 
 use super::{Client, retry};
@@ -51,6 +52,14 @@ impl Client {
     /// [`Error::Refused`].
     pub async fn put_shares(&self, request: &PutSharesRequest) -> Result<PutSharesResponse, Error> {
         retry(|| async { BackupServiceClient::new(self.service()).put_shares(request.clone()).await }).await
+    }
+
+    /// Commits the generation that waits, in the custodian role and then in the client role. What is in force already stays so.
+    ///
+    /// # Errors
+    /// [`Error::Refused`].
+    pub async fn commit_backup(&self, request: &CommitBackupRequest) -> Result<CommitBackupResponse, Error> {
+        retry(|| async { BackupServiceClient::new(self.service()).commit_backup(request.clone()).await }).await
     }
 
     /// Adds a passkey.

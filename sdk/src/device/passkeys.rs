@@ -1,19 +1,20 @@
-//! Passkeys of a backup: added in two halves, which may be two devices, removed, renamed. And the policy, which says what they do.
+//! Passkeys of a backup, in every role of it: added in two halves, which may be two devices, removed, renamed.
 
 use prost::Message;
 use strongroom_proto::canonical;
 use strongroom_proto::id::ContentHash;
+use strongroom_proto::intent::part;
 use strongroom_proto::limits::INTENT_BYTES_MAX;
 use strongroom_proto::v1::intent::Action;
-use strongroom_proto::v1::{ActRequest, AddPasskeyRequest, NewCredential, OpenActKind, Reason, Role};
+use strongroom_proto::v1::{ActRequest, AddPasskeyRequest, Intent, NewCredential, OpenActKind, Reason, Role};
 
-use super::checks::{check_newcomer, check_room, check_satisfiable, choose, known, removable};
+use super::asking::SignedAct;
+use super::checks::{check_room, known, lacking, removable, select};
 use super::{Acted, Authenticator, Device, request_id};
 use crate::error::{Error, expect, expect_bytes};
-use crate::intent::{self, ClientPolicy, EncodedIntent, Newcomer};
+use crate::intent::{self, EncodedIntent, Newcomer};
 use crate::prepare::Prepared;
-use crate::receipt::Sent;
-use crate::view::Record;
+use crate::view::Backup;
 
 /// Longest file of an [`Addition`] in bytes: an intent, one assertion, a tenant signature and a registration.
 pub const ADDITION_BYTES_MAX: usize = INTENT_BYTES_MAX + 16 * 1024;
@@ -57,7 +58,7 @@ impl Addition {
     }
 
     /// The intent, which must say exactly: this credential, into this record of this wallet, at the head of now.
-    fn check<'a>(&self, prepared: &'a Prepared, own: &NewCredential) -> Result<(EncodedIntent, &'a Record), Error> {
+    fn check<'a>(&self, prepared: &'a Prepared, own: &NewCredential) -> Result<(EncodedIntent, Backup<'a>), Error> {
         let act = self.0.act.as_ref().ok_or_else(|| Error::malformed(PART, "it has no act"))?;
         let fields = strongroom_proto::intent::decode(&act.intent).map_err(|error| Error::malformed(PART, error))?;
         let credential = self.credential()?;
@@ -72,24 +73,11 @@ impl Addition {
             action.credential.as_ref().ok_or_else(|| Error::malformed(PART, "its intent names no credential"))?;
         expect_bytes(PART, "credential in the intent", &named.id, &own.id)?;
         expect_bytes(PART, "key hash in the intent", &named.key_hash, ContentHash::of(&own.public_key))?;
-        let role = prepared.role(Role::Client)?;
-        let (Some(part), None) = (&fields.client, &fields.custodian) else {
-            return Err(Error::malformed(PART, "its intent is not about the client role alone"));
-        };
-        let record = role.view.records().iter().find(|record| part.record_id == record.id.0);
-        let record = record.ok_or_else(|| Error::malformed(PART, "it is about no record of this wallet"))?;
-        if !part.message_hash.is_empty() || !part.recipient.is_empty() {
-            return Err(Error::malformed(PART, "its intent releases or brings something"));
-        }
-        if part.head != record.head.0 {
-            let detail = format!("addition: the record has moved to version {} since; begin again", record.version);
-            return Err(Error::would_be_refused(Reason::RecordStale, detail));
-        }
-        if fields.not_after_ms <= role.view.time().unix_ms() {
+        let backup = backup_of(prepared, &fields, credential)?;
+        if fields.not_after_ms <= prepared.base_for(backup.roles())?.enclave_time.unix_ms() {
             return Err(Error::would_be_refused(Reason::IntentExpired, "addition: too old; begin again"));
         }
-        check_newcomer(record, credential)?;
-        Ok((EncodedIntent::new(fields)?, record))
+        Ok((EncodedIntent::new(fields)?, backup))
     }
 }
 
@@ -106,10 +94,9 @@ impl Device {
         newcomer: &Newcomer,
         authenticator: &mut dyn Authenticator,
     ) -> Result<Addition, Error> {
-        let record = choose(prepared, backup)?;
-        check_newcomer(record, newcomer.credential())?;
-        let intent = intent::add_passkey(&prepared.base(Role::Client)?, record, newcomer)?;
-        let signed = self.sign(prepared, record, &intent, record.policy.tenant_signature, authenticator).await?;
+        let backup = lacking(select(prepared, backup)?.whole()?, newcomer.credential())?;
+        let intent = intent::add_passkey(&prepared.base_for(backup.roles())?, backup, newcomer)?;
+        let signed = self.sign(prepared, backup, &intent, asks_tenant(backup), authenticator).await?;
         Ok(Addition(AddPasskeyRequest {
             request_id: request_id()?,
             act: Some(signed.act),
@@ -130,29 +117,21 @@ impl Device {
         own: &NewCredential,
         authenticator: &mut dyn Authenticator,
     ) -> Result<Acted, Error> {
-        let (intent, record) = addition.check(prepared, own)?;
+        let (intent, backup) = addition.check(prepared, own)?;
         let mut request = addition.0.clone();
         let act = request.act.get_or_insert_default();
         let [first] = act.assertions.as_slice() else {
             return Err(Error::malformed(PART, "it has not one assertion by a passkey of the backup"));
         };
-        record.check_credential(&first.credential_id)?;
+        backup.check_credential(&first.credential_id)?;
         let credential_id = first.credential_id.clone();
-        let second = authenticator.assert(&record.rp_id, &intent.hash, &[&own.id])?;
+        let second = authenticator.assert(&backup.any().rp_id, &intent.hash, &[&own.id])?;
         expect_bytes("assertion", "credential", &second.credential_id, &own.id)?;
         act.assertions.push(second);
-        let tenant_signature = act.tenant_signature.clone();
+        let signed = SignedAct { act: act.clone(), credential_id };
 
         let response = self.client.add_passkey(&request).await?;
-        let sent = Sent {
-            role: Role::Client,
-            intent: &intent,
-            record: Some(record),
-            credential_id: &credential_id,
-            tenant_signature: tenant_signature.as_ref(),
-            release: None,
-        };
-        self.receipted(prepared, &response.receipts, &sent).await
+        self.receipted(prepared, &response.receipts, (&signed, &intent, backup)).await
     }
 
     /// Removes a passkey, at once or after the policy's delay: the receipt says which.
@@ -167,17 +146,17 @@ impl Device {
         pace: Pace,
         authenticator: &mut dyn Authenticator,
     ) -> Result<Acted, Error> {
-        let record = choose(prepared, backup)?;
-        let credential = removable(prepared, record, credential_id)?;
-        let tenant = record.policy.tenant_signature || pace == Pace::WithTheTenant;
-        if record.policy.delay_seconds > 0 && !tenant {
-            check_room(record, OpenActKind::PasskeyRemoval, prepared.role(Role::Client)?.view.time())?;
+        let backup = select(prepared, backup)?.whole()?;
+        let credential = removable(backup, credential_id)?;
+        let tenant = asks_tenant(backup) || pace == Pace::WithTheTenant;
+        for (role, record) in backup.records().filter(|(_, it)| it.policy.delay_seconds > 0 && !tenant) {
+            check_room(prepared, role, record, OpenActKind::PasskeyRemoval)?;
         }
-        let intent = intent::remove_passkey(&prepared.base(Role::Client)?, record, credential)?;
-        let signed = self.sign(prepared, record, &intent, tenant, authenticator).await?;
+        let intent = intent::remove_passkey(&prepared.base_for(backup.roles())?, backup, credential)?;
+        let signed = self.sign(prepared, backup, &intent, tenant, authenticator).await?;
         let request = ActRequest { request_id: request_id()?, act: Some(signed.act.clone()) };
         let response = self.client.remove_passkey(&request).await?;
-        self.receipted(prepared, &response.receipts, &signed.sent(&intent, record)).await
+        self.receipted(prepared, &response.receipts, (&signed, &intent, backup)).await
     }
 
     /// Gives a passkey another label.
@@ -192,36 +171,42 @@ impl Device {
         label: &str,
         authenticator: &mut dyn Authenticator,
     ) -> Result<Acted, Error> {
-        let record = choose(prepared, backup)?;
-        let credential = known(record, credential_id, "rename_passkey")?;
-        let intent = intent::rename_passkey(&prepared.base(Role::Client)?, record, credential, label)?;
-        let signed = self.sign(prepared, record, &intent, record.policy.tenant_signature, authenticator).await?;
+        let (backup, credential) = known(select(prepared, backup)?.whole()?, credential_id, "rename_passkey")?;
+        let intent = intent::rename_passkey(&prepared.base_for(backup.roles())?, backup, credential, label)?;
+        let signed = self.sign(prepared, backup, &intent, asks_tenant(backup), authenticator).await?;
         let request = ActRequest { request_id: request_id()?, act: Some(signed.act.clone()) };
         let response = self.client.rename_passkey(&request).await?;
-        self.receipted(prepared, &response.receipts, &signed.sent(&intent, record)).await
+        self.receipted(prepared, &response.receipts, (&signed, &intent, backup)).await
     }
+}
 
-    /// Changes the policy, with the consents and after the delay of the one in force: the receipt says whether it waits.
-    ///
-    /// # Errors
-    /// As [`Device::remove_passkey`].
-    pub async fn change_policy(
-        &self,
-        prepared: &Prepared,
-        backup: Option<&str>,
-        policy: ClientPolicy,
-        authenticator: &mut dyn Authenticator,
-    ) -> Result<Acted, Error> {
-        let record = choose(prepared, backup)?;
-        let at = prepared.role(Role::Client)?.view.time();
-        check_satisfiable(prepared, policy, at)?;
-        if record.policy.delay_seconds > 0 {
-            check_room(record, OpenActKind::PolicyChange, at)?;
-        }
-        let intent = intent::change_policy(&prepared.base(Role::Client)?, record, policy)?;
-        let signed = self.sign(prepared, record, &intent, record.policy.tenant_signature, authenticator).await?;
-        let request = ActRequest { request_id: request_id()?, act: Some(signed.act.clone()) };
-        let response = self.client.change_policy(&request).await?;
-        self.receipted(prepared, &response.receipts, &signed.sent(&intent, record)).await
+/// Whether the policy of a role that the act names takes the tenant's signature.
+fn asks_tenant(backup: Backup<'_>) -> bool {
+    backup.records().any(|(_, record)| record.policy.tenant_signature)
+}
+
+/// The backup whose records the intent names: each role's that lacks the credential, and no other, at the head of now.
+fn backup_of<'a>(prepared: &'a Prepared, fields: &Intent, credential: &NewCredential) -> Result<Backup<'a>, Error> {
+    let parts: Vec<_> =
+        [Role::Client, Role::Custodian].into_iter().filter_map(|role| Some((role, part(fields, role)?))).collect();
+    let backups = prepared.backups()?;
+    let is_named = |it: &&Backup<'_>| parts.first().is_some_and(|(_, part)| part.record_id == it.id().0);
+    let found = backups.iter().find(is_named);
+    let found = found.ok_or_else(|| Error::malformed(PART, "it is about no record of this wallet"))?;
+    let backup = lacking(found.whole()?, credential)?;
+    if !backup.roles().eq(parts.iter().map(|(role, _)| *role)) {
+        return Err(Error::malformed(PART, "its intent does not name the roles of the backup that lack the passkey"));
     }
+    for (role, part) in parts {
+        let record = backup.record(role)?;
+        expect_bytes(PART, "record", &part.record_id, record.id)?;
+        if !part.message_hash.is_empty() || !part.recipient.is_empty() {
+            return Err(Error::malformed(PART, "its intent releases or brings something"));
+        }
+        if part.head != record.head.0 {
+            let detail = format!("addition: the record has moved to version {} since; begin again", record.version);
+            return Err(Error::would_be_refused(Reason::RecordStale, detail));
+        }
+    }
+    Ok(backup)
 }

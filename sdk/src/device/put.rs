@@ -1,54 +1,59 @@
-//! A new generation of shares for an existing backup: seal, sign, send, check the receipt.
+//! A new generation of shares for an existing backup: draft, seal, sign, send, check the receipts.
 
 use strongroom_proto::contents::Share;
 use strongroom_proto::v1::{Pair, PutSharesRequest, Role};
 
-use super::backup::check_pairs;
-use super::checks::choose;
+use super::asking::SignedAct;
+use super::checks::select;
+use super::draft::{Draft, Returned};
 use super::{Acted, Authenticator, Device, check_shares, request_id};
-use crate::error::{Error, expect};
+use crate::error::Error;
 use crate::intent;
 use crate::prepare::Prepared;
-use crate::role::role_name;
-use crate::seal;
 
 impl Device {
-    /// Puts a new generation of client shares, one above the highest that the record has seen. The receipt names it as the active one,
-    /// put by this very intent.
+    /// Puts a new generation of shares, one above the highest that a record of the backup has seen. In a backup of one role the receipt
+    /// names it as the active one, put by this very intent; in a backup of both roles the backend seals the custodian's shares, signs and
+    /// sends, and the generation waits in both for [`Device::commit`].
     ///
     /// # Errors
-    /// [`Error::Input`], [`Error::WouldBeRefused`] and [`Error::EpochTooOld`] before anybody is asked; [`Error::Refused`], or what the
-    /// receipt fails, after.
+    /// [`Error::Input`], [`Error::WouldBeRefused`], [`Error::EpochTooOld`], and what the backend's seal fails, before anybody is asked;
+    /// [`Error::Refused`], or what a receipt fails, after.
     pub async fn put(
         &self,
         prepared: &Prepared,
         backup: Option<&str>,
         pairs: &[Pair],
-        mut shares: Vec<Share>,
+        shares: Vec<Share>,
         authenticator: &mut dyn Authenticator,
     ) -> Result<Acted, Error> {
         check_shares(&shares)?;
-        let record = choose(prepared, backup)?;
-        // A put names every role of the record, and a device has nothing to seal for the custodian.
-        let roles: Vec<&str> = record.roles.iter().map(|role| role_name(*role)).collect();
-        expect("record", "list of roles", roles.join(", ").as_str(), role_name(Role::Client))?;
-        let role = prepared.role(Role::Client)?;
-        let identity = &role.attested.identity;
-        identity.check_sealable(prepared.statement())?;
-        let intent = intent::put_shares(&prepared.base(Role::Client)?, record, pairs)?;
-        shares.sort_by(|a, b| a.pair.cmp(&b.pair));
-        check_pairs(&shares, pairs)?;
-        let message = seal::seal_shares(identity, &record.id, &shares)?;
-        let intent = intent::with_client_message(intent, &message)?;
+        let backup = select(prepared, backup)?;
+        // A device has client shares to put, and nothing else.
+        backup.record(Role::Client)?;
+        let intent = intent::put_shares(&prepared.base_for(backup.roles())?, backup, pairs)?;
+        let answered = Draft::new(prepared, intent, backup.id())?.answered(self).await?;
+        let sealed = answered.sealed(shares, pairs)?;
 
-        let signed = self.sign(prepared, record, &intent, record.policy.tenant_signature, authenticator).await?;
-        let request = PutSharesRequest {
-            request_id: request_id()?,
-            act: Some(signed.act.clone()),
-            client_message: message,
-            client_epoch: identity.epoch,
+        // Where the backend sends, the tenant signs last: over what the passkey signed.
+        let tenant = !sealed.by_backend && backup.records().any(|(_, record)| record.policy.tenant_signature);
+        let mut signed = self.sign(prepared, backup, &sealed.intent, tenant, authenticator).await?;
+        let receipts = if sealed.by_backend {
+            let assertion =
+                signed.act.assertions.first().ok_or_else(|| Error::malformed("act", "it has no assertion"))?;
+            let Returned { act, receipts } = self.send_by_backend(prepared, &sealed, assertion, None).await?;
+            signed = SignedAct { act, ..signed };
+            receipts
+        } else {
+            let request = PutSharesRequest {
+                request_id: request_id()?,
+                act: Some(signed.act.clone()),
+                client_message: sealed.message.clone(),
+                client_epoch: sealed.epoch,
+                ..PutSharesRequest::default()
+            };
+            self.client.put_shares(&request).await?.receipts
         };
-        let response = self.client.put_shares(&request).await?;
-        self.receipted(prepared, &response.receipts, &signed.sent(&intent, record)).await
+        self.receipted(prepared, &receipts, (&signed, &sealed.intent, backup)).await
     }
 }

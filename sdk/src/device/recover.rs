@@ -1,21 +1,48 @@
-//! Recovering at once and rehearsing: choose a record, sign, send, check the receipt, open.
+//! Recovering at once and rehearsing: choose a backup, sign, send, check the receipts, open.
 
-use strongroom_proto::v1::{RecoverRequest, RehearseBackupRequest, Role};
+use strongroom_proto::v1::{RecoverRequest, Rehearsal, RehearseBackupRequest, Role};
 
-use super::checks::{choose, openable, releasable};
+use prost::Message;
+
+use super::checks::{openable, releasable, select};
+use super::release::{Keys, Released, To, Wanted, release_of};
 use super::{Authenticator, Device, Recovered, request_id};
 use crate::error::{Error, expect};
-use crate::intent;
+use crate::intent::{self, Purpose, Recipients};
 use crate::prepare::Prepared;
 use crate::receipt::{self, Sent, VerifiedRehearsal};
-use crate::seal::{Expected, RecipientKey};
-use crate::statement::VerifiedStatement;
+use crate::seal::{MpcRecipient, RecipientKey};
+use crate::view::{Backup, Generation};
+
+/// A recovery as its caller wants it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Recovery<'a> {
+    /// The backup; may be left out where there is one only.
+    pub backup: Option<&'a str>,
+    /// The generation; where it is left out, the highest that opens in every role of the backup.
+    pub generation: Option<u64>,
+    /// The MPC server that the custodian's share is released to by the same act; `None`: the client role releases alone.
+    pub custodian: Option<&'a MpcRecipient>,
+}
+
+impl Recovery<'_> {
+    /// The roles that release.
+    pub(super) fn named<'b>(&self, backup: Backup<'b>) -> Result<Backup<'b>, Error> {
+        if self.custodian.is_some() { backup.whole() } else { backup.only(Role::Client) }
+    }
+
+    /// The generation that the whole backup has in common: a share of the client's that has no counterpart recovers no wallet.
+    pub(super) fn number(&self, backup: Backup<'_>) -> Option<u64> {
+        self.generation.or_else(|| backup.common(None).map(|generation| generation.number))
+    }
+}
 
 impl Device {
-    /// Recovers the active generation of a backup to a key made for this call. `backup` may be left out where there is one only.
+    /// Recovers the client's shares of a backup to a key made for this call: of the active generation. `backup` may be left out where
+    /// there is one only.
     ///
     /// # Errors
-    /// As [`choose`] and [`releasable`], and [`Error::UnknownCredential`] before anything is sent; [`Error::Refused`], or what
+    /// As [`select`] and [`releasable`], and [`Error::UnknownCredential`] before anything is sent; [`Error::Refused`], or what
     /// receipt or release fail, after.
     pub async fn recover(
         &self,
@@ -23,7 +50,7 @@ impl Device {
         backup: Option<&str>,
         authenticator: &mut dyn Authenticator,
     ) -> Result<Recovered, Error> {
-        self.recover_generation(prepared, backup, None, authenticator).await
+        self.recover_with(prepared, &Recovery { backup, ..Recovery::default() }, authenticator).await
     }
 
     /// As [`Device::recover`], a generation by its number: the active one, or a former one that still opens.
@@ -37,45 +64,46 @@ impl Device {
         generation: Option<u64>,
         authenticator: &mut dyn Authenticator,
     ) -> Result<Recovered, Error> {
-        let record = choose(prepared, backup)?;
-        let generation = releasable(record, generation)?;
-        let recipient = RecipientKey::generate()?;
-        let base = prepared.base(Role::Client)?;
-        let intent = intent::recover(&base, record, generation.number, recipient.hash())?;
-        let signed_act = self.sign(prepared, record, &intent, record.policy.tenant_signature, authenticator).await?;
+        self.recover_with(prepared, &Recovery { backup, generation, custodian: None }, authenticator).await
+    }
+
+    /// Recovers by one assertion: the client's shares to a key made for this call and, where the recovery names an MPC server, the
+    /// custodian's to that one.
+    ///
+    /// # Errors
+    /// As [`Device::recover`], for each role that is named; [`Error::RoleNotServed`] where one is missing.
+    pub async fn recover_with(
+        &self,
+        prepared: &Prepared,
+        recovery: &Recovery<'_>,
+        authenticator: &mut dyn Authenticator,
+    ) -> Result<Recovered, Error> {
+        let whole = select(prepared, recovery.backup)?;
+        let backup = recovery.named(whole)?;
+        let generation = releasable(backup, recovery.number(whole))?;
+        let own = RecipientKey::generate()?;
+        let keys = Keys { client: Some(&own), custodian: recovery.custodian.map(To::Mpc) };
+        check_recipients(prepared, &keys.recipients(), Purpose::Recovery)?;
+        let base = prepared.base_for(backup.roles())?;
+        let intent = intent::release(&base, backup, generation.number, keys.recipients(), Purpose::Recovery)?;
+        let tenant = backup.records().any(|(_, record)| record.policy.tenant_signature);
+        let signed = self.sign(prepared, backup, &intent, tenant, authenticator).await?;
 
         let request = RecoverRequest {
             request_id: request_id()?,
-            act: Some(signed_act.act.clone()),
-            client_recipient_key: recipient.public_key().to_vec(),
+            act: Some(signed.act.clone()),
+            client_recipient_key: keys.public_key(Role::Client),
+            custodian_recipient_key: keys.public_key(Role::Custodian),
         };
         let response = self.client.recover(&request).await?;
-        let signed = receipt::of_role(&response.receipts, Role::Client)?;
-        let release = response.client_release.as_slice();
-        let sent = Sent { release: Some(release), ..signed_act.sent(&intent, record) };
-        let check = |statement: &VerifiedStatement| {
-            let receipt = receipt::verify(signed, statement, &sent)?;
-            let keys = statement.epoch(Role::Client, receipt.epoch)?;
-            Ok((receipt, keys))
-        };
-        let (receipt, keys) = self.judge(prepared, check).await?;
-        let shares = recipient.open(
-            release,
-            &Expected {
-                role: Role::Client,
-                tenant: &base.tenant,
-                kek_id: &keys.kek_id,
-                record_id: &record.id,
-                intent: &intent.hash,
-                generation: generation.number,
-                pairs: &generation.pairs,
-            },
-        )?;
-        let pairs = generation.pairs.clone();
-        Ok(Recovered { shares, pairs, generation: generation.number, receipt, signed: signed.clone() })
+        let wanted = Wanted { backup, generation, keys, intent: intent.hash, bytes: Some(&intent) };
+        let sent = |role| Sent { release: Some(release_of(&response, role)), ..signed.sent(&intent, backup, role) };
+        let check = |role, receipt: &_, statement: &_| receipt::verify(receipt, statement, &sent(role));
+        let (acted, released) = self.open_releases(prepared, &response, &wanted, check).await?;
+        Ok(recovered(acted, released, generation))
     }
 
-    /// Asks whether the active generation of a backup would open. Nothing is released and nothing is written.
+    /// Asks whether the active generation of a backup would open, in every role of it. Nothing is released and nothing is written.
     ///
     /// # Errors
     /// As [`Device::recover`].
@@ -85,15 +113,55 @@ impl Device {
         backup: Option<&str>,
         authenticator: &mut dyn Authenticator,
     ) -> Result<VerifiedRehearsal, Error> {
-        let record = choose(prepared, backup)?;
-        let generation = openable(record, None)?;
-        let intent = intent::rehearse(&prepared.base(Role::Client)?, record, generation.number)?;
-        let signed_act = self.sign(prepared, record, &intent, record.policy.tenant_signature, authenticator).await?;
-        let request = RehearseBackupRequest { act: Some(signed_act.act.clone()) };
+        let backup = select(prepared, backup)?.whole()?;
+        let generation = openable(backup, None)?;
+        let intent = intent::rehearse(&prepared.base_for(backup.roles())?, backup, generation.number)?;
+        let tenant = backup.records().any(|(_, record)| record.policy.tenant_signature);
+        let signed = self.sign(prepared, backup, &intent, tenant, authenticator).await?;
+        let request = RehearseBackupRequest { act: Some(signed.act.clone()) };
         let response = self.client.rehearse(&request).await?;
-        expect("answer", "number of rehearsals", response.rehearsals.len(), 1)?;
-        let signed = response.rehearsals.first().ok_or_else(|| Error::malformed("answer", "it has no rehearsal"))?;
-        let sent = signed_act.sent(&intent, record);
-        self.judge(prepared, |statement| receipt::verify_rehearsal(signed, statement, &sent)).await
+        expect("answer", "number of rehearsals", response.rehearsals.len(), backup.records().count())?;
+        let mut rehearsed: Option<VerifiedRehearsal> = None;
+        for role in backup.roles() {
+            // Only to sort them; `verify_rehearsal` decodes strictly.
+            let of_role = |it: &&_| rehearsal_role(it) == Some(role);
+            let found = response.rehearsals.iter().find(of_role);
+            let missing = || Error::malformed("answer", "it has not one rehearsal of each role that the act names");
+            let (found, sent) = (found.ok_or_else(missing)?, signed.sent(&intent, backup, role));
+            let one = self.judge(prepared, |statement| receipt::verify_rehearsal(found, statement, &sent)).await?;
+            // The whole opens where every role says so.
+            rehearsed = Some(match rehearsed {
+                Some(before) if !before.opens => before,
+                _ => one,
+            });
+        }
+        rehearsed.ok_or_else(|| Error::malformed("answer", "it has no rehearsal"))
     }
+}
+
+fn rehearsal_role(signed: &strongroom_proto::v1::SignedRehearsal) -> Option<Role> {
+    Rehearsal::decode(signed.rehearsal.as_slice()).ok().map(|rehearsal| rehearsal.role())
+}
+
+/// Refuses what the custodian's enclave would: a recovery goes to MPC recipients of the statement alone.
+pub(super) fn check_recipients(prepared: &Prepared, recipients: &Recipients, purpose: Purpose) -> Result<(), Error> {
+    match recipients.custodian {
+        Some(recipient) if purpose == Purpose::Recovery && !prepared.statement().is_mpc_recipient(&recipient) => {
+            let detail = "intent.custodian.recipient: not one of the statement's mpc_recipients";
+            Err(Error::would_be_refused(strongroom_proto::v1::Reason::RecipientNotAllowed, detail))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The client's shares, and what is for the MPC server.
+pub(super) fn recovered(acted: super::Acted, released: Vec<(Role, Released)>, generation: &Generation) -> Recovered {
+    let (mut shares, mut custodian) = (Vec::new(), None);
+    for (_, released) in released {
+        match released {
+            Released::Shares(opened) => shares = opened,
+            Released::Delivery(delivery) => custodian = Some(delivery),
+        }
+    }
+    Recovered { shares, pairs: generation.pairs.clone(), generation: generation.number, acted, custodian }
 }

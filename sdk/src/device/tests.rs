@@ -4,6 +4,10 @@ use crate::testing::{pairs, record_view};
 use strongroom_proto::secret::Secret;
 
 mod acts;
+mod backend;
+mod both;
+mod drafts;
+mod eject;
 mod flows;
 mod host;
 mod refusals;
@@ -66,6 +70,7 @@ fn a_creation_that_cannot_be_carried_out_is_refused_before_anything_is_made() {
         secret: strongroom_proto::v1::SecretKind::Share,
         pairs: pairs(),
         policy: ClientPolicy::PASSKEY,
+        custodian: None,
         credential: Passkey::create("wallet.example").unwrap().registration(),
         label: label.to_owned(),
     };

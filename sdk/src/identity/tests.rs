@@ -1,5 +1,8 @@
 use super::*;
-use crate::testing::{identity, manifest, role_identity, statement, tenant, verified_statement};
+use crate::testing::{
+    identity, identity_of, manifest, role_identity, role_identity_of, statement, tenant, verified_statement,
+    verified_statement_of_both,
+};
 use prost::Message;
 use strongroom_proto::v1::Development;
 
@@ -141,4 +144,32 @@ fn nothing_is_sealed_to_an_epoch_that_the_tenant_gave_up() {
     let error = old.check_sealable(&statement).unwrap_err();
     assert!(matches!(error, Error::EpochTooOld { role: "client", epoch: 1, lowest: 2 }));
     assert_eq!(self::statement().client.unwrap().lowest_epoch, 2);
+}
+
+#[test]
+fn an_identity_of_one_role_with_the_other_roles_manifest_is_none() {
+    let custodian = identity_of(Role::Custodian);
+    assert_eq!(Case::of(custodian.clone()).check().unwrap(), role_identity_of(Role::Custodian));
+    // The client's manifest, measured into PCR16 as it is there.
+    let with_clients = Identity { manifest: manifest().encode_to_vec(), ..custodian.clone() };
+    let error = Case::of(with_clients.clone()).check().unwrap_err().to_string();
+    assert!(error.contains("manifest's role is client, not custodian"), "{error}");
+    // The custodian's own manifest beside the client's PCR16.
+    let pcr16 = Some(manifest_pcr16(&manifest().encode_to_vec()));
+    let error = Case { pcr16, ..Case::of(custodian) }.check().unwrap_err().to_string();
+    assert!(error.contains("attestation document's PCR16 is"), "{error}");
+
+    let statement = verified_statement_of_both();
+    role_identity_of(Role::Custodian).check_statement(&statement, Role::Custodian).unwrap();
+    for (identity, role, expect) in [
+        (role_identity(), Role::Custodian, "identity's role is client, not custodian"),
+        (role_identity_of(Role::Custodian), Role::Client, "identity's role is custodian, not client"),
+        (RoleIdentity { role: Role::Custodian, ..role_identity() }, Role::Custodian, "identity's kek_id is"),
+        (RoleIdentity { receipt_key: [1; 32], ..role_identity_of(Role::Custodian) }, Role::Custodian, "receipt_key is"),
+    ] {
+        let error = identity.check_statement(&statement, role).unwrap_err().to_string();
+        assert!(error.contains(expect), "{error}");
+    }
+    let error = role_identity_of(Role::Custodian).check_statement(&verified_statement(), Role::Custodian).unwrap_err();
+    assert!(matches!(error, Error::RoleNotInStatement { role: "custodian" }), "{error}");
 }

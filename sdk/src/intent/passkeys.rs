@@ -8,7 +8,7 @@ use strongroom_proto::v1::{AddPasskeyAction, CredentialRef, NewCredential, Remov
 
 use super::{Base, EncodedIntent, plain};
 use crate::error::Error;
-use crate::view::{Credential, Record};
+use crate::view::{Backup, Credential};
 
 /// A passkey that is to be added: its registration, in the lengths that the enclave takes, and what the user calls it.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,31 +62,39 @@ impl Newcomer {
 ///
 /// # Errors
 /// As [`EncodedIntent::new`].
-pub fn add_passkey(base: &Base<'_>, record: &Record, newcomer: &Newcomer) -> Result<EncodedIntent, Error> {
-    plain(base, record, Action::AddPasskey(AddPasskeyAction { credential: Some(newcomer.reference()) }))
+pub fn add_passkey<'a>(
+    base: &Base<'_>,
+    backup: impl Into<Backup<'a>>,
+    newcomer: &Newcomer,
+) -> Result<EncodedIntent, Error> {
+    plain(base, backup.into(), Action::AddPasskey(AddPasskeyAction { credential: Some(newcomer.reference()) }))
 }
 
 /// The removal of a credential that the view lists.
 ///
 /// # Errors
 /// As [`EncodedIntent::new`].
-pub fn remove_passkey(base: &Base<'_>, record: &Record, credential: &Credential) -> Result<EncodedIntent, Error> {
-    plain(base, record, Action::RemovePasskey(RemovePasskeyAction { credential_id: credential.id.clone() }))
+pub fn remove_passkey<'a>(
+    base: &Base<'_>,
+    backup: impl Into<Backup<'a>>,
+    credential: &Credential,
+) -> Result<EncodedIntent, Error> {
+    plain(base, backup.into(), Action::RemovePasskey(RemovePasskeyAction { credential_id: credential.id.clone() }))
 }
 
 /// Another label for a credential that the view lists.
 ///
 /// # Errors
 /// [`Error::Input`], or as [`EncodedIntent::new`].
-pub fn rename_passkey(
+pub fn rename_passkey<'a>(
     base: &Base<'_>,
-    record: &Record,
+    backup: impl Into<Backup<'a>>,
     credential: &Credential,
     label: &str,
 ) -> Result<EncodedIntent, Error> {
     check_label(label)?;
     let action = RenamePasskeyAction { credential_id: credential.id.clone(), label: label.to_owned() };
-    plain(base, record, Action::RenamePasskey(action))
+    plain(base, backup.into(), Action::RenamePasskey(action))
 }
 
 /// Refuses a label that must not be shown.

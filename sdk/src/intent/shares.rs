@@ -5,21 +5,23 @@ use strongroom_proto::names::is_id;
 use strongroom_proto::v1::intent::Action;
 use strongroom_proto::v1::{Curve, Intent, Pair, PutSharesAction};
 
-use super::{Base, part_of, start};
+use super::{Base, Parts, start};
 use crate::error::Error;
-use crate::view::Record;
+use crate::view::Backup;
 
-/// A put whose message is not sealed yet. Its generation is one above the highest that the record has seen; `pairs` come in any order.
+/// A put whose messages are not sealed yet. It names every role of the backup, and its generation is one above the highest that any of
+/// its records has seen; `pairs` come in any order.
 ///
 /// # Errors
-/// [`Error::Input`] names the field and its limit.
-pub fn put_shares(base: &Base<'_>, record: &Record, pairs: &[Pair]) -> Result<Intent, Error> {
+/// [`Error::Input`] names the field and its limit; [`Error::RoleNotServed`] where the record of a role is missing.
+pub fn put_shares<'a>(base: &Base<'_>, backup: impl Into<Backup<'a>>, pairs: &[Pair]) -> Result<Intent, Error> {
+    let backup = backup.into().whole()?;
     let pairs = sorted_pairs(pairs)?;
-    let generation = record
-        .highest_generation
+    let highest = backup.records().map(|(_, record)| record.highest_generation).max().unwrap_or_default();
+    let generation = highest
         .checked_add(1)
         .ok_or_else(|| Error::input("generation", "there is none above the highest that the record has seen"))?;
-    start(base, part_of(record), Action::PutShares(PutSharesAction { generation, pairs }))
+    start(base, Parts::of(backup), Action::PutShares(PutSharesAction { generation, pairs }))
 }
 
 /// The pairs in the order of their ids, each known and there once.

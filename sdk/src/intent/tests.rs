@@ -9,6 +9,8 @@ use strongroom_proto::v1::{
     StartRecoveryAction,
 };
 
+mod both;
+
 fn creation() -> Creation {
     Creation {
         backup: "main".to_owned(),
@@ -16,6 +18,7 @@ fn creation() -> Creation {
         secret: SecretKind::Share,
         pairs: pairs().into_iter().rev().collect(),
         policy: ClientPolicy::PASSKEY,
+        custodian: None,
         credential: NewCredential { id: CREDENTIAL.to_vec(), public_key: vec![1, 2, 3] },
         label: "phone".to_owned(),
     }

@@ -1,4 +1,5 @@
-//! The key file: JSON with the public key, and the seed either encrypted (Argon2id, AES-256-GCM) or, for operational keys, plain.
+//! The key file: JSON with the public key, and the seed either encrypted (Argon2id, AES-256-GCM) or, for what a service uses unattended,
+//! plain.
 //!
 //! Parameters of the key derivation are read within bounds: a file can neither ask for less work than we write nor for more memory
 //! than a laptop has.
@@ -10,7 +11,7 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{KeyUse, Passphrase, SigningKey};
+use super::Passphrase;
 use crate::error::Error;
 use crate::{files, random};
 
@@ -55,7 +56,17 @@ struct Protected {
     ciphertext: String,
 }
 
-pub(super) fn encrypt(key: &SigningKey, passphrase: &Passphrase) -> Result<Vec<u8>, Error> {
+/// What a key file holds of a key: its use, its public half, and the seed that everything follows from.
+pub(crate) struct Held<'a> {
+    /// The name of its use.
+    pub(crate) purpose: &'static str,
+    /// The public key.
+    pub(crate) public_key: &'a [u8],
+    /// The seed.
+    pub(crate) seed: &'a [u8; 32],
+}
+
+pub(crate) fn encrypt(key: &Held<'_>, passphrase: &Passphrase) -> Result<Vec<u8>, Error> {
     let salt: [u8; 16] = random::bytes()?;
     let nonce: [u8; 12] = random::bytes()?;
     let params =
@@ -66,7 +77,7 @@ pub(super) fn encrypt(key: &SigningKey, passphrase: &Passphrase) -> Result<Vec<u
     cipher
         .seal_in_place_append_tag(
             Nonce::assume_unique_for_key(nonce),
-            Aad::from(aad(key.purpose, &key.public_key)),
+            Aad::from(aad(key.purpose, key.public_key)),
             &mut *sealed,
         )
         .map_err(|_| Error::malformed("key file", "it cannot be encrypted"))?;
@@ -82,14 +93,14 @@ pub(super) fn encrypt(key: &SigningKey, passphrase: &Passphrase) -> Result<Vec<u
     Ok(json(key, Some(protected), None).to_vec())
 }
 
-pub(super) fn plain(key: &SigningKey) -> Zeroizing<Vec<u8>> {
+pub(crate) fn plain(key: &Held<'_>) -> Zeroizing<Vec<u8>> {
     json(key, None, Some(Zeroizing::new(hex::encode(key.seed.as_slice()))))
 }
 
-fn json(key: &SigningKey, protected: Option<Protected>, seed: Option<Zeroizing<String>>) -> Zeroizing<Vec<u8>> {
+fn json(key: &Held<'_>, protected: Option<Protected>, seed: Option<Zeroizing<String>>) -> Zeroizing<Vec<u8>> {
     let file = KeyFile {
         version: VERSION,
-        purpose: key.purpose.name().to_owned(),
+        purpose: key.purpose.to_owned(),
         public_key: hex::encode(key.public_key),
         protected,
         seed,
@@ -100,21 +111,23 @@ fn json(key: &SigningKey, protected: Option<Protected>, seed: Option<Zeroizing<S
     out
 }
 
-pub(super) fn open(
+/// Reads the seed of a key of this use. `may_be_plain`: the file may hold it unencrypted.
+pub(crate) fn open(
     path: &Path,
-    purpose: KeyUse,
+    purpose: &str,
+    may_be_plain: bool,
     passphrase: impl FnOnce() -> Result<Passphrase, Error>,
-) -> Result<SigningKey, Error> {
+) -> Result<(Zeroizing<[u8; 32]>, Vec<u8>), Error> {
     let refuse = |problem: &str| Error::File { path: path.to_owned(), problem: problem.to_owned() };
     let bytes = files::read(path, KEY_FILE_BYTES_MAX)?;
     let file: KeyFile = serde_json::from_slice(&bytes).map_err(|error| refuse(&format!("no key file: {error}")))?;
     if file.version != VERSION {
         return Err(refuse(&format!("version {} of the key file is unknown; {VERSION} is known", file.version)));
     }
-    if file.purpose != purpose.name() {
-        return Err(refuse(&format!("holds a {:?} key, not a {} key", file.purpose, purpose.name())));
+    if file.purpose != purpose {
+        return Err(refuse(&format!("holds a {:?} key, not a {purpose} key", file.purpose)));
     }
-    let public_key: [u8; 32] = from_hex(&file.public_key).ok_or_else(|| refuse("public_key is not 32 bytes in hex"))?;
+    let public_key = hex::decode(&file.public_key).map_err(|_| refuse("public_key is not hex"))?;
     let seed = match (&file.protected, &file.seed) {
         (Some(protected), None) => {
             let (salt, nonce, params) = bounded(protected).map_err(|problem| refuse(&problem))?;
@@ -125,16 +138,20 @@ pub(super) fn open(
             let opened = opened.map_err(|_| Error::Passphrase(path.to_owned()))?;
             (&*opened).try_into().map_err(|_| refuse("the key has not 32 bytes"))?
         }
-        (None, Some(seed)) if purpose == KeyUse::Operational => {
-            from_hex(seed).ok_or_else(|| refuse("seed is not 32 bytes in hex"))?
+        (None, Some(seed)) if may_be_plain => from_hex(seed).ok_or_else(|| refuse("seed is not 32 bytes in hex"))?,
+        _ => {
+            return Err(refuse("holds not exactly one of an encrypted key and (where its use allows it) a plain one"));
         }
-        _ => return Err(refuse("holds not exactly one of an encrypted key and (operational keys only) a plain one")),
     };
-    let key = SigningKey::from_seed(purpose, Zeroizing::new(seed))?;
-    if key.public_key != public_key {
-        return Err(refuse("public_key does not belong to the key"));
+    Ok((Zeroizing::new(seed), public_key))
+}
+
+/// Refuses a file whose public half is another key's.
+pub(crate) fn same_key(path: &Path, named: &[u8], found: &[u8]) -> Result<(), Error> {
+    if named == found {
+        return Ok(());
     }
-    Ok(key)
+    Err(Error::File { path: path.to_owned(), problem: "public_key does not belong to the key".to_owned() })
 }
 
 /// Salt, nonce and work of a protected key, refused outside the bounds.
@@ -166,8 +183,8 @@ fn cipher(passphrase: &Passphrase, salt: &[u8], params: Params) -> Result<LessSa
     key.map(LessSafeKey::new).map_err(|_| Error::malformed("key file", "its key has not 32 bytes"))
 }
 
-fn aad(purpose: KeyUse, public_key: &[u8]) -> Vec<u8> {
-    [AAD_PREFIX, purpose.name().as_bytes(), b"\0", public_key].concat()
+fn aad(purpose: &str, public_key: &[u8]) -> Vec<u8> {
+    [AAD_PREFIX, purpose.as_bytes(), b"\0", public_key].concat()
 }
 
 fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {

@@ -1,32 +1,50 @@
 use super::*;
 use crate::identity::RoleIdentity;
 use crate::testing::{
-    NOW_MS, WALLET, now, record_view, role_identity, root, sign_view, signed_statement, stages, statement, tenant,
-    verified_statement, wallet_view,
+    NOW_MS, WALLET, now, record_view, role_identity, role_identity_of, root, sign_view, sign_view_as, signed_statement,
+    stages, tenant, verified_statement, verified_statement_of_both, wallet_view, wallet_view_of,
 };
 use strongroom_attestation::AttestationError;
-use strongroom_proto::v1::{RecordView, RoleAttestation, WalletView};
+use strongroom_proto::v1::{RecordView, RoleAttestation, Statement, WalletView};
 
 const NONCE: &[u8; 32] = &[6; 32];
 
 impl Prepared {
-    /// A service that passed every check, with these records.
+    /// A service that passed every check, with these records in the client role, and no other role.
     pub(crate) fn of(records: Vec<RecordView>) -> Self {
-        let view = WalletView { records, stages: Some(stages()), ..wallet_view(NONCE) };
-        let asked = Asked { wallet: WALLET, nonce: NONCE, at: now() };
-        let view = VerifiedView::verify(&sign_view(&view), &role_identity(), &asked).unwrap();
-        let attested = AttestedIdentity { identity: role_identity(), checks: Vec::new() };
-        let roles = vec![PreparedRole { attested, view }];
+        let roles = vec![role_of(Role::Client, records)];
         Self { wallet: WALLET.to_owned(), statement: verified_statement(), roles }
+    }
+
+    /// A service of both roles that passed every check, with these records.
+    pub(crate) fn of_both(client: Vec<RecordView>, custodian: Vec<RecordView>) -> Self {
+        let roles = vec![role_of(Role::Client, client), role_of(Role::Custodian, custodian)];
+        Self { wallet: WALLET.to_owned(), statement: verified_statement_of_both(), roles }
     }
 
     /// The same under a statement without operational keys.
     pub(crate) fn without_operational_keys(&mut self) {
-        let mut statement = statement();
-        statement.operational_keys.clear();
+        self.with_statement(|statement| statement.operational_keys.clear());
+    }
+
+    /// The same under a statement that lists no MPC server.
+    pub(crate) fn without_mpc_recipients(&mut self) {
+        self.with_statement(|statement| statement.mpc_recipients.clear());
+    }
+
+    pub(crate) fn with_statement(&mut self, change: impl FnOnce(&mut Statement)) {
+        let mut statement = self.statement.statement().clone();
+        change(&mut statement);
         self.statement =
             VerifiedStatement::verify(&crate::statement::sign(&statement, &root()).unwrap(), tenant()).unwrap();
     }
+}
+
+fn role_of(role: Role, records: Vec<RecordView>) -> PreparedRole {
+    let view = WalletView { records, stages: Some(stages()), ..wallet_view_of(role, NONCE) };
+    let asked = Asked { wallet: WALLET, nonce: NONCE, at: now() };
+    let view = VerifiedView::verify(&sign_view_as(role, &view), &role_identity_of(role), &asked).unwrap();
+    PreparedRole { attested: AttestedIdentity { identity: role_identity_of(role), checks: Vec::new() }, view }
 }
 
 fn answer(role: Role) -> RolePreparation {

@@ -116,14 +116,16 @@ impl<'a> Expected<'a> {
         let (open, record) = (due.open, due.record);
         let recipient: &[u8] = if let Waiting::Recovery { recipient, .. } = &open.waiting { &recipient.0 } else { &[] };
         let deed = match &open.waiting {
-            Waiting::Recovery { generation, .. } => {
-                Deed { generation: *generation, releases: true, ..Deed::of(ActKind::Recover) }
+            Waiting::Recovery { generation, eject, .. } => {
+                let kind = if *eject { ActKind::Eject } else { ActKind::Recover };
+                Deed { generation: *generation, releases: true, ..Deed::of(kind) }
             }
             Waiting::PolicyChange(_) => Deed::of(ActKind::ChangePolicy),
             Waiting::PasskeyRemoval { credential_id } => {
                 Deed { subject_credential_id: credential_id, ..Deed::of(ActKind::RemovePasskey) }
             }
             Waiting::Delete => Deed::of(ActKind::Delete),
+            Waiting::EjectWindow => return Err(Error::malformed("act", "an eject window is never carried out")),
         };
         let signature = due.second.map(|(_, signature)| signature);
         let is_deleted = open.waiting == Waiting::Delete;

@@ -1,7 +1,8 @@
 //! Receipts that somebody kept, such as a tenant's backend: how a record stood, without the act that led there.
 
+use prost::Message;
 use strongroom_proto::id::{Head, RecordId};
-use strongroom_proto::v1::{Role, SignedReceipt};
+use strongroom_proto::v1::{Receipt, Role, SignedReceipt};
 
 use super::{PART, read};
 use crate::error::{Error, array, expect, expect_bytes};
@@ -10,6 +11,8 @@ use crate::statement::VerifiedStatement;
 /// How a record stood, as its enclave signed it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KnownReceipt {
+    /// The role.
+    pub role: Role,
     /// The wallet.
     pub wallet: String,
     /// The record.
@@ -43,10 +46,35 @@ pub fn newest(
     Ok(known.pop())
 }
 
+/// The newest of some receipts about one record in each role, the client's first.
+///
+/// # Errors
+/// As [`newest`]; [`Error::Mismatch`] where the roles' receipts are not about the same record.
+pub fn newest_of_roles(receipts: &[SignedReceipt], statement: &VerifiedStatement) -> Result<Vec<KnownReceipt>, Error> {
+    let mut known: Vec<KnownReceipt> = Vec::new();
+    let mut sorted = 0;
+    for role in [Role::Client, Role::Custodian] {
+        // Only to sort them; `newest` decodes strictly.
+        let is_of = |it: &&SignedReceipt| Receipt::decode(it.receipt.as_slice()).is_ok_and(|it| it.role() == role);
+        let of_role: Vec<_> = receipts.iter().filter(is_of).cloned().collect();
+        sorted += of_role.len();
+        known.extend(newest(&of_role, statement, role)?);
+    }
+    if sorted != receipts.len() {
+        return Err(Error::malformed(PART, "it is of no known role, or no receipt at all"));
+    }
+    if let [client, custodian] = known.as_slice() {
+        expect(PART, "wallet", custodian.wallet.as_str(), &client.wallet)?;
+        expect_bytes(PART, "record_id", custodian.record_id, client.record_id)?;
+    }
+    Ok(known)
+}
+
 impl KnownReceipt {
     fn read(signed: &SignedReceipt, statement: &VerifiedStatement, role: Role) -> Result<Self, Error> {
         let receipt = read(signed, statement, role)?;
         Ok(Self {
+            role,
             record_id: RecordId(array(PART, "record_id", &receipt.record_id)?),
             version: receipt.version,
             head: Head(array(PART, "head", &receipt.head)?),

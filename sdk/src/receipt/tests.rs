@@ -6,6 +6,7 @@ use crate::testing::{
 use strongroom_proto::id::{ContentHash, IntentHash};
 use strongroom_proto::v1::{ActKind, Rehearsal, RehearsalResult, SignedRehearsal};
 
+mod commits;
 mod kinds;
 mod rehearsals;
 

@@ -8,13 +8,14 @@ use strongroom_proto::intent as form;
 use strongroom_proto::limits::INTENT_AHEAD_MS_MAX;
 use strongroom_proto::v1::intent::Action;
 use strongroom_proto::v1::{
-    Intent, OpenActKind, Policy, RecoverAction, RolePart, StartRecoveryAction, TenantSignature,
+    Intent, OpenActKind, Policy, RecoverAction, Role, RolePart, StartRecoveryAction, TenantSignature,
 };
 
 use crate::error::Error;
 use crate::intent::shown::action_name;
 use crate::keys::SigningKey;
 use crate::receipt::KnownReceipt;
+use crate::role::role_name;
 
 /// What a backend expects of an intent that it is asked to sign.
 #[derive(Clone, Copy, Debug)]
@@ -27,9 +28,9 @@ pub struct Expected<'a> {
     pub act: ExpectedAct<'a>,
     /// Serial of the newest statement: an intent under an older one is not signed.
     pub statement_serial: u64,
-    /// The newest receipt of the record that the tenant has, where the record's policy has `newest_head`: the signature then vouches
-    /// that there is no newer head. An intent that names another one is not signed.
-    pub newest: Option<&'a KnownReceipt>,
+    /// The newest receipt of the record that the tenant has in each role, where a record's policy has `newest_head`: the signature then
+    /// vouches that there is no newer head. An intent that names another one, or a role that none is known of, is not signed.
+    pub newest: &'a [KnownReceipt],
     /// The tenant's time.
     pub now: Time,
 }
@@ -56,6 +57,8 @@ pub enum ExpectedAct<'a> {
 pub enum RecordAct<'a> {
     /// A release at once.
     Recover,
+    /// A release at once of both roles to the user's device.
+    Eject,
     /// A rehearsal.
     Rehearse,
     /// A new generation.
@@ -74,10 +77,22 @@ pub enum RecordAct<'a> {
     },
     /// Another label of a passkey.
     RenamePasskey,
-    /// Another policy for the client role.
-    ChangePolicy(Policy),
+    /// Other policies, for exactly the roles that have one here.
+    ChangePolicy {
+        /// The client role's.
+        client: Option<Policy>,
+        /// The custodian role's.
+        custodian: Option<Policy>,
+    },
     /// A release after the policy's delay.
     StartRecovery,
+    /// A release of both roles to the user's device after the policy's delay.
+    StartEject,
+    /// A window in which the custodian role releases to the user's device.
+    OpenEjectWindow {
+        /// For how long.
+        duration_seconds: u32,
+    },
     /// The deletion of a backup.
     DeleteBackup,
     /// The end of what waits.
@@ -126,14 +141,15 @@ pub fn check(intent: &[u8], expected: &Expected<'_>) -> Result<Intent, Error> {
         let window = format!("after {} and until {until}", expected.now);
         return Err(not_expected("not_after", &Time::from_unix_ms(fields.not_after_ms), &window));
     }
-    let parts: Vec<&RolePart> = [&fields.client, &fields.custodian].into_iter().flatten().collect();
+    let of = |role| form::part(&fields, role).map(|part| (role, part));
+    let parts: Vec<(Role, &RolePart)> = [Role::Client, Role::Custodian].into_iter().filter_map(of).collect();
     check_record(&parts, &expected.act)?;
     check_heads(&parts, expected)?;
     Ok(fields)
 }
 
 /// Every role that the intent names is to act on the record that is expected, which a creation does not have.
-fn check_record(parts: &[&RolePart], act: &ExpectedAct<'_>) -> Result<(), Error> {
+fn check_record(parts: &[(Role, &RolePart)], act: &ExpectedAct<'_>) -> Result<(), Error> {
     let record_id = match act {
         ExpectedAct::CreateBackup { .. } => &[][..],
         ExpectedAct::OnRecord { record_id, .. } => &record_id.0[..],
@@ -141,23 +157,28 @@ fn check_record(parts: &[&RolePart], act: &ExpectedAct<'_>) -> Result<(), Error>
     if parts.is_empty() {
         return Err(not_expected("number of roles", &0, &"1 or 2"));
     }
-    parts.iter().try_for_each(|part| same_bytes("record_id", &part.record_id, record_id))
+    parts.iter().try_for_each(|(_, part)| same_bytes("record_id", &part.record_id, record_id))
 }
 
-/// The head that the intent names is the newest that the tenant knows. Versions lie in the receipt: the intent has none.
-fn check_heads(parts: &[&RolePart], expected: &Expected<'_>) -> Result<(), Error> {
-    let Some(newest) = expected.newest else {
+/// In every role, the head that the intent names is the newest that the tenant knows. Versions lie in the receipt: the intent has none.
+fn check_heads(parts: &[(Role, &RolePart)], expected: &Expected<'_>) -> Result<(), Error> {
+    if expected.newest.is_empty() {
         if matches!(expected.act, ExpectedAct::OnRecord { act: RecordAct::CarryOut { .. }, .. }) {
             return Err(Error::input("newest receipt", "is needed: the tenant vouches for the head"));
         }
         return Ok(());
-    };
-    same("wallet of the newest receipt", &newest.wallet, expected.wallet)?;
-    let [part] = parts else { return Err(not_expected("number of roles", &parts.len(), &1)) };
-    same_bytes("record_id", &part.record_id, newest.record_id)?;
-    if part.head != newest.head.0 {
-        let expected = format!("{}, the head of the newest receipt, version {}", newest.head, newest.version);
-        return Err(not_expected("head", &hex::encode(&part.head), &expected));
+    }
+    for (role, part) in parts {
+        let newest = expected.newest.iter().find(|known| known.role == *role).ok_or_else(|| {
+            let problem = format!("is needed of the {} role too: the intent names it", role_name(*role));
+            Error::input("newest receipt", problem)
+        })?;
+        same("wallet of the newest receipt", &newest.wallet, expected.wallet)?;
+        same_bytes("record_id", &part.record_id, newest.record_id)?;
+        if part.head != newest.head.0 {
+            let expected = format!("{}, the head of the newest receipt, version {}", newest.head, newest.version);
+            return Err(not_expected("head", &hex::encode(&part.head), &expected));
+        }
     }
     Ok(())
 }
@@ -171,10 +192,15 @@ fn check_action(action: &Action, expected: &ExpectedAct<'_>) -> Result<(), Error
     };
     match (action, act) {
         (
-            Action::Recover(RecoverAction { eject: true, .. })
-            | Action::StartRecovery(StartRecoveryAction { eject: true, .. }),
+            Action::Recover(RecoverAction { eject, .. }) | Action::StartRecovery(StartRecoveryAction { eject, .. }),
             _,
-        ) => Err(not_expected("eject", &true, &false)),
+        ) => {
+            let wanted = matches!(act, RecordAct::Eject | RecordAct::StartEject);
+            if *eject == wanted { Ok(()) } else { Err(not_expected("eject", eject, &wanted)) }
+        }
+        (Action::OpenEjectWindow(it), RecordAct::OpenEjectWindow { duration_seconds }) => {
+            same("duration in seconds", &it.duration_seconds.to_string(), &duration_seconds.to_string())
+        }
         (Action::AddPasskey(it), RecordAct::AddPasskey { credential_id, key_hash }) => {
             let named = it.credential.as_ref();
             same_bytes("credential", named.map_or(&[][..], |credential| &credential.id), credential_id)?;
@@ -183,15 +209,9 @@ fn check_action(action: &Action, expected: &ExpectedAct<'_>) -> Result<(), Error
         (Action::RemovePasskey(it), RecordAct::RemovePasskey { credential_id }) => {
             same_bytes("credential", &it.credential_id, credential_id)
         }
-        (Action::ChangePolicy(it), RecordAct::ChangePolicy(policy)) => {
-            let found = it.client_policy.filter(|_| it.custodian_policy.is_none());
-            if found.as_ref() == Some(policy) {
-                return Ok(());
-            }
-            let show = |policy: Option<&Policy>| {
-                policy.map_or_else(|| "not of the client role alone".to_owned(), crate::intent::shown::policy)
-            };
-            Err(not_expected("policy", &show(found.as_ref()), &show(Some(policy))))
+        (Action::ChangePolicy(it), RecordAct::ChangePolicy { client, custodian }) => {
+            same_policy("client policy", it.client_policy.as_ref(), client.as_ref())?;
+            same_policy("custodian policy", it.custodian_policy.as_ref(), custodian.as_ref())
         }
         (Action::Cancel(it), RecordAct::Cancel { kind, started_by }) => {
             same("kind", it.kind().as_str_name(), kind.as_str_name())?;
@@ -203,6 +223,12 @@ fn check_action(action: &Action, expected: &ExpectedAct<'_>) -> Result<(), Error
         }
         _ => Ok(()),
     }
+}
+
+/// A policy for a role, or none, as expected.
+pub(super) fn same_policy(field: &'static str, found: Option<&Policy>, expected: Option<&Policy>) -> Result<(), Error> {
+    let show = |policy: Option<&Policy>| policy.map_or_else(|| "none".to_owned(), crate::intent::shown::policy);
+    if found == expected { Ok(()) } else { Err(not_expected(field, &show(found), &show(expected))) }
 }
 
 impl ExpectedAct<'_> {
@@ -218,14 +244,15 @@ impl ExpectedAct<'_> {
 impl RecordAct<'_> {
     fn name(&self) -> &'static str {
         match self {
-            Self::Recover => "recover",
+            Self::Recover | Self::Eject => "recover",
             Self::Rehearse => "rehearse",
             Self::PutShares => "put_shares",
             Self::AddPasskey { .. } => "add_passkey",
             Self::RemovePasskey { .. } => "remove_passkey",
             Self::RenamePasskey => "rename_passkey",
-            Self::ChangePolicy(_) => "change_policy",
-            Self::StartRecovery => "start_recovery",
+            Self::ChangePolicy { .. } => "change_policy",
+            Self::StartRecovery | Self::StartEject => "start_recovery",
+            Self::OpenEjectWindow { .. } => "open_eject_window",
             Self::DeleteBackup => "delete_backup",
             Self::Cancel { .. } => "cancel",
             Self::CarryOut { .. } => "carry_out",
@@ -233,16 +260,16 @@ impl RecordAct<'_> {
     }
 }
 
-fn same(field: &'static str, found: &str, expected: &str) -> Result<(), Error> {
+pub(super) fn same(field: &'static str, found: &str, expected: &str) -> Result<(), Error> {
     if found == expected { Ok(()) } else { Err(not_expected(field, &found, &expected)) }
 }
 
-fn same_bytes(field: &'static str, found: &[u8], expected: impl AsRef<[u8]>) -> Result<(), Error> {
+pub(super) fn same_bytes(field: &'static str, found: &[u8], expected: impl AsRef<[u8]>) -> Result<(), Error> {
     let expected = expected.as_ref();
     if found == expected { Ok(()) } else { Err(not_expected(field, &hex::encode(found), &hex::encode(expected))) }
 }
 
-fn not_expected(field: &'static str, found: &impl ToString, expected: &impl ToString) -> Error {
+pub(super) fn not_expected(field: &'static str, found: &impl ToString, expected: &impl ToString) -> Error {
     Error::NotExpected { field, found: found.to_string(), expected: expected.to_string() }
 }
 

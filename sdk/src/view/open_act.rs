@@ -30,6 +30,8 @@ pub enum Waiting {
         generation: u64,
         /// To this recipient.
         recipient: ContentHash,
+        /// Its recipient is the user's device, in the custodian role too.
+        eject: bool,
     },
     /// Another policy.
     PolicyChange(Policy),
@@ -40,6 +42,8 @@ pub enum Waiting {
     },
     /// The deletion of the record.
     Delete,
+    /// Nothing waits: from `not_before` until `expires` a passkey can eject. It is never carried out.
+    EjectWindow,
 }
 
 impl OpenAct {
@@ -54,7 +58,7 @@ impl OpenAct {
         );
         let waiting = match (kind, has) {
             (OpenActKind::Recovery, (true, Some(recipient), None, [])) => {
-                Waiting::Recovery { generation: fields.generation, recipient }
+                Waiting::Recovery { generation: fields.generation, recipient, eject: fields.eject }
             }
             (OpenActKind::PolicyChange, (false, None, Some(policy), [])) if is_policy(policy) => {
                 Waiting::PolicyChange(policy)
@@ -63,10 +67,12 @@ impl OpenAct {
                 Waiting::PasskeyRemoval { credential_id: id.to_vec() }
             }
             (OpenActKind::Delete, (false, None, None, [])) => Waiting::Delete,
+            (OpenActKind::EjectWindow, (false, None, None, [])) => Waiting::EjectWindow,
             _ => return Err(refuse()),
         };
         let recipient_is_whole = fields.recipient.is_empty() || fields.recipient.len() == 32;
-        if !recipient_is_whole || fields.not_before_ms >= fields.expires_ms {
+        let ejects = fields.eject && kind != OpenActKind::Recovery;
+        if !recipient_is_whole || ejects || fields.not_before_ms >= fields.expires_ms {
             return Err(refuse());
         }
         Ok(Self {
@@ -85,7 +91,14 @@ impl OpenAct {
             Waiting::PolicyChange(_) => OpenActKind::PolicyChange,
             Waiting::PasskeyRemoval { .. } => OpenActKind::PasskeyRemoval,
             Waiting::Delete => OpenActKind::Delete,
+            Waiting::EjectWindow => OpenActKind::EjectWindow,
         }
+    }
+
+    /// Whether it can be carried out at this time; of an eject window, whether it is open.
+    #[must_use]
+    pub fn is_due(&self, at: Time) -> bool {
+        at >= self.not_before && !self.is_expired(at)
     }
 
     /// Whether it can never be carried out any more.

@@ -4,6 +4,8 @@ use crate::testing::{NOW_MS, WALLET, key, now, open_recovery, record_view, role_
 use prost::Message;
 use strongroom_proto::v1::{CredentialView, GenerationView, OpenAct, RecordView};
 
+mod backups;
+
 const NONCE: &[u8; 32] = &[6; 32];
 
 fn verify_at(signed: &SignedView, at: Time) -> Result<VerifiedView, Error> {
@@ -67,6 +69,7 @@ fn each_field_of_a_record_is_checked() {
         (|r| r.roles.clear(), "the list of roles"),
         (|r| r.roles = vec![2, 1], "the list of roles"),
         (|r| r.roles = vec![9], "the list of roles"),
+        (|r| r.roles = vec![2], "was not made for the client role"),
         (|r| r.credentials = vec![CredentialView::default(); 17], "the number of credentials"),
         (|r| r.credentials[0].id.clear(), "id or label of a credential"),
         (|r| r.credentials[0].label = "a\u{1b}[2J".to_owned(), "id or label of a credential"),
@@ -158,7 +161,7 @@ fn what_waits_has_the_fields_of_its_kind_and_no_others() {
     let of = |kind: i32| OpenAct { kind, generation: 0, recipient: Vec::new(), ..open_recovery() };
     let policy = || Some(Policy { passkey: true, ..Policy::default() });
     let removal = || OpenAct { credential_id: b"x".to_vec(), ..of(3) };
-    let all = vec![open_recovery(), OpenAct { policy: policy(), ..of(2) }, removal(), of(4)];
+    let all = vec![open_recovery(), OpenAct { policy: policy(), ..of(2) }, removal(), of(4), of(5)];
     let verify_with = |acts: Vec<OpenAct>| {
         let mut view = wallet_view(NONCE);
         view.records[0].open_acts = acts;
@@ -166,10 +169,21 @@ fn what_waits_has_the_fields_of_its_kind_and_no_others() {
     };
     let view = verify_with(all.clone()).unwrap();
     let kinds: Vec<i32> = view.records()[0].open_acts.iter().map(|open| open.kind().into()).collect();
-    assert_eq!(kinds, [1, 2, 3, 4]);
+    assert_eq!(kinds, [1, 2, 3, 4, 5]);
+    let eject = verify_with(vec![OpenAct { eject: true, ..open_recovery() }]).unwrap();
+    let open = &eject.records()[0].open_acts[0];
+    assert!(matches!(open.waiting, Waiting::Recovery { eject: true, .. }));
+    assert_eq!(
+        [999, 1000, 1999, 2000].map(|at| open.is_due(Time::from_unix_ms(NOW_MS + at))),
+        [false, true, true, false]
+    );
     for (acts, expect) in [
         (vec![of(0)], "what waits of kind"),
         (vec![of(9)], "what waits of kind"),
+        (vec![OpenAct { generation: 1, ..of(5) }], "what waits of kind OPEN_ACT_KIND_EJECT_WINDOW"),
+        (vec![OpenAct { policy: policy(), ..of(5) }], "what waits of kind"),
+        (vec![OpenAct { eject: true, ..of(5) }], "what waits of kind"),
+        (vec![OpenAct { eject: true, ..of(4) }], "what waits of kind OPEN_ACT_KIND_DELETE"),
         (vec![OpenAct { generation: 0, ..open_recovery() }], "what waits of kind OPEN_ACT_KIND_RECOVERY"),
         (vec![OpenAct { recipient: Vec::new(), ..open_recovery() }], "what waits of kind"),
         (vec![OpenAct { recipient: vec![1; 31], ..open_recovery() }], "what waits of kind"),

@@ -143,6 +143,7 @@ impl Wallets {
             secret: SecretKind::Share,
             pairs: vec![pair()],
             policy: PASSKEY_POLICY,
+            custodian: None,
             credential: self.user.passkey.registration(),
             label: "a phone".to_owned(),
         };
@@ -157,6 +158,7 @@ impl Wallets {
             credential: Some(creation.credential),
             client_message: message,
             client_epoch: 0,
+            ..CreateBackupRequest::default()
         })
     }
 
@@ -180,7 +182,8 @@ impl Wallets {
             action: Some(Action::Recover(RecoverAction { generation: 1, eject: false })),
         })?;
         let act = Some(self.user.sign(&intent)?);
-        Ok(RecoverRequest { request_id, act, client_recipient_key: self.recipient.public_key().to_vec() })
+        let client_recipient_key = self.recipient.public_key().to_vec();
+        Ok(RecoverRequest { request_id, act, client_recipient_key, ..RecoverRequest::default() })
     }
 
     fn request_id(&self, wallet: &Wallet) -> String {

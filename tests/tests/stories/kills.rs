@@ -39,9 +39,9 @@ async fn step(user: &User, first: bool) -> anyhow::Result<SignedReceipt> {
     if first {
         let secrets = shares([b"one", b"two"]);
         let acted = user.device.backup(&prepared, &user.creation_of("main"), secrets, &mut user.asked()).await?;
-        return Ok(acted.signed);
+        return Ok(acted.signed().clone());
     }
-    Ok(user.device.recover(&prepared, None, &mut user.asked()).await?.signed)
+    Ok(user.device.recover(&prepared, None, &mut user.asked()).await?.acted.signed().clone())
 }
 
 /// The audit of a wallet's only backup, and the hashes of the intents that its receipts name, in order.

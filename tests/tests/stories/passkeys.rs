@@ -56,7 +56,7 @@ impl Backend {
     }
 
     fn keep(&self, acted: &Acted) {
-        self.receipts.lock().unwrap().push(acted.signed.clone());
+        self.receipts.lock().unwrap().push(acted.signed().clone());
     }
 
     fn sign(&self, bytes: &[u8]) -> Result<TenantSignature, Error> {
@@ -67,7 +67,9 @@ impl Backend {
             Action::Recover(_) => RecordAct::Recover,
             Action::StartRecovery(_) => RecordAct::StartRecovery,
             Action::PutShares(_) => RecordAct::PutShares,
-            Action::ChangePolicy(it) => RecordAct::ChangePolicy(it.client_policy.unwrap()),
+            Action::ChangePolicy(it) => {
+                RecordAct::ChangePolicy { client: it.client_policy, custodian: it.custodian_policy }
+            }
             Action::CarryOut(it) => {
                 RecordAct::CarryOut { kind: it.kind(), started_by: IntentHash::from_slice(&it.intent_hash).unwrap() }
             }
@@ -78,7 +80,7 @@ impl Backend {
             wallet: &self.wallet,
             act: ExpectedAct::OnRecord { record_id: known.as_ref().unwrap().record_id, act },
             statement_serial: self.statement.serial(),
-            newest: known.as_ref(),
+            newest: known.as_slice(),
             now: now(),
         };
         consent(&self.key, bytes, &expected)
@@ -163,7 +165,7 @@ async fn a_second_passkey_is_added_renamed_recovers_and_outlives_the_first() {
         let (phone, pace) = (phone.passkey.credential_id(), Pace::AsThePolicySays);
         tablet.device.remove_passkey(&prepared, None, phone, pace, &mut tablet.asked()).await.unwrap()
     };
-    assert!(remove().await.receipt.not_before_ms > 0);
+    assert!(remove().await.receipt().not_before_ms > 0);
     // The one who is to be removed sees it and cancels, if he comes in time.
     let prepared = phone.prepare().await.unwrap();
     phone.device.cancel(&prepared, None, OpenActKind::PasskeyRemoval, &mut phone.asked()).await.unwrap();
@@ -192,7 +194,7 @@ async fn a_new_generation_is_put_from_the_second_device_and_both_open() {
     let prepared = tablet.prepare().await.unwrap();
     let new = shares([b"three", b"four"]);
     let put = tablet.device.put(&prepared, None, &pairs(), new, &mut tablet.asked()).await.unwrap();
-    assert_eq!(put.receipt.generation, 2);
+    assert_eq!(put.receipt().generation, 2);
     for (generation, expect) in
         [(None, [&b"three"[..], b"four"]), (Some(2), [b"three", b"four"]), (Some(1), [b"one", b"two"])]
     {
@@ -221,12 +223,12 @@ async fn the_tenant_vouches_for_the_newest_head() {
     backend.keep(&changed);
     let recovered = device.recover(&prepared, None, &mut phone.asked()).await.unwrap();
     assert_eq!(exposed(&recovered.shares), [b"one", b"two"]);
-    assert_eq!(recovered.receipt.stages.freshness(), Freshness::CallerReceipt);
+    assert_eq!(recovered.acted.receipt().stages.freshness(), Freshness::CallerReceipt);
     // The backend did not hear of that recovery: the head that the device names is another than the newest that it knows.
     let prepared = phone.prepare().await.unwrap();
     let unknown = device.recover(&prepared, None, &mut phone.asked()).await.unwrap_err();
     assert!(matches!(unknown, Error::NotExpected { field: "head", .. }), "{unknown}");
-    backend.receipts.lock().unwrap().push(recovered.signed);
+    backend.receipts.lock().unwrap().push(recovered.acted.signed().clone());
     device.recover(&prepared, None, &mut phone.asked()).await.unwrap();
 }
 
@@ -260,8 +262,8 @@ async fn a_recovery_waits_for_its_time_and_goes_to_its_recipient_alone() {
     assert!(matches!(alone, Error::TenantNeeded { .. }), "{alone}");
     let released = device.release_recovery(&prepared, None, &key).await.unwrap();
     assert_eq!(exposed(&released.shares), [b"one", b"two"]);
-    assert_eq!(released.receipt.stages.freshness(), Freshness::CallerReceipt);
-    backend.receipts.lock().unwrap().push(released.signed);
+    assert_eq!(released.acted.receipt().stages.freshness(), Freshness::CallerReceipt);
+    backend.receipts.lock().unwrap().push(released.acted.signed().clone());
 
     let prepared = phone.prepare().await.unwrap();
     let again = device.start_recovery(&prepared, None, None, &key, &mut phone.asked()).await.unwrap();
@@ -287,6 +289,7 @@ async fn release(user: &User, prepared: &Prepared, backend: &Backend, key: &Reci
         recovery: open.intent.0.to_vec(),
         client_recipient_key: key.public_key().to_vec(),
         act: Some(Act { intent: intent.bytes, assertions: Vec::new(), tenant_signature: Some(signature) }),
+        ..ReleaseRecoveryRequest::default()
     };
     user.client.release_recovery(&request).await.map(|_| ())
 }
@@ -299,7 +302,7 @@ async fn a_deletion_has_its_grace_and_can_be_cancelled() {
     let before = now().unix_ms();
     let deleted = phone.device.delete(&prepared, None, &mut phone.asked()).await.unwrap();
     let week = strongroom_proto::limits::GRACE_MS;
-    assert!(deleted.receipt.not_before_ms.abs_diff(before + week) < 60_000, "seven days from now");
+    assert!(deleted.receipt().not_before_ms.abs_diff(before + week) < 60_000, "seven days from now");
     let prepared = tablet.prepare().await.unwrap();
     let early = tablet.device.carry_out(&prepared, None, OpenActKind::Delete).await.unwrap_err();
     assert_eq!(early.reason(), Some("RECOVERY_DELAYED"), "{early}");
@@ -317,7 +320,7 @@ async fn the_history_is_exported_and_holds_offline() {
     let new = shares([b"three", b"four"]);
     let put = tablet.device.put(&prepared, None, &pairs(), new, &mut tablet.asked()).await.unwrap();
     let (export, newest) = (folder.path().join("w.audit"), folder.path().join("put.receipt"));
-    std::fs::write(&newest, put.signed.encode_to_vec()).unwrap();
+    std::fs::write(&newest, put.signed().encode_to_vec()).unwrap();
     let (export, newest) = (path_text(&export).unwrap(), path_text(&newest).unwrap());
     let key = stack.api_key_file();
     let (host, tenant) = (stack.api().unwrap(), stack.tenant().unwrap());
@@ -333,7 +336,7 @@ async fn the_history_is_exported_and_holds_offline() {
     let prepared = phone.prepare().await.unwrap();
     let recovered = phone.device.recover(&prepared, None, &mut phone.asked()).await.unwrap();
     let later = folder.path().join("recovery.receipt");
-    std::fs::write(&later, recovered.signed.encode_to_vec()).unwrap();
+    std::fs::write(&later, recovered.acted.signed().encode_to_vec()).unwrap();
     stack.strongroom(&verify).unwrap();
     let seen = stack.strongroom(&[&verify[..], &["--newest", path_text(&later).unwrap()]].concat()).unwrap_err();
     assert!(seen.to_string().contains("it is an older prefix"), "{seen}");

@@ -52,6 +52,7 @@ async fn a_lost_answer_is_given_again_for_the_same_bytes_only() {
         request_id: "r-1".to_owned(),
         act: Some(act),
         client_recipient_key: recipient.public_key().to_vec(),
+        ..RecoverRequest::default()
     };
     let first = user.client.recover(&request).await.unwrap();
     stack.restart_host().await.unwrap();

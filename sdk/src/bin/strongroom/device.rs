@@ -1,21 +1,16 @@
 //! `strongroom device`: what a user's device does, with a software passkey in a file.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use prost::Message;
-use strongroom_sdk::attestation::Time;
-use strongroom_sdk::device::{self as sdk, PasskeyAt, check_creation, choose, releasable};
+use strongroom_sdk::device::{self as sdk, PasskeyAt, Recovery, check_creation, choose, releasable, select};
 use strongroom_sdk::intent::{ClientPolicy, Creation};
 use strongroom_sdk::passkey::Passkey;
 use strongroom_sdk::prepare::Prepared;
-use strongroom_sdk::proto::contents::Share;
 use strongroom_sdk::proto::id::TenantId;
-use strongroom_sdk::proto::limits::{PAIRS_MAX, SHARE_BYTES_MAX};
-use strongroom_sdk::proto::secret::Secret;
-use strongroom_sdk::proto::v1::{Pair, Role, SecretKind, SignedReceipt};
-use strongroom_sdk::{Error, Trust, curve_name, files, role_name};
+use strongroom_sdk::proto::v1::{Role, SecretKind};
+use strongroom_sdk::{Error, Trust, files, role_name};
 
 use consent::Exchange;
 
@@ -24,12 +19,16 @@ use crate::show::Show;
 
 mod acts;
 mod consent;
+mod eject;
+mod outcome;
 mod passkeys;
 mod policy;
 mod report;
 mod waiting;
 
-pub(crate) use policy::PolicyFlags;
+pub(crate) use outcome::read_shares;
+use outcome::{acted, keep_receipts, mpc_recipient, pair_name, released, share_paths};
+pub(crate) use policy::{CustodianFlags, PolicyFlags};
 
 /// Commands of a device.
 #[derive(Debug, Subcommand)]
@@ -47,8 +46,10 @@ pub(crate) enum Device {
     Show(ShowOptions),
     /// List a wallet's passkeys, from the enclave's signed view.
     ListPasskeys(ShowOptions),
-    /// Put a new generation of shares into a backup.
+    /// Put a new generation of shares into a backup; in one of both roles, commit it too.
     Put(acts::Put),
+    /// Commit a generation that waits in both roles of a backup.
+    Commit(acts::Commit),
     /// Make a passkey on this device and write its registration, for another device to add.
     NewPasskey(passkeys::New),
     /// Add a passkey to a backup: at once with both passkeys here, or for another device to finish.
@@ -66,6 +67,8 @@ pub(crate) enum Device {
     StartRecovery(waiting::Start),
     /// Release a recovery that is due, to the key that it was started for.
     ReleaseRecovery(waiting::Release),
+    /// Take both roles' shares to this device, while a window of the tenant's is open.
+    Eject(eject::EjectOptions),
     /// Cancel what waits.
     Cancel(waiting::Cancel),
     /// Carry out what waited and is due, where the host does not do so by itself: under a policy with the newest head.
@@ -130,7 +133,7 @@ pub(crate) struct On {
     /// The backup's id; may be left out where the wallet has one only.
     #[arg(long, value_name = "ID")]
     backup: Option<String>,
-    /// Keep the enclave's receipt in this new file.
+    /// Keep the enclave's receipt in this new file; where the act names both roles, the custodian's in FILE.custodian.
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
 }
@@ -157,7 +160,9 @@ pub(crate) struct BackupOptions {
     /// What the user calls the passkey.
     #[arg(long, value_name = "TEXT", default_value = "software passkey")]
     label: String,
-    /// Keep the enclave's receipt in this new file.
+    #[command(flatten)]
+    custodian: policy::CustodianFlags,
+    /// Keep the enclave's receipt in this new file; with --custodian, that role's in FILE.custodian.
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
 }
@@ -174,6 +179,12 @@ pub(crate) struct RecoverOptions {
     /// Folder for the shares; made if it is not there.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// The MPC server's public key: the custodian's shares are released to it by the same act.
+    #[arg(long, value_name = "FILE", requires = "custodian_release")]
+    mpc_recipient: Option<PathBuf>,
+    /// New file for the custodian's release, for the MPC server.
+    #[arg(long, value_name = "FILE", requires = "mpc_recipient")]
+    custodian_release: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -196,6 +207,7 @@ pub(crate) async fn run(command: Device, trust: Trust, show: Show) -> anyhow::Re
             report::passkeys(show, prepared.role(Role::Client)?.view.records());
         }
         Device::Put(options) => acts::put(&options, trust, show).await?,
+        Device::Commit(options) => acts::commit(&options, trust, show).await?,
         Device::NewPasskey(options) => passkeys::new(&options, trust, show).await?,
         Device::AddPasskey(options) => passkeys::add(&options, trust, show).await?,
         Device::Join(options) => passkeys::join(&options, trust, show).await?,
@@ -204,6 +216,7 @@ pub(crate) async fn run(command: Device, trust: Trust, show: Show) -> anyhow::Re
         Device::ChangePolicy(options) => policy::change(&options, trust, show).await?,
         Device::StartRecovery(options) => waiting::start(&options, trust, show).await?,
         Device::ReleaseRecovery(options) => waiting::release(&options, trust, show).await?,
+        Device::Eject(options) => eject::run(&options, trust, show).await?,
         Device::Cancel(options) => waiting::cancel(&options, trust, show).await?,
         Device::CarryOut(options) => waiting::carry_out(&options, trust, show).await?,
         Device::Delete(options) => waiting::delete(&options, trust, show).await?,
@@ -215,7 +228,13 @@ async fn backup(options: &BackupOptions, trust: Trust, show: Show) -> Result<(),
     let shares = read_shares(&options.shares)?;
     sdk::check_shares(&shares)?;
     sdk::check_id("backup", &options.backup)?;
-    options.receipt.iter().try_for_each(|path| files::check_new(path))?;
+    let on = On { backup: Some(options.backup.clone()), receipt: options.receipt.clone() };
+    on.check_new()?;
+    let custodian = options.custodian.policy()?;
+    if custodian.is_some() && options.common.service.tenant_consent.is_none() {
+        let problem = "is needed with --custodian: the tenant's backend seals the custodian's shares".to_owned();
+        return Err(Error::Input { field: "--tenant-consent".to_owned(), problem });
+    }
     let path = &options.common.passkey;
     let known = if path.exists() { Some(Passkey::read(path)?) } else { None };
     if known.is_none() {
@@ -230,6 +249,7 @@ async fn backup(options: &BackupOptions, trust: Trust, show: Show) -> Result<(),
         secret: SecretKind::Share,
         pairs: options.shares.iter().map(|share| share.pair.clone()).collect(),
         policy: ClientPolicy::PASSKEY,
+        custodian,
         credential: passkey.registration(),
         label: options.label.clone(),
     };
@@ -244,48 +264,31 @@ async fn backup(options: &BackupOptions, trust: Trust, show: Show) -> Result<(),
     let origin = origin(&options.common, &prepared)?;
     let mut authenticator = PasskeyAt { passkey: &passkey, origin };
     let done = device.backup(&prepared, &creation, shares, &mut authenticator).await?;
-    report::receipt(show, &done.receipt);
-    show.value("backup", format_args!("{} of wallet {} is stored", options.backup, options.common.service.wallet));
-    keep_receipt(options.receipt.as_deref(), &done.signed)
+    done.receipts().for_each(|receipted| report::receipt(show, receipted));
+    let roles: Vec<&str> = done.receipts().map(|receipted| role_name(receipted.role)).collect();
+    let (wallet, roles) = (&options.common.service.wallet, roles.join(" and "));
+    show.value("backup", format_args!("{} of wallet {wallet} is stored: {roles}", options.backup));
+    keep_receipts(&on, &done)
 }
 
 async fn recover(options: &RecoverOptions, trust: Trust, show: Show) -> Result<(), Error> {
     let backup = options.on.backup.as_deref();
-    options.on.receipt.iter().try_for_each(|path| files::check_new(path))?;
+    options.on.check_new()?;
+    options.custodian_release.iter().try_for_each(|path| files::check_new(path))?;
     let passkey = Passkey::read(&options.common.passkey)?;
     let (device, prepared) = prepare(&options.common.service, trust, show).await?;
     let record = choose(&prepared, backup)?;
-    let paths = share_paths(&options.out, &releasable(record, options.generation)?.pairs)?;
+    let number = options.generation.or_else(|| select(&prepared, backup).ok()?.common(None).map(|it| it.number));
+    let paths = share_paths(&options.out, &releasable(record, number)?.pairs)?;
+    let custodian = mpc_recipient(options.mpc_recipient.as_deref(), &prepared, show)?;
+    let recovery = Recovery { backup, generation: options.generation, custodian: custodian.as_ref() };
     show.heading("Recovering");
     show.waiting("signing, and waiting for the enclave");
     let origin = origin(&options.common, &prepared)?;
     let mut authenticator = PasskeyAt { passkey: &passkey, origin };
-    let done = device.recover_generation(&prepared, backup, options.generation, &mut authenticator).await?;
-    released(show, &done, &paths)?;
-    keep_receipt(options.on.receipt.as_deref(), &done.signed)
-}
-
-/// The new files of a release: checked before an act that is lost without them.
-fn share_paths(out: &Path, pairs: &[Pair]) -> Result<Vec<PathBuf>, Error> {
-    let paths: Vec<PathBuf> = pairs.iter().map(|pair| out.join(format!("{}.share", pair.id))).collect();
-    std::fs::create_dir_all(out).map_err(|error| Error::File { path: out.to_owned(), problem: error.to_string() })?;
-    paths.iter().try_for_each(|path| files::check_new(path))?;
-    Ok(paths)
-}
-
-fn released(show: Show, done: &sdk::Recovered, paths: &[PathBuf]) -> Result<(), Error> {
-    report::receipt(show, &done.receipt);
-    show.check(
-        "release",
-        format_args!("opened; intent, record, generation {} and pairs are as asked", done.generation),
-    );
-    for (share, path) in done.shares.iter().zip(paths) {
-        files::write_new(path, share.bytes.expose())?;
-    }
-    for ((share, pair), path) in done.shares.iter().zip(&done.pairs).zip(paths) {
-        report::share(show, share, pair, path);
-    }
-    Ok(())
+    let done = device.recover_with(&prepared, &recovery, &mut authenticator).await?;
+    released(show, &done, &paths, options.custodian_release.as_deref())?;
+    keep_receipts(&options.on, &done.acted)
 }
 
 async fn rehearse(options: &RehearseOptions, trust: Trust, show: Show) -> Result<(), Error> {
@@ -307,7 +310,7 @@ async fn rehearse(options: &RehearseOptions, trust: Trust, show: Show) -> Result
 /// Checks the service and shows what it says, with all that waits and every passkey, before anybody is asked for anything.
 async fn prepare(service: &Service, trust: Trust, show: Show) -> Result<(sdk::Device, Prepared), Error> {
     let (device, prepared) = prepare_quietly(service, trust, show).await?;
-    report::prepared(show, &prepared);
+    report::prepared(show, &prepared)?;
     Ok((device, prepared))
 }
 
@@ -323,50 +326,8 @@ async fn prepare_quietly(service: &Service, trust: Trust, show: Show) -> Result<
     Ok((device, prepared))
 }
 
-/// What an act without a release ended in.
-fn acted(show: Show, on: &On, done: &sdk::Acted, text: &str) -> Result<(), Error> {
-    report::receipt(show, &done.receipt);
-    if done.receipt.not_before_ms == 0 {
-        show.value("done", text);
-    } else {
-        let due = Time::from_unix_ms(done.receipt.not_before_ms);
-        show.value("waits", format_args!("{text}; due at {due}; can be cancelled"));
-    }
-    keep_receipt(on.receipt.as_deref(), &done.signed)
-}
-
 fn origin<'a>(common: &'a Common, prepared: &'a Prepared) -> Result<&'a str, Error> {
     let first = prepared.statement().statement().origins.first();
     let origin = common.origin.as_ref().or(first);
     origin.map(String::as_str).ok_or(Error::RoleNotInStatement { role: role_name(Role::Client) })
-}
-
-/// Reads the shares, each refused past its limit before it is read.
-fn read_shares(list: &[ShareFile]) -> Result<Vec<Share>, Error> {
-    if list.len() > PAIRS_MAX {
-        let problem = format!("{} are given; at most {PAIRS_MAX} are allowed", list.len());
-        return Err(Error::Input { field: "--share".to_owned(), problem });
-    }
-    let named = |share: &ShareFile, error: Error| Error::Input {
-        field: format!("--share {}:{}", share.pair.id, curve_name(share.pair.curve())),
-        problem: error.to_string(),
-    };
-    let mut shares = Vec::with_capacity(list.len());
-    for share in list {
-        let mut bytes = files::read(&share.path, SHARE_BYTES_MAX).map_err(|error| named(share, error))?;
-        if shares.iter().any(|before: &Share| before.pair == share.pair.id) {
-            let problem = format!("pair {} is given twice", share.pair.id);
-            return Err(Error::Input { field: "--share".to_owned(), problem });
-        }
-        shares.push(Share { pair: share.pair.id.clone(), bytes: Secret::take(&mut bytes) });
-    }
-    Ok(shares)
-}
-
-fn keep_receipt(path: Option<&Path>, signed: &SignedReceipt) -> Result<(), Error> {
-    path.map_or(Ok(()), |path| files::write_new(path, &signed.encode_to_vec()))
-}
-
-fn pair_name(pair: &Pair) -> String {
-    format!("{}:{}", pair.id, curve_name(pair.curve()))
 }

@@ -91,6 +91,8 @@ pub(crate) enum KindName {
     PasskeyRemoval,
     /// The deletion of a backup.
     Delete,
+    /// A window in which the custodian's shares can go to a device: it can be cancelled, and is never carried out.
+    EjectWindow,
 }
 
 impl From<KindName> for OpenActKind {
@@ -100,6 +102,7 @@ impl From<KindName> for OpenActKind {
             KindName::PolicyChange => Self::PolicyChange,
             KindName::PasskeyRemoval => Self::PasskeyRemoval,
             KindName::Delete => Self::Delete,
+            KindName::EjectWindow => Self::EjectWindow,
         }
     }
 }
@@ -113,17 +116,22 @@ pub(crate) struct ShareFile {
 
 pub(crate) fn share_file(text: &str) -> Result<ShareFile, String> {
     let form = "not PAIR:CURVE=FILE, such as main:secp256k1=share.bin";
-    let (pair, path) = text.split_once('=').ok_or(form)?;
-    let (id, curve) = pair.split_once(':').ok_or(form)?;
+    let (named, path) = text.split_once('=').ok_or(form)?;
+    if !named.contains(':') || path.is_empty() {
+        return Err(form.to_owned());
+    }
+    Ok(ShareFile { pair: pair(named)?, path: path.into() })
+}
+
+/// `PAIR:CURVE`.
+pub(crate) fn pair(text: &str) -> Result<Pair, String> {
+    let (id, curve) = text.split_once(':').ok_or("not PAIR:CURVE, such as main:secp256k1")?;
     let curve: Curve =
         curve_of(curve).ok_or_else(|| format!("curve {curve:?} is unknown; secp256k1 and ed25519 are known"))?;
     if !strongroom_sdk::proto::names::is_id(id) {
         return Err(format!("pair {id:?} is not 1 to 64 bytes of [A-Za-z0-9._-]"));
     }
-    if path.is_empty() {
-        return Err(form.to_owned());
-    }
-    Ok(ShareFile { pair: Pair { id: id.to_owned(), curve: curve.into() }, path: path.into() })
+    Ok(Pair { id: id.to_owned(), curve: curve.into() })
 }
 
 pub(crate) fn hex32(text: &str) -> Result<[u8; 32], String> {

@@ -13,12 +13,17 @@ pub(crate) fn existing(prompt: &str) -> Result<Passphrase, Error> {
     }
 }
 
-/// The passphrase of new keys, asked for twice.
+/// The passphrase of a new tenant's keys, asked for twice.
 pub(crate) fn new() -> Result<Passphrase, Error> {
+    new_of("root and standby key")
+}
+
+/// The passphrase of new keys, asked for twice.
+pub(crate) fn new_of(what: &str) -> Result<Passphrase, Error> {
     if std::env::var_os(VARIABLE).is_some() {
         return existing("");
     }
-    let first = zeroizing(ask("New passphrase for root and standby key: ")?);
+    let first = zeroizing(ask(&format!("New passphrase for {what}: "))?);
     let second = zeroizing(ask("The same once more: ")?);
     if *first != *second {
         return Err(Error::Input { field: "passphrase".to_owned(), problem: "the two differ".to_owned() });

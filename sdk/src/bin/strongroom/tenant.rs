@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use strongroom_sdk::attest::AttestedIdentity;
 use strongroom_sdk::attestation::{Image, Pcr};
 use strongroom_sdk::keys::{KeyUse, SigningKey};
+use strongroom_sdk::proto::id::TenantId;
 use strongroom_sdk::proto::statement as form;
 use strongroom_sdk::proto::v1::{Role, Statement};
 use strongroom_sdk::statement::{VerifiedStatement, sign};
@@ -16,6 +17,8 @@ use crate::options::{self, HostOptions};
 use crate::passphrase;
 use crate::show::Show;
 
+mod custodian;
+mod mpc;
 mod report;
 mod sign_intent;
 
@@ -33,6 +36,18 @@ pub(crate) enum Tenant {
     /// Sign an intent, after reading it and comparing it with what the backend's user asked for.
     #[command(after_help = sign_intent::SIGN_HELP)]
     SignIntent(Box<sign_intent::SignIntent>),
+    /// Make an MPC server's key, and print its recipient hash for the statement.
+    #[command(after_help = mpc::KEY_HELP)]
+    MpcKey(mpc::Key),
+    /// Open what the custodian role released to an MPC server, after its receipt.
+    OpenRelease(mpc::Open),
+    /// Seal the custodian's shares for a device's draft, after checking the service and reading the draft.
+    #[command(after_help = custodian::SEAL_HELP)]
+    SealCustodian(Box<custodian::Seal>),
+    /// Sign what the device signed, where it is the draft that was sealed for, and send it with both messages.
+    Send(custodian::Send),
+    /// Back up the custodian's shares alone, for a method without a passkey.
+    BackupCustodian(custodian::BackupCustodian),
     /// Make a wallet.
     #[command(after_help = WALLET_HELP)]
     CreateWallet(CreateWallet),
@@ -132,9 +147,22 @@ pub(crate) async fn run(command: Tenant, trust: &Trust, show: Show) -> anyhow::R
         Tenant::Init(options) => init(&options, show)?,
         Tenant::Statement(options) => statement(&options, trust, show).await?,
         Tenant::SignIntent(options) => sign_intent::run(&options, show)?,
+        Tenant::MpcKey(options) => mpc::key(&options, show)?,
+        Tenant::OpenRelease(options) => mpc::open(&options, show)?,
+        Tenant::SealCustodian(options) => custodian::seal(&options, trust, show).await?,
+        Tenant::Send(options) => custodian::send(&options, trust, show).await?,
+        Tenant::BackupCustodian(options) => custodian::backup_custodian(&options, trust, show).await?,
         Tenant::CreateWallet(options) => create_wallet(&options, show).await?,
     }
     Ok(())
+}
+
+/// The statement that the tenant signed last.
+fn own_statement(folder: &Folder, tenant: TenantId) -> Result<VerifiedStatement, Error> {
+    folder.statement(tenant)?.ok_or_else(|| {
+        let problem = "is missing: the tenant has signed no statement yet".to_owned();
+        Error::File { path: folder.statement_file(), problem }
+    })
 }
 
 fn init(options: &Init, show: Show) -> Result<(), Error> {

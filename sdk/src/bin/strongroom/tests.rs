@@ -1,4 +1,4 @@
-use clap::CommandFactory;
+use clap::{CommandFactory, Parser};
 
 use super::options::{image, pcr, share_file};
 use super::*;
@@ -16,6 +16,8 @@ fn the_command_line_is_well_formed_and_shows_the_development_root() {
         (&["tenant", "statement"], "Example:"),
         (&["attest"], "image: NOT CHECKED"),
         (&["operator", "manifest"], "Example:"),
+        (&["tenant", "mpc-key"], "Example:"),
+        (&["tenant", "seal-custodian"], "Example:"),
     ] {
         let mut command = Cli::command();
         for name in path {
@@ -74,4 +76,71 @@ fn measurements_are_48_bytes_and_never_zero() {
         assert!(error.contains(expect), "{error}");
     }
     assert!(pcr(&zero).is_err());
+}
+
+/// A device's command line, up to its own options.
+const DEVICE: &str = "--tenant 0000000000000000000000000000000000000000000000000000000000000000 --host http://127.0.0.1:1 \
+                      --api-key-file k --wallet w --passkey p";
+const DESK: &str = "--dir d --host http://127.0.0.1:1 --api-key-file k --wallet w --share a:ed25519=f";
+const RECORD: &str = "--record 0000000000000000000000000000000000000000000000000000000000000000";
+
+fn parse(command: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(command.split_whitespace())
+}
+
+#[test]
+fn options_of_the_custodian_role_stand_together_or_not_at_all() {
+    let device = |command: &str, options: &str| format!("strongroom device {command} {DEVICE} {options}");
+    let tenant = |command: &str, options: &str| format!("strongroom tenant {command} {DESK} {options}");
+    let backup = |options: &str| device("backup", &format!("--share a:ed25519=f {options}"));
+    for (command, fits) in [
+        (backup(""), true),
+        (backup("--custodian --tenant-consent c"), true),
+        (backup("--custodian --custodian-needs both --custodian-newest-head"), true),
+        (backup("--custodian-needs both"), false),
+        (backup("--custodian-newest-head"), false),
+        (backup("--custodian-delay-seconds 5"), false),
+        (backup("--custodian --custodian-needs nobody"), false),
+        (device("recover", "--out o"), true),
+        (device("recover", "--out o --mpc-recipient m --custodian-release r"), true),
+        (device("recover", "--out o --mpc-recipient m"), false),
+        (device("recover", "--out o --custodian-release r"), false),
+        (device("start-recovery", "--key k --mpc-recipient m --started s"), true),
+        (device("start-recovery", "--key k --mpc-recipient m"), false),
+        (device("change-policy", "--custodian --custodian-only"), true),
+        (device("change-policy", "--custodian-only"), false),
+        (device("cancel", "--kind eject-window"), true),
+        (tenant("seal-custodian", "--draft x --backup b"), true),
+        (tenant("seal-custodian", &format!("--draft x {RECORD}")), true),
+        (tenant("seal-custodian", "--draft x"), false),
+        (tenant("seal-custodian", &format!("--draft x --backup b {RECORD}")), false),
+        (tenant("seal-custodian", "--backup b"), false),
+        (tenant("backup-custodian", "--backup b"), true),
+        (tenant("backup-custodian", &format!("--backup b {RECORD}")), false),
+        (tenant("backup-custodian", ""), false),
+        ("strongroom tenant mpc-key --out k --plain".to_owned(), true),
+        ("strongroom tenant mpc-key".to_owned(), false),
+    ] {
+        let parsed = parse(&command);
+        assert_eq!(parsed.is_ok(), fits, "{command}: {:?}", parsed.err().map(|error| error.to_string()));
+    }
+}
+
+#[test]
+fn an_mpc_servers_key_is_made_in_files_that_are_new() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let show = Show::from_environment();
+    let make = |private: &str, public: &str| {
+        let command = format!("strongroom tenant mpc-key --plain --out {} --public {}", path(private), path(public));
+        run(parse(&command).unwrap(), show)
+    };
+    make("mpc.key", "mpc.pub").unwrap();
+    let key = strongroom_sdk::seal::MpcKey::read(&dir.path().join("mpc.key"), || panic!("not asked")).unwrap();
+    assert_eq!(std::fs::read(dir.path().join("mpc.pub")).unwrap(), key.public_key());
+    for (private, public) in [("mpc.key", "new.pub"), ("new.key", "mpc.pub"), ("no/folder.key", "new.pub")] {
+        let error = make(private, public).unwrap_err();
+        assert_eq!(exit_code(error.downcast_ref()), EXIT_USAGE, "{error}");
+        assert!(!dir.path().join("new.key").exists() && !dir.path().join("new.pub").exists());
+    }
 }

@@ -40,7 +40,7 @@ async fn a_put_is_the_next_generation_and_its_receipt_says_who_put_it() {
     let shares = || vec![share("b", 5), share("a", 3)];
     let (device, passkey, prepared, calls) = world_of(Tamper::Nothing, |r| r.highest_generation = 6).await;
     let done = device.put(&prepared, None, &pairs(), shares(), &mut at(&passkey)).await.unwrap();
-    assert_eq!((done.receipt.generation, done.receipt.version, calls.lock().unwrap().len()), (7, 5, 1));
+    assert_eq!((done.receipt().generation, done.receipt().version, calls.lock().unwrap().len()), (7, 5, 1));
     for (tamper, expect) in [
         (Tamper::PutByAnother, "receipt's active generation is 2 put by"),
         (Tamper::ReceiptSignature, "the receipt's signature is wrong"),
@@ -63,7 +63,7 @@ async fn a_passkey_is_added_by_two_devices_that_sign_the_same_bytes() {
     let addition = Addition::from_bytes(&addition.to_bytes()).unwrap();
     let own = tablet.registration();
     let done = device.finish_adding(&prepared, &addition, &own, &mut at(&tablet)).await.unwrap();
-    assert_eq!((done.receipt.version, done.receipt.not_before_ms), (5, 0));
+    assert_eq!((done.receipt().version, done.receipt().not_before_ms), (5, 0));
 
     let stranger = device.finish_adding(&prepared, &addition, &passkey.registration(), &mut at(&passkey)).await;
     assert!(stranger.unwrap_err().to_string().starts_with("the addition's credential is"));
@@ -102,7 +102,7 @@ async fn an_addition_that_says_something_else_is_not_signed_by_the_newcomer() {
         (|i| i.tenant[0] ^= 1, "addition's tenant is"),
         (|i| i.wallet.push('x'), "addition's wallet is"),
         (|i| i.action = Some(Action::DeleteBackup(DeleteBackupAction {})), "adds no passkey"),
-        (|i| i.custodian = i.client.clone(), "not about the client role alone"),
+        (|i| i.custodian = i.client.clone(), "does not name the roles of the backup"),
         (|i| i.client.as_mut().unwrap().record_id[0] ^= 1, "about no record of this wallet"),
         (|i| i.client.as_mut().unwrap().recipient = vec![1; 32], "releases or brings something"),
         (|i| i.client.as_mut().unwrap().message_hash = vec![1; 32], "releases or brings something"),
@@ -133,13 +133,13 @@ async fn what_a_policy_delays_waits_and_the_tenant_frees_a_removal() {
         let (device, passkey, prepared, _) = world_of(Tamper::Nothing, change).await;
         let device = device.with_backend(Arc::new(Backend(operational_key())));
         let removed = device.remove_passkey(&prepared, None, b"second", pace, &mut at(&passkey)).await.unwrap();
-        assert_eq!(removed.receipt.not_before_ms, due);
+        assert_eq!(removed.receipt().not_before_ms, due);
         let wanted = ClientPolicy { tenant: TenantConsent::NewestHead, delay: Delay::NONE };
         let changed = device.change_policy(&prepared, None, wanted, &mut at(&passkey)).await.unwrap();
-        assert_eq!(changed.receipt.not_before_ms > 0, delay > 0);
+        assert_eq!(changed.receipt().not_before_ms > 0, delay > 0);
         let renamed = device.rename_passkey(&prepared, None, b"second", "x", &mut at(&passkey)).await.unwrap();
         let deleted = device.delete(&prepared, None, &mut at(&passkey)).await.unwrap();
-        assert_eq!((renamed.receipt.not_before_ms, deleted.receipt.not_before_ms > NOW_MS), (0, true));
+        assert_eq!((renamed.receipt().not_before_ms, deleted.receipt().not_before_ms > NOW_MS), (0, true));
     }
 }
 
@@ -150,7 +150,7 @@ async fn a_recovery_waits_and_is_released_to_its_key_alone() {
         let (device, passkey, prepared, _) = world_of(Tamper::Nothing, policy(newest_head, newest_head, 1)).await;
         let device = device.with_backend(Arc::new(Backend(operational_key())));
         let started = device.start_recovery(&prepared, None, None, &key, &mut at(&passkey)).await.unwrap();
-        assert_eq!(started.receipt.not_before_ms, NOW_MS + 1001);
+        assert_eq!(started.receipt().not_before_ms, NOW_MS + 1001);
         for tamper in [Tamper::Nothing, Tamper::Release, Tamper::ReleaseToItself, Tamper::ReceiptSignature] {
             let waiting = |record: &mut RecordView| {
                 policy(newest_head, newest_head, 1)(record);
@@ -181,7 +181,7 @@ async fn what_waits_is_cancelled_or_carried_out() {
     for kind in [OpenActKind::PolicyChange, OpenActKind::PasskeyRemoval, OpenActKind::Delete] {
         let change = |record: &mut RecordView| record.open_acts = vec![waits(kind)];
         let (device, passkey, prepared, calls) = world_of(Tamper::Nothing, change).await;
-        assert_eq!(device.carry_out(&prepared, None, kind).await.unwrap().receipt.version, 5);
+        assert_eq!(device.carry_out(&prepared, None, kind).await.unwrap().receipt().version, 5);
         device.cancel(&prepared, None, kind, &mut at(&passkey)).await.unwrap();
         assert_eq!(calls.lock().unwrap().len(), 2);
     }

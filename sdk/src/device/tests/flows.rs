@@ -14,6 +14,7 @@ fn creation(passkey: &Passkey, backup: &str) -> Creation {
         secret: SecretKind::Share,
         pairs: pairs(),
         policy: ClientPolicy::PASSKEY,
+        custodian: None,
         credential: passkey.registration(),
         label: "phone".to_owned(),
     }
@@ -39,7 +40,7 @@ async fn recover(tamper: Tamper) -> (Result<Recovered, Error>, Vec<Vec<u8>>) {
 async fn a_backup_holds_when_its_receipt_does() {
     let shares = || vec![share("b", 5), share("a", 3)];
     let (done, calls) = backup(Tamper::Nothing, "new", shares()).await;
-    assert_eq!((done.unwrap().receipt.version, calls.len()), (1, 1));
+    assert_eq!((done.unwrap().receipt().version, calls.len()), (1, 1));
     let (done, calls) = backup(Tamper::FirstCallLost, "new", shares()).await;
     assert!(done.is_ok());
     let [first, second] = calls.as_slice() else { panic!("two calls") };
@@ -67,7 +68,7 @@ async fn a_recovery_gives_only_what_was_asked_for() {
     for tamper in [Tamper::Nothing, Tamper::FirstCallLost] {
         let recovered = recover(tamper).await.0.unwrap();
         let lengths: Vec<usize> = recovered.shares.iter().map(|share| share.bytes.expose().len()).collect();
-        assert_eq!((lengths, recovered.receipt.version), (vec![3, 5], 5));
+        assert_eq!((lengths, recovered.acted.receipt().version), (vec![3, 5], 5));
     }
     for (tamper, expect) in [
         (Tamper::ReceiptSignature, "the receipt's signature is wrong"),
@@ -102,6 +103,7 @@ async fn nothing_is_sent_for_a_passkey_that_the_enclave_does_not_list() {
     let backed_up = device.backup(&prepared, &creation(&passkey, "new"), shares, &mut Stray(&stranger)).await;
     assert!(matches!(backed_up, Err(Error::Mismatch { part: "assertion", .. })));
     assert!(calls.lock().unwrap().is_empty());
+    let (device, passkey, prepared, _) = world(Tamper::NoReceipt).await;
     let unsigned = device.rehearse(&prepared, None, &mut Stray(&passkey)).await.unwrap_err().to_string();
     assert!(unsigned.contains("number of rehearsals is 0, not 1"), "{unsigned}");
     assert_eq!(prepared.base(Role::Client).unwrap().enclave_time, now());

@@ -1,34 +1,32 @@
-//! A host in this process, with an enclave's keys behind it: honest, but for what it is told to tamper with.
+//! A host in this process, with the enclaves' keys behind it: honest, but for what it is told to tamper with.
 
 use std::sync::{Arc, Mutex};
 
 use prost::Message;
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
-use strongroom_proto::contents::{Release, decode_shares};
 use strongroom_proto::id::{ContentHash, Head, RecordId, sha256};
-use strongroom_proto::limits::GRACE_MS;
-use strongroom_proto::seal::{Direction, hpke_info};
-use strongroom_proto::v1::backup_service_server::{BackupService, BackupServiceServer};
-use strongroom_proto::v1::intent::Action;
-use strongroom_proto::v1::passkey_service_server::{PasskeyService, PasskeyServiceServer};
-use strongroom_proto::v1::recovery_service_server::{RecoveryService, RecoveryServiceServer};
+use strongroom_proto::intent as wire;
+use strongroom_proto::v1::backup_service_server::BackupService;
+use strongroom_proto::v1::passkey_service_server::PasskeyService;
+use strongroom_proto::v1::recovery_service_server::RecoveryService;
 use strongroom_proto::v1::{
-    Act, ActKind, ActRequest, ActResponse, AddPasskeyRequest, CarryOutRequest, CreateBackupRequest,
-    CreateBackupResponse, Event, ExportAuditRequest, ExportAuditResponse, Freshness, GenerationRef, GetBackupRequest,
-    GetBackupResponse, ListBackupsRequest, ListBackupsResponse, ListPasskeysRequest, ListPasskeysResponse,
-    NewCredential, OpenAct, OpenActKind, PrepareRequest, PrepareResponse, PutSharesRequest, PutSharesResponse, Receipt,
-    RecordView, RecoverRequest, RecoverResponse, RehearseBackupRequest, RehearseBackupResponse, ReleaseRecoveryRequest,
-    Role,
+    Act, ActRequest, ActResponse, AddPasskeyRequest, CarryOutRequest, CommitBackupRequest, CommitBackupResponse,
+    CreateBackupRequest, CreateBackupResponse, ExportAuditRequest, ExportAuditResponse, GenerationRef,
+    GetBackupRequest, GetBackupResponse, ListBackupsRequest, ListBackupsResponse, ListPasskeysRequest,
+    ListPasskeysResponse, NewCredential, OpenActKind, PrepareRequest, PrepareResponse, PutSharesRequest,
+    PutSharesResponse, Receipt, RecoverRequest, RecoverResponse, RehearseBackupRequest, RehearseBackupResponse,
+    ReleaseRecoveryRequest, Role,
 };
-use strongroom_proto::{intent as wire, signed};
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
 use super::*;
-use crate::client::ApiKey;
-use crate::seal::enclave;
-use crate::testing::{NOW_MS, WALLET, channel_key, kek_id, sign_receipt, stages, tenant};
+use enclave::{Deed, Enclave};
+
+mod enclave;
+mod world;
+
+pub(super) use enclave::Fault;
+pub(super) use world::{Both, both_of, world, world_of};
 
 /// What the host does to an honest enclave's answer, or to the call.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,25 +40,31 @@ pub(super) enum Tamper {
     ReleaseOfAnotherRecord,
     /// The enclave says that another intent put the active generation.
     PutByAnother,
+    NoCustodianReceipt,
+    /// In place of the custodian's.
+    ClientReceiptTwice,
+    /// Beside both.
+    ThirdReceipt,
+    CustodianSignedByClient,
+    CustodianRelease,
+    CustodianDamaged,
+    ReleasesSwapped,
+    /// Of a role that the act does not name.
+    UnaskedRelease,
 }
 
 /// The calls that reached the host.
 pub(super) type Calls = Arc<Mutex<Vec<Vec<u8>>>>;
 
 #[derive(Clone)]
-struct Host {
+pub(super) struct Host {
     tamper: Tamper,
     calls: Calls,
     /// Every passkey that may sign.
     keys: Arc<Mutex<Vec<NewCredential>>>,
-    record: RecordView,
-}
-
-/// What an act did.
-struct Deed {
-    event: Event,
-    active: Option<GenerationRef>,
-    sealed: Vec<Vec<u8>>,
+    enclaves: Vec<Enclave>,
+    /// The receipts of the last put.
+    put: Arc<Mutex<Vec<Receipt>>>,
 }
 
 impl Host {
@@ -81,152 +85,83 @@ impl Host {
         }
     }
 
-    /// What an enclave makes of an act on the record, by the rules of its policy.
-    fn deed(&self, act: &Act) -> Deed {
+    /// The enclaves of the roles that an act names.
+    fn named(&self, act: &Act) -> Vec<&Enclave> {
         self.check_assertions(act);
         let intent = wire::decode(&act.intent).unwrap();
-        let delay = u64::from(self.record.policy.unwrap().delay_seconds) * 1000;
-        let later = |now, later, delay| if delay == 0 { (now, 0) } else { (later, delay) };
-        let none = Vec::new;
-        let ((kind, wait), generation, subject) = match intent.action.clone().unwrap() {
-            Action::CreateBackup(_) => ((ActKind::CreateBackup, 0), 1, none()),
-            Action::Recover(it) => ((ActKind::Recover, 0), it.generation, none()),
-            Action::PutShares(it) => ((ActKind::PutShares, 0), it.generation, none()),
-            Action::AddPasskey(it) => ((ActKind::AddPasskey, 0), 0, it.credential.unwrap().id),
-            Action::RemovePasskey(it) => {
-                let delay = if act.tenant_signature.is_some() { 0 } else { delay };
-                (later(ActKind::RemovePasskey, ActKind::StartRemovePasskey, delay), 0, it.credential_id)
-            }
-            Action::RenamePasskey(it) => ((ActKind::RenamePasskey, 0), 0, it.credential_id),
-            Action::ChangePolicy(_) => (later(ActKind::ChangePolicy, ActKind::StartChangePolicy, delay), 0, none()),
-            Action::StartRecovery(it) => ((ActKind::StartRecovery, delay), it.generation, none()),
-            Action::DeleteBackup(_) => ((ActKind::StartDelete, GRACE_MS), 0, none()),
-            Action::Cancel(_) => ((ActKind::Cancel, 0), 0, none()),
-            Action::Rehearse(_) | Action::CarryOut(_) | Action::OpenEjectWindow(_) => panic!("no act of its own here"),
-        };
-        let cancelled_intent_hash = match intent.action.clone().unwrap() {
-            Action::Cancel(it) => it.intent_hash,
-            _ => Vec::new(),
-        };
-        let event = Event {
-            cancelled_intent_hash,
-            version: self.record.version + 1,
-            kind: kind.into(),
-            intent_hash: wire::hash(&act.intent).0.to_vec(),
-            time_ms: NOW_MS + 1,
-            generation,
-            recipient: intent.client.unwrap().recipient,
-            credential_id: act.assertions[0].credential_id.clone(),
-            tenant_key: act.tenant_signature.as_ref().map(|it| it.key.clone()).unwrap_or_default(),
-            statement_serial: 3,
-            subject_credential_id: subject,
-            not_before_ms: if wait == 0 { 0 } else { NOW_MS + 1 + wait },
-        };
-        let put = GenerationRef { generation, put_intent_hash: event.intent_hash.clone() };
-        let active = if kind == ActKind::PutShares { put } else { self.active() };
-        Deed { event, active: Some(active), sealed: Vec::new() }
+        self.enclaves.iter().filter(|it| wire::part(&intent, it.role).is_some()).collect()
     }
 
-    /// What an enclave makes of what waited.
-    fn due(&self, kind: OpenActKind, second: Option<&Act>) -> (Deed, OpenAct) {
-        let open = self.record.open_acts.iter().find(|open| open.kind() == kind).unwrap().clone();
-        let done = match kind {
-            OpenActKind::Recovery => ActKind::Recover,
-            OpenActKind::PolicyChange => ActKind::ChangePolicy,
-            OpenActKind::PasskeyRemoval => ActKind::RemovePasskey,
-            OpenActKind::Delete => ActKind::Delete,
-            OpenActKind::EjectWindow | OpenActKind::Unspecified => panic!("never carried out"),
-        };
-        let event = Event {
-            version: self.record.version + 1,
-            kind: done.into(),
-            intent_hash: open.intent_hash.clone(),
-            time_ms: open.not_before_ms + 1,
-            generation: open.generation,
-            recipient: open.recipient.clone(),
-            credential_id: Vec::new(),
-            tenant_key: second.map(|act| act.tenant_signature.as_ref().unwrap().key.clone()).unwrap_or_default(),
-            statement_serial: 3,
-            subject_credential_id: open.credential_id.clone(),
-            not_before_ms: 0,
-            cancelled_intent_hash: Vec::new(),
-        };
-        let active = Some(self.active()).filter(|_| kind != OpenActKind::Delete);
-        (Deed { event, active, sealed: Vec::new() }, open)
-    }
-
-    fn active(&self) -> GenerationRef {
-        let generation = &self.record.generations[0];
-        GenerationRef { generation: generation.generation, put_intent_hash: generation.put_intent_hash.clone() }
-    }
-
-    fn receipts(&self, deed: Deed) -> Vec<SignedReceipt> {
-        let record = RecordId::from_slice(&self.record.record_id).unwrap();
-        self.receipts_from(deed, record, Head::from_slice(&self.record.head).unwrap())
-    }
-
-    fn receipts_from(&self, deed: Deed, record_id: RecordId, head: Head) -> Vec<SignedReceipt> {
-        let Deed { event, mut active, sealed } = deed;
-        if self.tamper == Tamper::PutByAnother {
-            active.as_mut().unwrap().put_intent_hash[0] ^= 1;
-        }
-        let vouched = self.record.policy.unwrap().newest_head && !event.tenant_key.is_empty();
-        let freshness = if vouched { Freshness::CallerReceipt } else { Freshness::None };
-        let receipt = Receipt {
-            tenant: tenant().0.to_vec(),
-            wallet: WALLET.to_owned(),
-            role: Role::Client.into(),
-            record_id: record_id.0.to_vec(),
-            version: event.version,
-            head: signed::next_head(&head, &event.encode_to_vec()).0.to_vec(),
-            event: event.encode_to_vec(),
-            active,
-            pending: None,
-            intent_hash: event.intent_hash,
-            identity_hash: vec![1; 32],
-            sealed_hashes: sealed,
-            epoch: 2,
-            time_ms: event.time_ms,
-            stages: Some(strongroom_proto::v1::Stages { freshness: freshness.into(), ..stages() }),
-        };
-        let mut signed = sign_receipt(receipt.encode_to_vec());
+    fn tampered(&self, mut receipts: Vec<SignedReceipt>) -> Vec<SignedReceipt> {
         match self.tamper {
-            Tamper::NoReceipt => return Vec::new(),
-            Tamper::ReceiptSignature => signed.signature[0] ^= 1,
+            Tamper::NoReceipt => receipts.clear(),
+            Tamper::NoCustodianReceipt => receipts.truncate(1),
+            Tamper::ClientReceiptTwice => receipts[1] = receipts[0].clone(),
+            Tamper::ThirdReceipt => receipts.push(SignedReceipt::default()),
             _ => {}
         }
-        vec![signed]
-    }
-
-    /// Two shares, sealed to the recipient as an answer to an intent.
-    fn release(&self, key: &[u8], intent: &[u8], generation: u64) -> (Vec<u8>, Vec<u8>) {
-        let record_id = RecordId([if self.tamper == Tamper::ReleaseOfAnotherRecord { 1 } else { 10 }; 32]);
-        let info = hpke_info(Direction::Release, Role::Client, &tenant(), &kek_id(), &record_id);
-        let shares = vec![share("a", 3), share("b", 5)];
-        let intent = IntentHash::from_slice(intent).unwrap();
-        let contents = Release { intent, record_id, generation, shares }.encode().unwrap();
-        let to_itself = channel_key();
-        let key = if self.tamper == Tamper::ReleaseToItself { to_itself.public_key() } else { key };
-        let mut release = enclave::seal(key, &info, &contents);
-        let hash = ContentHash::of(&release).0.to_vec();
-        if self.tamper == Tamper::Release {
-            release.push(0);
-        }
-        (release, hash)
-    }
-
-    /// Opens what was sealed to the channel key for a record; gives a hash for each share.
-    fn opened(id: &RecordId, message: &[u8]) -> Vec<Vec<u8>> {
-        let info = hpke_info(Direction::Request, Role::Client, &tenant(), &kek_id(), id);
-        let shares = decode_shares(&enclave::open(&channel_key(), &info, message).unwrap()).unwrap();
-        shares.iter().map(|share| sha256(&[share.bytes.expose()]).to_vec()).collect()
+        receipts
     }
 
     fn act(&self, request: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
         let request = request.into_inner();
         self.called(request.encode_to_vec())?;
-        let receipts = self.receipts(self.deed(&request.act.unwrap()));
-        Ok(Response::new(ActResponse { receipts, stages: None }))
+        let act = request.act.unwrap();
+        let receipts = self.named(&act).into_iter().map(|it| it.receipt(it.deed(&act))).collect();
+        Ok(Response::new(ActResponse { receipts: self.tampered(receipts), stages: None }))
+    }
+
+    /// Opens the message of each role that an act names, as its intent has it.
+    fn stored(&self, act: &Act, id: &RecordId, messages: [(&[u8], u64); 2]) -> Vec<(&Enclave, Deed)> {
+        let intent = wire::decode(&act.intent).unwrap();
+        let messages = [Role::Client, Role::Custodian].into_iter().zip(messages);
+        let messages: Vec<_> = messages.collect();
+        let of = |enclave: &Enclave| messages.iter().find(|(role, _)| *role == enclave.role).unwrap().1;
+        let named = self.named(act).into_iter().map(|enclave| {
+            let (message, epoch) = of(enclave);
+            assert_eq!(epoch, 2);
+            let named = &wire::part(&intent, enclave.role).unwrap().message_hash;
+            assert_eq!(*named, ContentHash::of(message).0);
+            (enclave, Deed { sealed: enclave.opened(id, message), ..enclave.deed(act) })
+        });
+        named.collect()
+    }
+
+    pub(super) fn released(&self, request: &RecoverRequest) -> RecoverResponse {
+        let act = request.act.as_ref().unwrap();
+        let mut response = RecoverResponse::default();
+        for enclave in self.named(act) {
+            let mut deed = enclave.deed(act);
+            let key = match enclave.role {
+                Role::Client => &request.client_recipient_key,
+                _ => &request.custodian_recipient_key,
+            };
+            let (release, hash) = enclave.release(key, &deed.event.intent_hash, deed.event.generation);
+            deed.sealed = vec![hash];
+            Self::give(enclave, deed, release, &mut response);
+        }
+        self.finish(response)
+    }
+
+    fn give(enclave: &Enclave, deed: Deed, release: Vec<u8>, response: &mut RecoverResponse) {
+        response.receipts.push(enclave.receipt(deed));
+        let place = match enclave.role {
+            Role::Client => &mut response.client_release,
+            _ => &mut response.custodian_release,
+        };
+        *place = release;
+    }
+
+    fn finish(&self, mut response: RecoverResponse) -> RecoverResponse {
+        response.receipts = self.tampered(response.receipts);
+        match self.tamper {
+            Tamper::ReleasesSwapped => {
+                std::mem::swap(&mut response.client_release, &mut response.custodian_release);
+            }
+            Tamper::UnaskedRelease => response.custodian_release = vec![1],
+            _ => {}
+        }
+        response
     }
 }
 
@@ -243,34 +178,64 @@ impl BackupService for Host {
         assert!(request.metadata().get("authorization").unwrap().to_str().unwrap().starts_with("Bearer sr_"));
         let request = request.into_inner();
         self.called(request.encode_to_vec())?;
-        assert_eq!(request.client_epoch, 2);
         let act = request.act.unwrap();
-        let intent = wire::decode(&act.intent).unwrap();
-        assert_eq!(intent.client.as_ref().unwrap().message_hash, ContentHash::of(&request.client_message).0);
-        let id = wire::record_id(&intent);
-        let mut deed = self.deed(&act);
-        deed.event.version = 1;
-        let put = GenerationRef { generation: 1, put_intent_hash: deed.event.intent_hash.clone() };
-        let deed = Deed { sealed: Self::opened(&id, &request.client_message), active: Some(put), ..deed };
-        let receipts = self.receipts_from(deed, id, Head(id.0));
+        let id = wire::record_id(&wire::decode(&act.intent).unwrap());
+        let messages = [
+            (request.client_message.as_slice(), request.client_epoch),
+            (request.custodian_message.as_slice(), request.custodian_epoch),
+        ];
+        let receipts = self.stored(&act, &id, messages).into_iter().map(|(enclave, mut deed)| {
+            deed.event.version = 1;
+            let put = GenerationRef { generation: 1, put_intent_hash: deed.event.intent_hash.clone() };
+            (deed.active, deed.pending) = (Some(put), None);
+            enclave.receipt_from(deed, id, Head(id.0))
+        });
+        let receipts = self.tampered(receipts.collect());
         Ok(Response::new(CreateBackupResponse { backup: None, receipts, stages: None }))
     }
 
     async fn put_shares(&self, request: Request<PutSharesRequest>) -> Result<Response<PutSharesResponse>, Status> {
         let request = request.into_inner();
         self.called(request.encode_to_vec())?;
-        assert_eq!(request.client_epoch, 2);
-        let id = RecordId::from_slice(&self.record.record_id).unwrap();
-        let sealed = Self::opened(&id, &request.client_message);
-        let deed = Deed { sealed, ..self.deed(&request.act.unwrap()) };
-        Ok(Response::new(PutSharesResponse { backup: None, receipts: self.receipts(deed), stages: None }))
+        let act = request.act.unwrap();
+        let id = RecordId::from_slice(&self.enclaves[0].record.record_id).unwrap();
+        let messages = [
+            (request.client_message.as_slice(), request.client_epoch),
+            (request.custodian_message.as_slice(), request.custodian_epoch),
+        ];
+        let stored = self.stored(&act, &id, messages).into_iter();
+        let receipts: Vec<SignedReceipt> = stored.map(|(enclave, deed)| enclave.receipt(deed)).collect();
+        *self.put.lock().unwrap() = receipts.iter().map(|it| Receipt::decode(it.receipt.as_slice()).unwrap()).collect();
+        Ok(Response::new(PutSharesResponse { backup: None, receipts: self.tampered(receipts), stages: None }))
+    }
+
+    async fn commit_backup(
+        &self,
+        request: Request<CommitBackupRequest>,
+    ) -> Result<Response<CommitBackupResponse>, Status> {
+        self.called(request.into_inner().encode_to_vec())?;
+        let put = self.put.lock().unwrap().clone();
+        let receipts = self.enclaves.iter().zip(&put).map(|(enclave, put)| {
+            let head = Head::from_slice(&put.head).unwrap();
+            enclave.commit(put.pending.as_ref().unwrap(), (put.version, head))
+        });
+        let receipts = self.tampered(receipts.collect());
+        Ok(Response::new(CommitBackupResponse { backup: None, receipts, stages: None }))
     }
 
     async fn rehearse_backup(
         &self,
-        _: Request<RehearseBackupRequest>,
+        request: Request<RehearseBackupRequest>,
     ) -> Result<Response<RehearseBackupResponse>, Status> {
-        Ok(Response::new(RehearseBackupResponse::default()))
+        let act = request.into_inner().act.unwrap();
+        let mut rehearsals: Vec<_> = self.named(&act).into_iter().map(|it| it.rehearsal(&act)).collect();
+        match self.tamper {
+            Tamper::NoReceipt => rehearsals.clear(),
+            Tamper::NoCustodianReceipt => rehearsals.truncate(1),
+            Tamper::ClientReceiptTwice => rehearsals[1] = rehearsals[0].clone(),
+            _ => {}
+        }
+        Ok(Response::new(RehearseBackupResponse { rehearsals, stages: None }))
     }
 
     async fn change_policy(&self, request: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
@@ -288,7 +253,8 @@ impl BackupService for Host {
     async fn carry_out(&self, request: Request<CarryOutRequest>) -> Result<Response<ActResponse>, Status> {
         let request = request.into_inner();
         self.called(request.encode_to_vec())?;
-        let receipts = self.receipts(self.due(request.kind(), request.act.as_ref()).0);
+        let due = |it: &Enclave| it.due(request.kind(), request.act.as_ref()).map(|(deed, _)| it.receipt(deed));
+        let receipts = self.tampered(self.enclaves.iter().filter_map(due).collect());
         Ok(Response::new(ActResponse { receipts, stages: None }))
     }
 
@@ -310,11 +276,7 @@ impl RecoveryService for Host {
     async fn recover(&self, request: Request<RecoverRequest>) -> Result<Response<RecoverResponse>, Status> {
         let request = request.into_inner();
         self.called(request.encode_to_vec())?;
-        let mut deed = self.deed(&request.act.unwrap());
-        let event = &deed.event;
-        let (client_release, hash) = self.release(&request.client_recipient_key, &event.intent_hash, event.generation);
-        deed.sealed = vec![hash];
-        Ok(Response::new(RecoverResponse { client_release, receipts: self.receipts(deed), stages: None }))
+        Ok(Response::new(self.released(&request)))
     }
 
     async fn release_recovery(
@@ -323,11 +285,19 @@ impl RecoveryService for Host {
     ) -> Result<Response<RecoverResponse>, Status> {
         let request = request.into_inner();
         self.called(request.encode_to_vec())?;
-        let (mut deed, open) = self.due(OpenActKind::Recovery, request.act.as_ref());
-        assert_eq!(request.recovery, open.intent_hash);
-        let (client_release, hash) = self.release(&request.client_recipient_key, &open.intent_hash, open.generation);
-        deed.sealed = vec![hash];
-        Ok(Response::new(RecoverResponse { client_release, receipts: self.receipts(deed), stages: None }))
+        let mut response = RecoverResponse::default();
+        for enclave in &self.enclaves {
+            let Some((mut deed, open)) = enclave.due(OpenActKind::Recovery, request.act.as_ref()) else { continue };
+            assert_eq!(request.recovery, open.intent_hash);
+            let key = match enclave.role {
+                Role::Client => &request.client_recipient_key,
+                _ => &request.custodian_recipient_key,
+            };
+            let (release, hash) = enclave.release(key, &open.intent_hash, open.generation);
+            deed.sealed = vec![hash];
+            Self::give(enclave, deed, release, &mut response);
+        }
+        Ok(Response::new(self.finish(response)))
     }
 
     async fn start_recovery(&self, request: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
@@ -347,7 +317,8 @@ impl PasskeyService for Host {
         let (act, credential) = (request.act.unwrap(), request.credential.unwrap());
         assert_eq!(act.assertions.len(), 2);
         self.keys.lock().unwrap().push(credential);
-        Ok(Response::new(ActResponse { receipts: self.receipts(self.deed(&act)), stages: None }))
+        let receipts = self.named(&act).into_iter().map(|it| it.receipt(it.deed(&act))).collect();
+        Ok(Response::new(ActResponse { receipts: self.tampered(receipts), stages: None }))
     }
 
     async fn remove_passkey(&self, request: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
@@ -365,34 +336,4 @@ impl PasskeyService for Host {
     async fn list_passkeys(&self, _: Request<ListPasskeysRequest>) -> Result<Response<ListPasskeysResponse>, Status> {
         nobody_asks()
     }
-}
-
-/// A device, its passkey, a service with a record of that passkey, and the calls that reach the host.
-pub(super) async fn world(tamper: Tamper) -> (Device, Passkey, Prepared, Calls) {
-    world_of(tamper, |_| {}).await
-}
-
-/// As [`world`], with a record that is changed first.
-pub(super) async fn world_of(
-    tamper: Tamper,
-    change: impl FnOnce(&mut RecordView),
-) -> (Device, Passkey, Prepared, Calls) {
-    let passkey = Passkey::create("wallet.example").unwrap();
-    let mut record = record_view();
-    record.credentials[0].id = passkey.credential_id().to_vec();
-    record.credentials[0].key_hash = ContentHash::of(&passkey.registration().public_key).0.to_vec();
-    change(&mut record);
-    let calls = Calls::default();
-    let keys = Arc::new(Mutex::new(vec![passkey.registration()]));
-    let host = Host { tamper, calls: Arc::clone(&calls), keys, record: record.clone() };
-    let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let address = incoming.local_addr().unwrap();
-    let server = Server::builder()
-        .add_service(BackupServiceServer::new(host.clone()))
-        .add_service(PasskeyServiceServer::new(host.clone()))
-        .add_service(RecoveryServiceServer::new(host));
-    tokio::spawn(server.serve_with_incoming(incoming));
-    let api_key = ApiKey::parse(&format!("sr_{}", "00".repeat(32))).unwrap();
-    let client = Client::connect(&format!("http://{address}"), api_key).await.unwrap();
-    (Device::new(client, tenant(), Trust::aws()), passkey, Prepared::of(vec![record]), calls)
 }

@@ -179,6 +179,7 @@ fn due_case(kind: OpenActKind) -> (Record, Receipt, Event) {
         Waiting::PolicyChange(_) => ActKind::ChangePolicy,
         Waiting::PasskeyRemoval { .. } => ActKind::RemovePasskey,
         Waiting::Delete => ActKind::Delete,
+        Waiting::EjectWindow => panic!("never carried out"),
     };
     let is_recovery = kind == OpenActKind::Recovery;
     let event = Event {

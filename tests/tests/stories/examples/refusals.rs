@@ -87,6 +87,7 @@ impl Good {
                 request_id: "recover".to_owned(),
                 act: Some(recovery),
                 client_recipient_key: recipient.public_key().to_vec(),
+                ..RecoverRequest::default()
             },
             rehearse: RehearseBackupRequest { act: Some(ann.sign(&rehearsal).unwrap()) },
         }

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use prost::Message;
-use strongroom_sdk::device::{Consent, TenantBackend};
+use strongroom_sdk::device::{Answer, Consent, TenantBackend};
+use strongroom_sdk::exchange::{CustodianSeal, EXCHANGE_BYTES_MAX, SentDraft, SignedDraft};
 use strongroom_sdk::intent::INTENT_LIFE_MS;
+use strongroom_sdk::proto::id::IntentHash;
 use strongroom_sdk::proto::intent;
-use strongroom_sdk::proto::v1::TenantSignature;
 use strongroom_sdk::{Error, files};
 
 use crate::show::Show;
@@ -19,6 +20,38 @@ const SIGNATURE_FILE_BYTES_MAX: usize = 256;
 /// Longest wait: an intent does not live longer.
 const CONSENT_WAIT_MAX: Duration = Duration::from_millis(INTENT_LIFE_MS);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// One question to the backend: the ends of the two files' names, and who answers.
+#[derive(Clone, Copy)]
+struct Ask {
+    asked: &'static str,
+    answered: &'static str,
+    command: &'static str,
+    what: &'static str,
+    max: usize,
+}
+
+const SIGNATURE: Ask = Ask {
+    asked: "intent",
+    answered: "signature",
+    command: "sign-intent --intent",
+    what: "tenant signature",
+    max: SIGNATURE_FILE_BYTES_MAX,
+};
+const SEAL: Ask = Ask {
+    asked: "draft",
+    answered: "seal",
+    command: "seal-custodian --draft",
+    what: "custodian's seal",
+    max: SIGNATURE_FILE_BYTES_MAX,
+};
+const SENT: Ask = Ask {
+    asked: "signed",
+    answered: "sent",
+    command: "send --signed",
+    what: "answer of the host",
+    max: EXCHANGE_BYTES_MAX,
+};
 
 /// A folder that a device and its tenant's backend share.
 pub(super) struct Exchange {
@@ -31,24 +64,24 @@ impl Exchange {
         Self { folder, show }
     }
 
-    async fn ask(&self, bytes: &[u8]) -> Result<TenantSignature, Error> {
-        let name = intent::hash(bytes);
+    /// Writes `NAME.asked` and waits for `NAME.answered`, which `command` writes.
+    async fn ask<M: Message + Default>(&self, ask: Ask, bytes: &[u8], name: IntentHash) -> Result<M, Error> {
         let (asked, answered) =
-            (self.folder.join(format!("{name}.intent")), self.folder.join(format!("{name}.signature")));
+            (self.folder.join(format!("{name}.{}", ask.asked)), self.folder.join(format!("{name}.{}", ask.answered)));
         // In one step: whoever waits for the file must not read half of it.
         files::replace(&asked, bytes)?;
-        self.show.waiting(&format!("for the tenant: strongroom tenant sign-intent --intent {}", asked.display()));
+        self.show.waiting(&format!("for the tenant: strongroom tenant {} {}", ask.command, asked.display()));
         let started = Instant::now();
         while !answered.exists() {
             if started.elapsed() > CONSENT_WAIT_MAX {
-                let problem = "the tenant did not sign in time".to_owned();
+                let problem = "the tenant did not answer in time".to_owned();
                 return Err(Error::File { path: answered, problem });
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        let signature = files::read(&answered, SIGNATURE_FILE_BYTES_MAX)?;
-        TenantSignature::decode(signature.as_slice())
-            .map_err(|error| Error::File { path: answered, problem: format!("no tenant signature: {error}") })
+        let answer = files::read(&answered, ask.max)?;
+        M::decode(answer.as_slice())
+            .map_err(|error| Error::File { path: answered, problem: format!("no {}: {error}", ask.what) })
     }
 }
 
@@ -60,6 +93,14 @@ impl std::fmt::Debug for Exchange {
 
 impl TenantBackend for Exchange {
     fn consent<'a>(&'a self, intent: &'a [u8]) -> Consent<'a> {
-        Box::pin(self.ask(intent))
+        Box::pin(self.ask(SIGNATURE, intent, intent::hash(intent)))
+    }
+
+    fn seal<'a>(&'a self, draft: &'a [u8]) -> Answer<'a, CustodianSeal> {
+        Box::pin(self.ask(SEAL, draft, intent::hash(draft)))
+    }
+
+    fn send(&self, signed: SignedDraft) -> Answer<'_, SentDraft> {
+        Box::pin(async move { self.ask(SENT, &signed.encode_to_vec(), intent::hash(&signed.intent)).await })
     }
 }

@@ -108,7 +108,8 @@ pub(super) async fn new(options: &New, trust: Trust, show: Show) -> Result<(), E
 }
 
 pub(super) async fn add(options: &Add, trust: Trust, show: Show) -> Result<(), Error> {
-    options.on.receipt.iter().chain(&options.addition).try_for_each(|path| files::check_new(path))?;
+    options.on.check_new()?;
+    options.addition.iter().try_for_each(|path| files::check_new(path))?;
     let passkey = Passkey::read(&options.common.passkey)?;
     let (device, prepared) = prepare(&options.common.service, trust, show).await?;
     let own = options.new_passkey.as_ref().map(|path| {
@@ -147,7 +148,7 @@ pub(super) async fn add(options: &Add, trust: Trust, show: Show) -> Result<(), E
 }
 
 pub(super) async fn join(options: &Join, trust: Trust, show: Show) -> Result<(), Error> {
-    options.on.receipt.iter().try_for_each(|path| files::check_new(path))?;
+    options.on.check_new()?;
     let own = Passkey::read(&options.common.passkey)?;
     let addition = Addition::from_bytes(&files::read(&options.addition, ADDITION_BYTES_MAX)?)?;
     let (device, prepared) = prepare(&options.common.service, trust, show).await?;
@@ -160,7 +161,7 @@ pub(super) async fn join(options: &Join, trust: Trust, show: Show) -> Result<(),
 }
 
 pub(super) async fn remove(options: &Remove, trust: Trust, show: Show) -> Result<(), Error> {
-    options.on.receipt.iter().try_for_each(|path| files::check_new(path))?;
+    options.on.check_new()?;
     let credential = credential_id(&options.credential)?;
     let passkey = Passkey::read(&options.common.passkey)?;
     let (device, prepared) = prepare(&options.common.service, trust, show).await?;
@@ -175,7 +176,7 @@ pub(super) async fn remove(options: &Remove, trust: Trust, show: Show) -> Result
 }
 
 pub(super) async fn rename(options: &Rename, trust: Trust, show: Show) -> Result<(), Error> {
-    options.on.receipt.iter().try_for_each(|path| files::check_new(path))?;
+    options.on.check_new()?;
     let credential = credential_id(&options.credential)?;
     let passkey = Passkey::read(&options.common.passkey)?;
     let (device, prepared) = prepare(&options.common.service, trust, show).await?;

@@ -3,18 +3,18 @@
 use std::path::Path;
 
 use strongroom_sdk::attestation::Time;
+use strongroom_sdk::device::Receipted;
 use strongroom_sdk::intent::shown;
 use strongroom_sdk::prepare::Prepared;
 use strongroom_sdk::proto::contents::Share;
 use strongroom_sdk::proto::v1::{Freshness, GenerationState, Pair, Stages, Trust};
-use strongroom_sdk::receipt::VerifiedReceipt;
-use strongroom_sdk::role_name;
 use strongroom_sdk::view::{Credential, Record, Waiting};
+use strongroom_sdk::{Error, role_name};
 
 use super::pair_name;
 use crate::show::Show;
 
-pub(super) fn prepared(show: Show, prepared: &Prepared) {
+pub(super) fn prepared(show: Show, prepared: &Prepared) -> Result<(), Error> {
     let statement = prepared.statement();
     show.heading("Checking the service");
     let by = if statement.is_by_standby() { "standby" } else { "root" };
@@ -29,6 +29,17 @@ pub(super) fn prepared(show: Show, prepared: &Prepared) {
         stages(show, role.view.stages());
         role.view.records().iter().for_each(|record| self::record(show, record));
     }
+    let backups = prepared.backups()?;
+    for backup in backups.iter().filter(|backup| backup.records().count() > 1) {
+        if let Some(generation) = backup.common(None) {
+            let name = &backup.any().backup;
+            show.check("both roles", format_args!("backup {name}: generation {} opens in both", generation.number));
+        }
+        for difference in backup.differences() {
+            show.caution(&format!("  !! backup {}: the roles differ in {difference}", backup.any().backup));
+        }
+    }
+    Ok(())
 }
 
 /// Every credential and all that waits is shown before anybody is asked: what the user does not know is somebody else's.
@@ -53,12 +64,21 @@ fn record(show: Show, record: &Record) {
     record.credentials.iter().for_each(|credential| passkey(show, credential));
     for open in &record.open_acts {
         let what = match &open.waiting {
-            Waiting::Recovery { generation, recipient } => {
-                format!("recovery of generation {generation} to {recipient}")
+            Waiting::Recovery { generation, recipient, eject } => {
+                let what = if *eject { "eject" } else { "recovery" };
+                format!("{what} of generation {generation} to {recipient}")
             }
             Waiting::PolicyChange(policy) => format!("change of policy: a release will need {}", shown::policy(policy)),
             Waiting::PasskeyRemoval { credential_id } => format!("removal of passkey {}", hex::encode(credential_id)),
             Waiting::Delete => "deletion of the backup".to_owned(),
+            Waiting::EjectWindow => {
+                let (from, until) = (open.not_before, open.expires);
+                show.caution(&format!(
+                    "  !! open from {from} until {until}: a passkey can take the custodian's shares to a device; opened by intent {}",
+                    open.intent
+                ));
+                continue;
+            }
         };
         let (due, expires) = (open.not_before, open.expires);
         show.caution(&format!(
@@ -81,9 +101,10 @@ pub(super) fn passkeys(show: Show, records: &[Record]) {
     }
 }
 
-pub(super) fn receipt(show: Show, receipt: &VerifiedReceipt) {
-    let time = Time::from_unix_ms(receipt.time_ms);
-    show.check("receipt", format_args!("version {} at {time}, epoch {}", receipt.version, receipt.epoch));
+pub(super) fn receipt(show: Show, receipted: &Receipted) {
+    let receipt = &receipted.receipt;
+    let (time, role) = (Time::from_unix_ms(receipt.time_ms), role_name(receipted.role));
+    show.check("receipt", format_args!("{role}, version {} at {time}, epoch {}", receipt.version, receipt.epoch));
     show.check("record", receipt.record_id);
     show.check("head", receipt.head);
     stages(show, &receipt.stages);

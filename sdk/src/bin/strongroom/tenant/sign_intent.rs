@@ -4,16 +4,16 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use prost::Message;
-use strongroom_sdk::intent::shown;
+use strongroom_sdk::intent::{EJECT_WINDOW_SECONDS, EjectWindow, shown};
 use strongroom_sdk::keys::{KeyUse, SigningKey};
 use strongroom_sdk::proto::id::{ContentHash, IntentHash, RecordId};
 use strongroom_sdk::proto::limits::INTENT_BYTES_MAX;
-use strongroom_sdk::proto::v1::{OpenActKind, Role, SignedReceipt};
-use strongroom_sdk::receipt::{RECEIPT_BYTES_MAX, newest};
+use strongroom_sdk::proto::v1::{OpenActKind, SignedReceipt};
+use strongroom_sdk::receipt::{RECEIPT_BYTES_MAX, newest_of_roles};
 use strongroom_sdk::tenant::{Expected, ExpectedAct, Folder, RecordAct, check_intent};
-use strongroom_sdk::{Error, device, files};
+use strongroom_sdk::{Error, device, files, role_name};
 
-use crate::device::PolicyFlags;
+use crate::device::{CustodianFlags, PolicyFlags};
 use crate::options::{self, KindName};
 use crate::passphrase;
 use crate::show::Show;
@@ -23,7 +23,8 @@ const SIGNED_RECEIPT_BYTES_MAX: usize = RECEIPT_BYTES_MAX + 128;
 
 pub(super) const SIGN_HELP: &str = "\
 The backend says what its user asked for; an intent that says anything else is not signed. Where the policy of the record has the
-newest head, give every receipt of the record with --newest: an intent from an older head is not signed.
+newest head, give every receipt of the record with --newest, of each role that the intent names: an intent from an older head is not
+signed.
 
 Example:
   strongroom tenant sign-intent --dir ./acme --wallet w1 --act recover --newest r7.receipt \\
@@ -66,7 +67,15 @@ pub(crate) struct SignIntent {
     record: Option<[u8; 32]>,
     #[command(flatten)]
     policy: PolicyFlags,
-    /// A receipt of the record that the tenant has; may be given several times.
+    #[command(flatten)]
+    custodian: CustodianFlags,
+    /// With change-policy and --custodian: it must change the custodian role's policy alone.
+    #[arg(long, requires = "custodian")]
+    custodian_only: bool,
+    /// With open-eject-window: for how long; 60 to 86,400.
+    #[arg(long, value_name = "N", default_value_t = EJECT_WINDOW_SECONDS)]
+    duration_seconds: u32,
+    /// A receipt of the record that the tenant has; may be given several times, of both roles.
     #[arg(long, value_name = "FILE")]
     newest: Vec<PathBuf>,
 }
@@ -88,10 +97,16 @@ pub(crate) enum ActName {
     RemovePasskey,
     /// Another label.
     RenamePasskey,
-    /// Another policy; with --tenant-signature, --newest-head and --delay-seconds as it will be.
+    /// Another policy; with --tenant-signature, --newest-head and --delay-seconds as it will be, and --custodian for that role's.
     ChangePolicy,
     /// A release after the delay.
     StartRecovery,
+    /// A release of both roles to the user's device.
+    Eject,
+    /// The same after the delay.
+    StartEject,
+    /// A window in which the custodian's shares can go to the user's device; with --duration-seconds.
+    OpenEjectWindow,
     /// The deletion of a backup.
     DeleteBackup,
     /// The end of what waits; with --kind and --started-by.
@@ -105,21 +120,18 @@ pub(super) fn run(options: &SignIntent, show: Show) -> Result<(), Error> {
     files::check_new(&out)?;
     let folder = Folder::new(&options.dir);
     let tenant = folder.tenant_keys()?.tenant();
-    let statement = folder.statement(tenant)?.ok_or_else(|| {
-        let problem = "is missing: the tenant has signed no statement yet".to_owned();
-        Error::File { path: folder.statement_file(), problem }
-    })?;
+    let statement = super::own_statement(&folder, tenant)?;
     let receipts = options.newest.iter().map(|path| read_receipt(path)).collect::<Result<Vec<_>, _>>()?;
-    let known = newest(&receipts, &statement, Role::Client)?;
+    let known = newest_of_roles(&receipts, &statement)?;
     let intent = files::read(&options.intent, INTENT_BYTES_MAX)?;
     let credential = hex::decode(options.credential.as_deref().unwrap_or_default())
         .map_err(|_| Error::Input { field: "--credential".to_owned(), problem: "not hex".to_owned() })?;
     let expected = Expected {
         tenant,
         wallet: &options.wallet,
-        act: act(options, known.as_ref().map(|known| known.record_id), &credential)?,
+        act: act(options, known.first().map(|known| known.record_id), &credential)?,
         statement_serial: statement.serial(),
-        newest: known.as_ref(),
+        newest: &known,
         now: device::now(),
     };
     let fields = check_intent(&intent, &expected)?;
@@ -127,9 +139,12 @@ pub(super) fn run(options: &SignIntent, show: Show) -> Result<(), Error> {
     for (name, value) in shown::lines(&fields) {
         show.value(&format!("  {name}"), value);
     }
-    match &known {
-        Some(known) => show.check("head", format_args!("the newest that is known here, of version {}", known.version)),
-        None => show.caution("  !! no receipt was given: the head may be an old one"),
+    for known in &known {
+        let (role, version) = (role_name(known.role), known.version);
+        show.check("head", format_args!("{role}: the newest that is known here, of version {version}"));
+    }
+    if known.is_empty() {
+        show.caution("  !! no receipt was given: the head may be an old one");
     }
     let key = SigningKey::read(&folder.key_file(KeyUse::Operational), KeyUse::Operational, || {
         passphrase::existing("Passphrase of the operational key: ")
@@ -159,8 +174,17 @@ fn act<'a>(
         }
         ActName::RemovePasskey => RecordAct::RemovePasskey { credential_id },
         ActName::RenamePasskey => RecordAct::RenamePasskey,
-        ActName::ChangePolicy => RecordAct::ChangePolicy(options.policy.policy()?.into()),
+        ActName::ChangePolicy => {
+            let client = if options.custodian_only { None } else { Some(options.policy.policy()?.into()) };
+            RecordAct::ChangePolicy { client, custodian: options.custodian.policy()?.map(Into::into) }
+        }
         ActName::StartRecovery => RecordAct::StartRecovery,
+        ActName::Eject => RecordAct::Eject,
+        ActName::StartEject => RecordAct::StartEject,
+        ActName::OpenEjectWindow => {
+            let window = EjectWindow::from_seconds(options.duration_seconds)?;
+            RecordAct::OpenEjectWindow { duration_seconds: window.seconds() }
+        }
         ActName::DeleteBackup => RecordAct::DeleteBackup,
         ActName::Cancel => RecordAct::Cancel { kind, started_by },
         ActName::CarryOut => RecordAct::CarryOut { kind, started_by },
