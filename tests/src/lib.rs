@@ -5,6 +5,7 @@
 
 pub mod attacks;
 pub mod bench;
+pub mod company;
 pub mod frames;
 pub mod hostile;
 pub mod rotation;

@@ -68,7 +68,7 @@ impl User {
             backup: backup.to_owned(),
             method: "PASSKEY".to_owned(),
             secret: SecretKind::Share,
-            pairs: vec![pair("eth-main", Curve::Secp256k1), pair("sol-main", Curve::Ed25519)],
+            pairs: pairs(),
             policy: PASSKEY_POLICY,
             custodian: None,
             credential: self.passkey.registration(),
@@ -146,8 +146,11 @@ impl User {
     }
 }
 
-fn pair(id: &str, curve: Curve) -> Pair {
-    Pair { id: id.to_owned(), curve: curve.into() }
+/// The pairs of a backup.
+#[must_use]
+pub fn pairs() -> Vec<Pair> {
+    let pair = |id: &str, curve: Curve| Pair { id: id.to_owned(), curve: curve.into() };
+    vec![pair("eth-main", Curve::Secp256k1), pair("sol-main", Curve::Ed25519)]
 }
 
 /// The shares of a backup of two pairs.

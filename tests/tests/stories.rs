@@ -4,6 +4,7 @@ mod stories {
     mod authenticators;
     mod aws_clients;
     mod boot_guards;
+    mod both;
     mod clock;
     mod command;
     mod durability;

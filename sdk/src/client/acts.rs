@@ -6,8 +6,8 @@ use strongroom_proto::v1::passkey_service_client::PasskeyServiceClient;
 use strongroom_proto::v1::recovery_service_client::RecoveryServiceClient;
 use strongroom_proto::v1::{
     ActRequest, ActResponse, AddPasskeyRequest, CarryOutRequest, CommitBackupRequest, CommitBackupResponse,
-    ExportAuditRequest, ExportAuditResponse, PutSharesRequest, PutSharesResponse, RecoverResponse,
-    ReleaseRecoveryRequest,
+    ExportAuditRequest, ExportAuditResponse, GetBackupRequest, GetBackupResponse, PutSharesRequest, PutSharesResponse,
+    RecoverResponse, ReleaseRecoveryRequest,
 };
 
 use super::{Client, retry};
@@ -52,6 +52,14 @@ impl Client {
     /// [`Error::Refused`].
     pub async fn put_shares(&self, request: &PutSharesRequest) -> Result<PutSharesResponse, Error> {
         retry(|| async { BackupServiceClient::new(self.service()).put_shares(request.clone()).await }).await
+    }
+
+    /// What the host knows of a backup, from the receipts that it keeps.
+    ///
+    /// # Errors
+    /// [`Error::Refused`].
+    pub async fn get_backup(&self, request: &GetBackupRequest) -> Result<GetBackupResponse, Error> {
+        retry(|| async { BackupServiceClient::new(self.service()).get_backup(request.clone()).await }).await
     }
 
     /// Commits the generation that waits, in the custodian role and then in the client role. What is in force already stays so.

@@ -1,9 +1,10 @@
 //! The stack's tenant: its keys, its registration, its statements.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use strongroom_proto::v1::Role;
 
 use super::{ORIGIN, RP_ID, Stack, path_text, roles, value};
 
@@ -15,6 +16,11 @@ impl Stack {
         fs::write(folder.join("id"), &tenant)?;
         let admin = self.admin_socket();
         let socket = ["--socket", path_text(&admin)?];
+        if self.roles().any(|role| role == Role::Custodian) {
+            let key = self.mpc_key_file();
+            let printed = self.strongroom(&["tenant", "mpc-key", "--plain", "--out", path_text(&key)?])?;
+            fs::write(self.mpc_recipient_file(), value(&printed, "recipient")?)?;
+        }
         for role in self.roles() {
             let create = ["operator", "create-kek", "--tenant", &tenant, "--role", roles::name(role)];
             self.strongroom(&[&create[..], &socket].concat())?;
@@ -32,7 +38,21 @@ impl Stack {
         let content = ["--rp-id", RP_ID, "--origin", ORIGIN, "--image", &image];
         let roles: Vec<String> = self.roles().map(|role| format!("--{}", roles::name(role))).collect();
         let roles: Vec<&str> = roles.iter().map(String::as_str).collect();
-        self.strongroom(&[&["tenant", "statement"], &service[..], &content[..], &roles].concat()).map(|_| ())
+        let hash = fs::read_to_string(self.mpc_recipient_file()).ok();
+        let recipient: Vec<&str> = hash.iter().flat_map(|hash| ["--mpc-recipient", hash]).collect();
+        let arguments = [&["tenant", "statement"], &service[..], &content[..], &roles, &recipient].concat();
+        self.strongroom(&arguments).map(|_| ())
+    }
+
+    /// The private key of the tenant's MPC server, in a stack with the custodian role.
+    #[must_use]
+    pub fn mpc_key_file(&self) -> PathBuf {
+        self.folder.join("tenant/mpc-key")
+    }
+
+    /// How the statement names that key.
+    fn mpc_recipient_file(&self) -> PathBuf {
+        self.folder.join("tenant/mpc-recipient")
     }
 
     /// Registers another tenant, without KEK or statement; gives its API key.

@@ -46,6 +46,7 @@ async fn release(user: &User, id: &str, key: &RecipientKey) -> Result<Vec<u8>, s
         recovery: open.intent.0.to_vec(),
         client_recipient_key: key.public_key().to_vec(),
         act: None,
+        ..ReleaseRecoveryRequest::default()
     };
     user.client.release_recovery(&request).await.map(|answer| answer.client_release)
 }
@@ -68,22 +69,22 @@ async fn a_host_whose_clock_is_ten_years_off_moves_no_time_of_the_enclave() {
         let policy =
             ClientPolicy { tenant: TenantConsent::NotNeeded, delay: Delay::from_seconds(DELAY_SECONDS).unwrap() };
         let changed = user.device.change_policy(&prepared, None, policy, &mut user.asked()).await.unwrap();
-        assert!(is_now(changed.receipt.time_ms), "{clock}: the receipt");
+        assert!(is_now(changed.receipt().time_ms), "{clock}: the receipt");
 
         // To a host that is ahead, everything that waits is due; to one behind, nothing ever is.
         let key = RecipientKey::generate().unwrap();
         let prepared = user.prepare().await.unwrap();
         let started = user.device.start_recovery(&prepared, None, None, &key, &mut user.asked()).await.unwrap();
-        assert!(is_now(started.receipt.not_before_ms), "{clock}");
+        assert!(is_now(started.receipt().not_before_ms), "{clock}");
         let early = release(&user, "early", &key).await.unwrap_err();
         assert_eq!(early.reason(), Some("RECOVERY_DELAYED"), "{clock}: {early}");
-        assert!(now().unix_ms() < started.receipt.not_before_ms + 1_000, "{clock}: this machine was too slow");
+        assert!(now().unix_ms() < started.receipt().not_before_ms + 1_000, "{clock}: this machine was too slow");
         tokio::time::sleep(Duration::from_secs(u64::from(DELAY_SECONDS) + 1)).await;
         let prepared = user.prepare().await.unwrap();
         let released = user.device.release_recovery(&prepared, None, &key).await.unwrap();
         let shares: Vec<_> = released.shares.iter().map(|share| share.bytes.expose()).collect();
         assert_eq!(shares, [b"one", b"two"], "{clock}");
-        assert!(is_now(released.receipt.time_ms), "{clock}");
+        assert!(is_now(released.acted.receipt().time_ms), "{clock}");
     }
     // What came to be under either clock is there under the true one.
     stack.restart_host().await.unwrap();
