@@ -8,6 +8,7 @@ const FILES: &[&str] = &[
     "strongroom/v1/attestation.proto",
     "strongroom/v1/backup_service.proto",
     "strongroom/v1/common.proto",
+    "strongroom/v1/eject_service.proto",
     "strongroom/v1/error.proto",
     "strongroom/v1/intent.proto",
     "strongroom/v1/passkey_service.proto",

@@ -13,6 +13,7 @@ use strongroom_proto::FILE_DESCRIPTOR_SET;
 use strongroom_proto::limits::FRAME_BYTES_MAX;
 use strongroom_proto::v1::admin_service_server::AdminServiceServer;
 use strongroom_proto::v1::backup_service_server::BackupServiceServer;
+use strongroom_proto::v1::eject_service_server::EjectServiceServer;
 use strongroom_proto::v1::passkey_service_server::PasskeyServiceServer;
 use strongroom_proto::v1::recovery_service_server::RecoveryServiceServer;
 use strongroom_proto::v1::tenant_service_server::TenantServiceServer;
@@ -37,6 +38,7 @@ use crate::listen::{self, SocketPath, incoming};
 use crate::relay;
 use crate::services::admin::Admin;
 use crate::services::backup::Backups;
+use crate::services::eject::Ejects;
 use crate::services::passkey::Passkeys;
 use crate::services::recovery::Recoveries;
 use crate::services::reseal::sweep;
@@ -217,7 +219,8 @@ fn api_routes(app: &Arc<App>, api: &Api) -> Result<Routes, Error> {
         .add_service(WalletServiceServer::new(Wallets(app())).max_decoding_message_size(REQUEST_BYTES_MAX))
         .add_service(PasskeyServiceServer::new(Passkeys(app())).max_decoding_message_size(REQUEST_BYTES_MAX))
         .add_service(BackupServiceServer::new(Backups(app())).max_decoding_message_size(REQUEST_BYTES_MAX))
-        .add_service(RecoveryServiceServer::new(Recoveries(app())).max_decoding_message_size(REQUEST_BYTES_MAX));
+        .add_service(RecoveryServiceServer::new(Recoveries(app())).max_decoding_message_size(REQUEST_BYTES_MAX))
+        .add_service(EjectServiceServer::new(Ejects(app())).max_decoding_message_size(REQUEST_BYTES_MAX));
     if !api.reflection {
         return Ok(routes);
     }

@@ -25,6 +25,7 @@ mod check;
 pub(crate) mod commits;
 mod damaged;
 pub(crate) mod due;
+pub(crate) mod eject;
 mod epochs;
 mod keks;
 mod listing;

@@ -7,12 +7,12 @@ use anyhow::{Context, Result};
 use strongroom_proto::contents::Share;
 use strongroom_proto::id::RecordId;
 use strongroom_proto::v1::intent::Action;
-use strongroom_proto::v1::{Pair, TenantSignature};
+use strongroom_proto::v1::{Act, ActRequest, Pair, Role, TenantSignature};
 use strongroom_sdk::Error;
 use strongroom_sdk::client::{ApiKey, Client};
-use strongroom_sdk::device::{Answer, Consent, Device, TenantBackend};
+use strongroom_sdk::device::{Answer, Consent, Device, TenantBackend, select};
 use strongroom_sdk::exchange::{CustodianSeal, Delivery, SentDraft, SignedDraft};
-use strongroom_sdk::intent::{ClientPolicy, CustodianPolicy, Policies};
+use strongroom_sdk::intent::{self, ClientPolicy, CustodianPolicy, EjectWindow, Policies};
 use strongroom_sdk::keys::{KeyUse, SigningKey};
 use strongroom_sdk::seal::{MpcKey, MpcRecipient};
 use strongroom_sdk::statement::VerifiedStatement;
@@ -75,6 +75,20 @@ impl Company {
     pub fn open(&self, delivery: &Delivery, record: RecordId) -> Result<Vec<Vec<u8>>> {
         let shares = self.mpc.open(delivery, &self.statement, &self.wallet, record, &self.pairs)?;
         Ok(shares.iter().map(|share| share.bytes.expose().to_vec()).collect())
+    }
+
+    /// Lets the user eject for the time that is usual.
+    pub async fn open_window(&self) -> Result<()> {
+        let prepared = self.device.prepare(&self.wallet).await?;
+        let base = prepared.base_for([Role::Custodian])?;
+        let intent = intent::open_eject_window(&base, select(&prepared, None)?, EjectWindow::default())?;
+        let act = Act {
+            intent: intent.bytes.clone(),
+            assertions: Vec::new(),
+            tenant_signature: Some(self.key.sign_intent(&intent.bytes)?),
+        };
+        self.client.enable_eject(&ActRequest { request_id: hex::encode(intent.hash), act: Some(act) }).await?;
+        Ok(())
     }
 
     fn own_shares(&self) -> Vec<Share> {

@@ -53,6 +53,8 @@ pub(super) enum Work {
     Change {
         credential: Option<NewCredential>,
         cancels: Option<Vec<u8>>,
+        /// Of an eject window: for how long it is open.
+        window_ms: u64,
     },
     CarryOut {
         kind: OpenActKind,
@@ -123,7 +125,11 @@ pub(super) async fn change(
         Some(Action::Cancel(cancel)) => Some(cancel.intent_hash.clone()),
         _ => None,
     };
-    let work = |_| Work::Change { credential: credential.clone(), cancels: cancels.clone() };
+    let window_ms = match &checked.intent.action {
+        Some(Action::OpenEjectWindow(window)) => u64::from(window.duration_seconds).saturating_mul(1000),
+        _ => 0,
+    };
+    let work = |_| Work::Change { credential: credential.clone(), cancels: cancels.clone(), window_ms };
     let orders = checked.orders(tenant, work)?;
     run(app, &Asked { tenant, request_id, request_sha256, act: Some(checked.act), orders }, |done| {
         Ok(answer::receipts(done))

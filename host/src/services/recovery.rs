@@ -22,8 +22,8 @@ service! {
 #[tonic::async_trait]
 impl RecoveryService for Recoveries {
     async fn recover(&self, request: Request<RecoverRequest>) -> Result<Response<RecoverResponse>, Status> {
-        let work = |tenant, message| async move { recover(&self.0, tenant, message).await };
-        self.0.call("Recover", request, work).await
+        let work = |tenant, message| async move { recover(&self.0, tenant, Call::Recover, message).await };
+        self.0.call(Call::Recover.rpc(), request, work).await
     }
 
     async fn start_recovery(&self, request: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
@@ -43,10 +43,16 @@ impl RecoveryService for Recoveries {
     }
 }
 
-async fn recover(app: &App, tenant: TenantId, message: RecoverRequest) -> Result<RecoverResponse, Error> {
+/// Carries out a release at once: a recovery or an eject.
+pub(super) async fn recover(
+    app: &App,
+    tenant: TenantId,
+    call: Call,
+    message: RecoverRequest,
+) -> Result<RecoverResponse, Error> {
     let request_id = Name::parse("request_id", &message.request_id)?;
-    let request_sha256 = replies::request_hash(Call::Recover.rpc(), &message);
-    let checked = app.checked_act(&tenant, Call::Recover, message.act)?;
+    let request_sha256 = replies::request_hash(call.rpc(), &message);
+    let checked = app.checked_act(&tenant, call, message.act)?;
     let Some(Action::Recover(action)) = &checked.intent.action else {
         return Err(Error::Internal("an intent of another action"));
     };

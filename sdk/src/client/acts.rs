@@ -2,12 +2,13 @@
 //! host is unavailable.
 
 use strongroom_proto::v1::backup_service_client::BackupServiceClient;
+use strongroom_proto::v1::eject_service_client::EjectServiceClient;
 use strongroom_proto::v1::passkey_service_client::PasskeyServiceClient;
 use strongroom_proto::v1::recovery_service_client::RecoveryServiceClient;
 use strongroom_proto::v1::{
     ActRequest, ActResponse, AddPasskeyRequest, CarryOutRequest, CommitBackupRequest, CommitBackupResponse,
     ExportAuditRequest, ExportAuditResponse, GetBackupRequest, GetBackupResponse, PutSharesRequest, PutSharesResponse,
-    RecoverResponse, ReleaseRecoveryRequest,
+    RecoverRequest, RecoverResponse, ReleaseRecoveryRequest,
 };
 
 use super::{Client, retry};
@@ -43,6 +44,10 @@ acts! {
     start_recovery = RecoveryServiceClient;
     /// Cancels a recovery that waits.
     cancel_recovery = RecoveryServiceClient;
+    /// Opens an eject window.
+    enable_eject = EjectServiceClient;
+    /// Closes an eject window.
+    disable_eject = EjectServiceClient;
 }
 
 impl Client {
@@ -52,6 +57,14 @@ impl Client {
     /// [`Error::Refused`].
     pub async fn put_shares(&self, request: &PutSharesRequest) -> Result<PutSharesResponse, Error> {
         retry(|| async { BackupServiceClient::new(self.service()).put_shares(request.clone()).await }).await
+    }
+
+    /// Carries out an eject; sent again with the same bytes while the host is unavailable.
+    ///
+    /// # Errors
+    /// [`Error::Refused`].
+    pub async fn eject(&self, request: &RecoverRequest) -> Result<RecoverResponse, Error> {
+        retry(|| async { EjectServiceClient::new(self.service()).eject(request.clone()).await }).await
     }
 
     /// What the host knows of a backup, from the receipts that it keeps.

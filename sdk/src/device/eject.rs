@@ -61,7 +61,7 @@ impl Device {
         authenticator: &mut dyn Authenticator,
     ) -> Result<Ejected, Error> {
         let eject = self.sign_eject(prepared, backup, authenticator).await?;
-        let response = self.client.recover(&eject.request()).await?;
+        let response = self.client.eject(&eject.request()).await?;
         self.open_eject(prepared, &eject, &response).await
     }
 

@@ -183,10 +183,10 @@ impl Device {
         let intent = intent::cancel(&prepared.base_for(backup.roles())?, backup, open)?;
         let signed = self.sign(prepared, backup, &intent, false, authenticator).await?;
         let request = ActRequest { request_id: request_id()?, act: Some(signed.act.clone()) };
-        let response = if kind == OpenActKind::Recovery {
-            self.client.cancel_recovery(&request).await?
-        } else {
-            self.client.cancel_act(&request).await?
+        let response = match kind {
+            OpenActKind::Recovery => self.client.cancel_recovery(&request).await?,
+            OpenActKind::EjectWindow => self.client.disable_eject(&request).await?,
+            _ => self.client.cancel_act(&request).await?,
         };
         self.receipted(prepared, &response.receipts, (&signed, &intent, backup)).await
     }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use strongroom_proto::v1::{BackupState, GetBackupRequest, RecoverRequest, Role};
+use strongroom_proto::contents::Share;
+use strongroom_proto::v1::{BackupState, GetBackupRequest, OpenActKind, RecoverRequest, Role};
 use strongroom_sdk::Error;
 use strongroom_sdk::device::{Device, Recovery, select};
 use strongroom_sdk::intent::{self, Creation, Purpose, Recipients};
@@ -99,7 +100,7 @@ async fn a_new_generation_is_in_force_in_both_roles_after_its_commit_and_not_bef
 }
 
 #[tokio::test]
-async fn the_custodian_releases_to_no_key_of_the_users_and_nothing_without_the_company() {
+async fn the_custodian_releases_nothing_without_the_company() {
     let (_folder, stack) = stack_of_both().await;
     let (user, company, _) = backed_up(&stack).await;
     // A device without the company's backend gets no signature, and the custodian asks for one.
@@ -140,4 +141,25 @@ async fn one_role_that_refuses_moves_neither() {
     assert_eq!(refused.reason(), Some("POLICY_DENIED"), "{refused}");
     let after = device.prepare("wallet-1").await.unwrap();
     assert_eq!(versions(&before), versions(&after));
+}
+
+#[tokio::test]
+async fn an_eject_takes_a_passkey_and_a_window_of_the_tenants_which_any_passkey_can_close() {
+    let (_folder, stack) = stack_of_both().await;
+    let (user, company, device) = backed_up(&stack).await;
+    let prepared = device.prepare("wallet-1").await.unwrap();
+    let closed = device.eject(&prepared, None, &mut user.asked()).await.unwrap_err();
+    assert_eq!(closed.reason(), Some("EJECT_NOT_ENABLED"), "{closed}");
+
+    company.open_window().await.unwrap();
+    let prepared = device.prepare("wallet-1").await.unwrap();
+    let ejected = device.eject(&prepared, None, &mut user.asked()).await.unwrap();
+    let bytes = |shares: &[Share]| shares.iter().map(|share| share.bytes.expose().to_vec()).collect::<Vec<_>>();
+    assert!(is(&bytes(&ejected.client), CLIENT) && is(&bytes(&ejected.custodian), CUSTODIAN));
+
+    let prepared = device.prepare("wallet-1").await.unwrap();
+    device.cancel(&prepared, None, OpenActKind::EjectWindow, &mut user.asked()).await.unwrap();
+    let prepared = device.prepare("wallet-1").await.unwrap();
+    let closed = device.eject(&prepared, None, &mut user.asked()).await.unwrap_err();
+    assert_eq!(closed.reason(), Some("EJECT_NOT_ENABLED"), "{closed}");
 }

@@ -21,6 +21,9 @@ pub(in crate::services) enum Call {
     StartRecovery,
     ReleaseRecovery,
     CancelRecovery,
+    EnableEject,
+    DisableEject,
+    Eject,
 }
 
 impl Call {
@@ -52,10 +55,13 @@ impl Call {
             Self::AddPasskey => ("AddPasskey", "must be add_passkey"),
             Self::RemovePasskey => ("RemovePasskey", "must be remove_passkey"),
             Self::RenamePasskey => ("RenamePasskey", "must be rename_passkey"),
-            Self::Recover => ("Recover", "must be recover"),
+            Self::Recover => ("Recover", "must be recover, and no eject"),
             Self::StartRecovery => ("StartRecovery", "must be start_recovery"),
             Self::ReleaseRecovery => ("ReleaseRecovery", "must be carry_out, of a recovery"),
             Self::CancelRecovery => ("CancelRecovery", "must be cancel, of a recovery"),
+            Self::EnableEject => ("EnableEject", "must be open_eject_window"),
+            Self::DisableEject => ("DisableEject", "must be cancel, of an eject window"),
+            Self::Eject => ("Eject", "must be recover, as an eject"),
         }
     }
 
@@ -69,11 +75,14 @@ impl Call {
             | (Self::AddPasskey, Action::AddPasskey(_))
             | (Self::RemovePasskey, Action::RemovePasskey(_))
             | (Self::RenamePasskey, Action::RenamePasskey(_))
-            | (Self::Recover, Action::Recover(_))
-            | (Self::StartRecovery, Action::StartRecovery(_)) => true,
+            | (Self::StartRecovery, Action::StartRecovery(_))
+            | (Self::EnableEject, Action::OpenEjectWindow(_)) => true,
+            (Self::Recover, Action::Recover(recover)) => !recover.eject,
+            (Self::Eject, Action::Recover(recover)) => recover.eject,
             (Self::CancelAct, Action::Cancel(cancel)) => waits_by_itself(cancel.kind()),
             (Self::CarryOut, Action::CarryOut(due)) => waits_by_itself(due.kind()),
             (Self::CancelRecovery, Action::Cancel(cancel)) => cancel.kind() == OpenActKind::Recovery,
+            (Self::DisableEject, Action::Cancel(cancel)) => cancel.kind() == OpenActKind::EjectWindow,
             (Self::ReleaseRecovery, Action::CarryOut(due)) => due.kind() == OpenActKind::Recovery,
             _ => false,
         }
@@ -92,7 +101,8 @@ pub(in crate::services) fn waits_by_itself(kind: OpenActKind) -> bool {
 mod tests {
     use strongroom_proto::v1::{
         AddPasskeyAction, CancelAction, CarryOutAction, ChangePolicyAction, CreateBackupAction, DeleteBackupAction,
-        PutSharesAction, RecoverAction, RehearseAction, RemovePasskeyAction, RenamePasskeyAction, StartRecoveryAction,
+        OpenEjectWindowAction, PutSharesAction, RecoverAction, RehearseAction, RemovePasskeyAction,
+        RenamePasskeyAction, StartRecoveryAction,
     };
 
     use super::*;
@@ -107,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_call_takes_its_own_action_and_no_other() {
-        use OpenActKind::{Delete, PasskeyRemoval, PolicyChange, Recovery, Unspecified};
+        use OpenActKind::{Delete, EjectWindow, PasskeyRemoval, PolicyChange, Recovery, Unspecified};
         let table: Vec<(Call, Vec<Action>)> = vec![
             (Call::CreateBackup, vec![Action::CreateBackup(CreateBackupAction::default())]),
             (Call::RehearseBackup, vec![Action::Rehearse(RehearseAction::default())]),
@@ -123,6 +133,9 @@ mod tests {
             (Call::StartRecovery, vec![Action::StartRecovery(StartRecoveryAction::default())]),
             (Call::ReleaseRecovery, vec![carry_out(Recovery)]),
             (Call::CancelRecovery, vec![cancel(Recovery)]),
+            (Call::EnableEject, vec![Action::OpenEjectWindow(OpenEjectWindowAction::default())]),
+            (Call::DisableEject, vec![cancel(EjectWindow)]),
+            (Call::Eject, vec![Action::Recover(RecoverAction { eject: true, ..RecoverAction::default() })]),
         ];
         for (call, own) in &table {
             for (other, actions) in &table {

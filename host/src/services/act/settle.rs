@@ -93,15 +93,16 @@ fn note_open_acts(row: &mut RecordRow, order: &Order, event: &Event, now_ms: u64
         let done = gone || open.intent_hash == event.intent_hash || open.intent_hash == cancelled;
         !row.closed && !done && now_ms < open.expires_ms
     });
-    let started = started(event)?;
+    let started = started(order, event)?;
     row.open_acts.push(started.clone());
     row.open_acts.sort_by_key(|open| open.kind);
     Some(started)
 }
 
-/// What waits from an event on.
-fn started(event: &Event) -> Option<OpenAct> {
+/// What waits from an event on, or is open from then on.
+fn started(order: &Order, event: &Event) -> Option<OpenAct> {
     let (kind, due_ms) = match event.kind() {
+        ActKind::OpenEjectWindow => (OpenActKind::EjectWindow, window_ms(order)),
         ActKind::StartRecovery | ActKind::StartEject => (OpenActKind::Recovery, DUE_MS_MAX),
         ActKind::StartChangePolicy => (OpenActKind::PolicyChange, DUE_MS_MAX),
         ActKind::StartRemovePasskey => (OpenActKind::PasskeyRemoval, DUE_MS_MAX),
@@ -119,7 +120,14 @@ fn started(event: &Event) -> Option<OpenAct> {
     })
 }
 
-/// The row that lets this host, or another, carry out what waits when it is due; none for a recovery.
+fn window_ms(order: &Order) -> u64 {
+    match order.work {
+        Work::Change { window_ms, .. } => window_ms,
+        _ => 0,
+    }
+}
+
+/// The row that lets this host, or another, carry out what waits when it is due; none for a recovery or an eject window.
 fn due(order: &Order, open: &OpenAct) -> Result<Option<Write>, Error> {
     if !waits_by_itself(open.kind()) {
         return Ok(None);

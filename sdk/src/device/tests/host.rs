@@ -7,6 +7,7 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use strongroom_proto::id::{ContentHash, Head, RecordId, sha256};
 use strongroom_proto::intent as wire;
 use strongroom_proto::v1::backup_service_server::BackupService;
+use strongroom_proto::v1::eject_service_server::EjectService;
 use strongroom_proto::v1::passkey_service_server::PasskeyService;
 use strongroom_proto::v1::recovery_service_server::RecoveryService;
 use strongroom_proto::v1::{
@@ -306,6 +307,21 @@ impl RecoveryService for Host {
 
     async fn cancel_recovery(&self, request: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
         self.act(request)
+    }
+}
+
+#[tonic::async_trait]
+impl EjectService for Host {
+    async fn enable_eject(&self, request: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
+        self.act(request)
+    }
+
+    async fn disable_eject(&self, request: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
+        self.act(request)
+    }
+
+    async fn eject(&self, request: Request<RecoverRequest>) -> Result<Response<RecoverResponse>, Status> {
+        self.recover(request).await
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use strongroom_proto::id::ContentHash;
 use strongroom_proto::v1::backup_service_server::BackupServiceServer;
+use strongroom_proto::v1::eject_service_server::EjectServiceServer;
 use strongroom_proto::v1::passkey_service_server::PasskeyServiceServer;
 use strongroom_proto::v1::recovery_service_server::RecoveryServiceServer;
 use strongroom_proto::v1::{RecordView, Role};
@@ -92,6 +93,7 @@ async fn serve(tamper: Tamper, passkey: &Passkey, enclaves: Vec<Enclave>) -> (Cl
     let server = Server::builder()
         .add_service(BackupServiceServer::new(host.clone()))
         .add_service(PasskeyServiceServer::new(host.clone()))
+        .add_service(EjectServiceServer::new(host.clone()))
         .add_service(RecoveryServiceServer::new(host.clone()));
     tokio::spawn(server.serve_with_incoming(incoming));
     let api_key = ApiKey::parse(&format!("sr_{}", "00".repeat(32))).unwrap();
