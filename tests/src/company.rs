@@ -122,6 +122,7 @@ impl Company {
         Ok(ready.send(&self.client, &prepared).await?.1)
     }
 
+    /// Signs whatever its user asks. A real backend compares the intent with what was ordered first: `tenant::consent`.
     fn consent_to(&self, intent: &[u8]) -> Result<TenantSignature, Error> {
         self.key.sign_intent(intent)
     }

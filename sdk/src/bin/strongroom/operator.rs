@@ -234,9 +234,6 @@ fn manifest(options: &ManifestOptions, show: Show) -> Result<(), Error> {
         show.warning("DEVELOPMENT: this manifest trusts a KMS that is not Amazon's. Devices refuse it by default.");
     }
     let role: Role = options.role.into();
-    if role == Role::Custodian {
-        show.warning("no enclave of this release serves the custodian role: it will refuse this manifest.");
-    }
     let manifest = Manifest {
         role: role.into(),
         kms_key_arn: options.kms_key_arn.clone(),
