@@ -7,6 +7,7 @@ const FILES: &[&str] = &[
     "strongroom/v1/admin_service.proto",
     "strongroom/v1/attestation.proto",
     "strongroom/v1/backup_service.proto",
+    "strongroom/v1/capsule.proto",
     "strongroom/v1/common.proto",
     "strongroom/v1/eject_service.proto",
     "strongroom/v1/error.proto",

@@ -84,6 +84,13 @@ impl AdminService for Admin {
         let work = |message| async move { epochs::list(&self.0, message).await };
         self.0.operator_call("ListKeks", request, work).await
     }
+
+    async fn import_capsule(
+        &self,
+        _: Request<tonic::Streaming<strongroom_proto::v1::CapsuleChunk>>,
+    ) -> Result<Response<strongroom_proto::v1::ImportCapsuleResponse>, Status> {
+        Err(Status::unimplemented("import_capsule"))
+    }
 }
 
 async fn create_tenant(app: &App, message: CreateTenantRequest) -> Result<CreateTenantResponse, Error> {

@@ -114,4 +114,34 @@ impl BackupService for Backups {
         let work = |tenant, message| async move { export::export(&self.0, tenant, &message).await };
         self.0.call("ExportAudit", request, work).await
     }
+
+    async fn abort_backup(
+        &self,
+        _: Request<strongroom_proto::v1::AbortBackupRequest>,
+    ) -> Result<Response<strongroom_proto::v1::AbortBackupResponse>, Status> {
+        Err(Status::unimplemented("abort_backup"))
+    }
+
+    async fn report_stored(
+        &self,
+        _: Request<strongroom_proto::v1::ReportStoredRequest>,
+    ) -> Result<Response<strongroom_proto::v1::ReportStoredResponse>, Status> {
+        Err(Status::unimplemented("report_stored"))
+    }
+
+    async fn get_client_ciphertexts(
+        &self,
+        _: Request<strongroom_proto::v1::GetClientCiphertextsRequest>,
+    ) -> Result<Response<strongroom_proto::v1::GetClientCiphertextsResponse>, Status> {
+        Err(Status::unimplemented("get_client_ciphertexts"))
+    }
+
+    type ExportCapsuleStream = tonic::codegen::BoxStream<strongroom_proto::v1::CapsuleChunk>;
+
+    async fn export_capsule(
+        &self,
+        _: Request<strongroom_proto::v1::ExportCapsuleRequest>,
+    ) -> Result<Response<Self::ExportCapsuleStream>, Status> {
+        Err(Status::unimplemented("export_capsule"))
+    }
 }

@@ -41,6 +41,41 @@ impl RecoveryService for Recoveries {
     async fn cancel_recovery(&self, request: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
         self.0.plain_act(Call::CancelRecovery, request).await
     }
+
+    async fn release_custodian_shares(
+        &self,
+        _: Request<strongroom_proto::v1::RecoverRequest>,
+    ) -> Result<Response<strongroom_proto::v1::RecoverResponse>, Status> {
+        Err(Status::unimplemented("release_custodian_shares"))
+    }
+
+    async fn complete_recovery(
+        &self,
+        _: Request<strongroom_proto::v1::CompleteRecoveryRequest>,
+    ) -> Result<Response<strongroom_proto::v1::CompleteRecoveryResponse>, Status> {
+        Err(Status::unimplemented("complete_recovery"))
+    }
+
+    async fn get_recovery(
+        &self,
+        _: Request<strongroom_proto::v1::GetRecoveryRequest>,
+    ) -> Result<Response<strongroom_proto::v1::GetRecoveryResponse>, Status> {
+        Err(Status::unimplemented("get_recovery"))
+    }
+
+    async fn list_recoveries(
+        &self,
+        _: Request<strongroom_proto::v1::ListRecoveriesRequest>,
+    ) -> Result<Response<strongroom_proto::v1::ListRecoveriesResponse>, Status> {
+        Err(Status::unimplemented("list_recoveries"))
+    }
+
+    async fn list_recovery_methods(
+        &self,
+        _: Request<strongroom_proto::v1::ListRecoveryMethodsRequest>,
+    ) -> Result<Response<strongroom_proto::v1::ListRecoveryMethodsResponse>, Status> {
+        Err(Status::unimplemented("list_recovery_methods"))
+    }
 }
 
 /// Carries out a release at once: a recovery or an eject.

@@ -92,5 +92,5 @@ async fn list(app: &App, tenant: TenantId, message: &ListWalletsRequest) -> Resu
 }
 
 fn wallet(id: &Name, row: &WalletRow) -> Wallet {
-    Wallet { wallet: id.as_str().to_owned(), created_ms: row.created_ms }
+    Wallet { wallet: id.as_str().to_owned(), created_ms: row.created_ms, ejected_ms: 0 }
 }

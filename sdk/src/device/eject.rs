@@ -39,6 +39,7 @@ impl Eject<'_> {
             act: Some(self.signed.act.clone()),
             client_recipient_key: self.client.public_key().to_vec(),
             custodian_recipient_key: self.custodian.public_key().to_vec(),
+            ..RecoverRequest::default()
         }
     }
 }

@@ -94,6 +94,7 @@ impl Device {
             act: Some(signed.act.clone()),
             client_recipient_key: keys.public_key(Role::Client),
             custodian_recipient_key: keys.public_key(Role::Custodian),
+            ..RecoverRequest::default()
         };
         let response = self.client.recover(&request).await?;
         let wanted = Wanted { backup, generation, keys, intent: intent.hash, bytes: Some(&intent) };
@@ -118,7 +119,7 @@ impl Device {
         let intent = intent::rehearse(&prepared.base_for(backup.roles())?, backup, generation.number)?;
         let tenant = backup.records().any(|(_, record)| record.policy.tenant_signature);
         let signed = self.sign(prepared, backup, &intent, tenant, authenticator).await?;
-        let request = RehearseBackupRequest { act: Some(signed.act.clone()) };
+        let request = RehearseBackupRequest { act: Some(signed.act.clone()), ..RehearseBackupRequest::default() };
         let response = self.client.rehearse(&request).await?;
         expect("answer", "number of rehearsals", response.rehearsals.len(), backup.records().count())?;
         let mut rehearsed: Option<VerifiedRehearsal> = None;

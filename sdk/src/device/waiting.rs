@@ -125,6 +125,7 @@ impl Device {
             client_recipient_key: keys.public_key(Role::Client),
             act: second.as_ref().map(act_of),
             custodian_recipient_key: keys.public_key(Role::Custodian),
+            ..ReleaseRecoveryRequest::default()
         };
         let response = self.client.release_recovery(&request).await?;
         let wanted = Wanted { backup, generation, keys, intent: open.intent, bytes: started };

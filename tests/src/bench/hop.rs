@@ -14,7 +14,11 @@ use strongroom_host::enclave::Link;
 use strongroom_proto::enclave::v1::{self as frames, Response, response};
 use strongroom_proto::v1::recovery_service_client::RecoveryServiceClient;
 use strongroom_proto::v1::recovery_service_server::{RecoveryService, RecoveryServiceServer};
-use strongroom_proto::v1::{ActRequest, ActResponse, RecoverRequest, RecoverResponse, ReleaseRecoveryRequest};
+use strongroom_proto::v1::{
+    ActRequest, ActResponse, CompleteRecoveryRequest, CompleteRecoveryResponse, GetRecoveryRequest,
+    GetRecoveryResponse, ListRecoveriesRequest, ListRecoveriesResponse, ListRecoveryMethodsRequest,
+    ListRecoveryMethodsResponse, RecoverRequest, RecoverResponse, ReleaseRecoveryRequest,
+};
 use strongroom_runtime::Budget;
 use strongroom_runtime::serve::{Answering, connection};
 use tokio::net::{UnixListener, UnixStream};
@@ -218,6 +222,41 @@ impl RecoveryService for Echo {
     }
 
     async fn cancel_recovery(&self, _: Request<ActRequest>) -> Result<tonic::Response<ActResponse>, Status> {
+        Err(not_echoed())
+    }
+
+    async fn release_custodian_shares(
+        &self,
+        _: Request<RecoverRequest>,
+    ) -> Result<tonic::Response<RecoverResponse>, Status> {
+        Err(not_echoed())
+    }
+
+    async fn complete_recovery(
+        &self,
+        _: Request<CompleteRecoveryRequest>,
+    ) -> Result<tonic::Response<CompleteRecoveryResponse>, Status> {
+        Err(not_echoed())
+    }
+
+    async fn get_recovery(
+        &self,
+        _: Request<GetRecoveryRequest>,
+    ) -> Result<tonic::Response<GetRecoveryResponse>, Status> {
+        Err(not_echoed())
+    }
+
+    async fn list_recoveries(
+        &self,
+        _: Request<ListRecoveriesRequest>,
+    ) -> Result<tonic::Response<ListRecoveriesResponse>, Status> {
+        Err(not_echoed())
+    }
+
+    async fn list_recovery_methods(
+        &self,
+        _: Request<ListRecoveryMethodsRequest>,
+    ) -> Result<tonic::Response<ListRecoveryMethodsResponse>, Status> {
         Err(not_echoed())
     }
 }

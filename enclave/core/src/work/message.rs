@@ -94,6 +94,7 @@ pub(super) fn store<P: Platform, R: RoleKind>(
         pair: Some(pair.clone()),
         sealed_hash: ContentHash::of(&share.sealed).0.to_vec(),
         epoch: share.epoch,
+        ..SharePart::default()
     });
     let generation = Generation {
         generation: number,

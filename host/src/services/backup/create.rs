@@ -193,6 +193,7 @@ fn results(creation: &Creation, created: Vec<(Role, Moved)>) -> Result<(CreateBa
         backup: Some(show(&checked.wallet, backup, &row, &records)?),
         receipts,
         stages: answer::stages(stages.iter().map(Option::as_ref)),
+        ..CreateBackupResponse::default()
     };
     Ok((response, writes))
 }

@@ -41,6 +41,7 @@ async fn run(app: &App, asked: Asked, wallet: &Name) -> Result<PutSharesResponse
             backup: Some(show(wallet, id, row, &records)?),
             receipts: done.outcomes.iter().map(|outcome| outcome.signed.clone()).collect(),
             stages: done.stages(),
+            ..PutSharesResponse::default()
         })
     };
     act::run(app, &asked, answer).await

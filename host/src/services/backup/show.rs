@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use strongroom_proto::id::TenantId;
 use strongroom_proto::v1::{
-    Backup, BackupGeneration, BackupPart, BackupState, GenerationState, OpenAct, Pair, Role, SecretKind,
+    Backup, BackupGeneration, BackupPart, BackupState, GenerationState, OpenAct, Pair, Role, SecretKind, StoredPart,
 };
 
 use crate::clock::now_ms;
@@ -42,7 +42,8 @@ pub(super) fn show(wallet: &Name, id: &Name, row: &BackupRow, records: &[(Role, 
     let generation = |number: u64| BackupGeneration {
         generation: number,
         state: state_of(&standings, complete, number).into(),
-        parts: parts(row, &standings, number),
+        stored: stored_parts(row, &standings, number),
+        ..BackupGeneration::default()
     };
     let generations: Vec<BackupGeneration> = numbers.into_iter().map(generation).collect();
     let newest = |state: BackupState| generations.iter().rev().find(|it| it.state() == state);
@@ -59,7 +60,7 @@ pub(super) fn show(wallet: &Name, id: &Name, row: &BackupRow, records: &[(Role, 
             Some(_) => BackupState::Active.into(),
             None => BackupState::Pending.into(),
         },
-        parts: shown.map(|shown| shown.parts.clone()).unwrap_or_default(),
+        parts: shown.map(|shown| parts(&shown.stored)).unwrap_or_default(),
         pairs: pairs.unwrap_or(&row.pairs).to_vec(),
         record_id: row.record_id.clone(),
         receipts: records.iter().filter_map(|(_, record)| record.receipt.clone()).collect(),
@@ -67,6 +68,7 @@ pub(super) fn show(wallet: &Name, id: &Name, row: &BackupRow, records: &[(Role, 
         generation: in_force.map_or(0, |it| it.generation),
         open_acts: open_acts(records),
         generations,
+        ..Backup::default()
     })
 }
 
@@ -119,17 +121,25 @@ fn state_of(standings: &[Standing<'_>], complete: bool, number: u64) -> BackupSt
     }
 }
 
-/// The parts that are stored of a generation.
-fn parts(row: &BackupRow, standings: &[Standing<'_>], number: u64) -> Vec<i32> {
+/// The parts that are stored of a generation, in order of pair and part.
+fn stored_parts(row: &BackupRow, standings: &[Standing<'_>], number: u64) -> Vec<StoredPart> {
     let part = |role: Role| match role {
         Role::Custodian => BackupPart::CustodianStored,
         _ if row.secret == SecretKind::Key as i32 => BackupPart::KeyStored,
         _ => BackupPart::ClientStored,
     };
-    let there = standings.iter().filter(|standing| standing.pairs(number).is_some());
-    let mut parts: Vec<i32> = there.map(|standing| part(standing.role).into()).collect();
-    parts.sort_unstable();
+    let of = |standing: &Standing<'_>| -> Vec<StoredPart> {
+        let pairs = standing.pairs(number).unwrap_or_default();
+        pairs.iter().map(|pair| StoredPart { pair: pair.id.clone(), part: part(standing.role).into() }).collect()
+    };
+    let mut parts: Vec<StoredPart> = standings.iter().flat_map(of).collect();
+    parts.sort_by(|a, b| (&a.pair, a.part).cmp(&(&b.pair, b.part)));
     parts
+}
+
+/// The kinds of parts that are stored, ascending.
+fn parts(stored: &[StoredPart]) -> Vec<i32> {
+    stored.iter().map(|it| it.part).collect::<BTreeSet<i32>>().into_iter().collect()
 }
 
 /// What waits, as far as receipts say: what has expired by the host's clock is not shown, and neither are the acts' parameters.

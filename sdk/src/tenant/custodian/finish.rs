@@ -173,6 +173,7 @@ impl Ready {
                     client_epoch,
                     custodian_message,
                     custodian_epoch,
+                    ..CreateBackupRequest::default()
                 };
                 client.create_backup(&request).await?.receipts
             }
@@ -184,6 +185,7 @@ impl Ready {
                     client_epoch,
                     custodian_message,
                     custodian_epoch,
+                    ..PutSharesRequest::default()
                 };
                 client.put_shares(&request).await?.receipts
             }

@@ -48,7 +48,7 @@ pub(super) fn brought(
         assert_eq!(names_of, (number, id, scene.own.epoch()), "stored as another share");
         assert_eq!(open(&scene.own, names, number, stored).as_ref(), Some(bytes), "another share than was sealed");
         let sealed_hash = ContentHash::of(&stored.sealed).0.to_vec();
-        SharePart { pair: Some(pair.clone()), sealed_hash, epoch: stored.epoch }
+        SharePart { pair: Some(pair.clone()), sealed_hash, epoch: stored.epoch, ..SharePart::default() }
     });
     Generation { generation: number, parts: parts.collect(), put_intent_hash, added_ms: START, superseded_ms: 0 }
 }
