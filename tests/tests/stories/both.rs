@@ -136,6 +136,7 @@ async fn one_role_that_refuses_moves_neither() {
         act: Some(user.sign(&intent).unwrap()),
         client_recipient_key: own.public_key().to_vec(),
         custodian_recipient_key: mpc.public_key().to_vec(),
+        ..RecoverRequest::default()
     };
     let refused = user.client.recover(&request).await.unwrap_err();
     assert_eq!(refused.reason(), Some("POLICY_DENIED"), "{refused}");

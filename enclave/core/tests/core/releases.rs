@@ -227,6 +227,7 @@ fn a_generation_opens_only_with_its_own_shares() {
             pair: Some(Pair { id: pair.into(), curve: 1 }),
             sealed_hash: first.parts[0].sealed_hash.clone(),
             epoch: 1,
+            ..SharePart::default()
         };
         let second = Generation { generation: 2, parts: vec![part("ed")], ..first.clone() };
         content.generations.push(second);

@@ -89,7 +89,10 @@ impl Good {
                 client_recipient_key: recipient.public_key().to_vec(),
                 ..RecoverRequest::default()
             },
-            rehearse: RehearseBackupRequest { act: Some(ann.sign(&rehearsal).unwrap()) },
+            rehearse: RehearseBackupRequest {
+                act: Some(ann.sign(&rehearsal).unwrap()),
+                ..RehearseBackupRequest::default()
+            },
         }
     }
 
