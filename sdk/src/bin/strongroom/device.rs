@@ -113,6 +113,9 @@ pub(crate) struct Service {
     /// Where a policy needs the tenant: write the intent into this folder and wait there for what `tenant sign-intent` writes.
     #[arg(long, value_name = "DIR")]
     tenant_consent: Option<PathBuf>,
+    /// Where a policy needs the tenant: ask `--host`, which is the tenant's backend.
+    #[arg(long, conflicts_with = "tenant_consent")]
+    tenant_backend: bool,
 }
 
 #[derive(Args, Debug)]
@@ -231,9 +234,10 @@ async fn backup(options: &BackupOptions, trust: Trust, show: Show) -> Result<(),
     let on = On { backup: Some(options.backup.clone()), receipt: options.receipt.clone() };
     on.check_new()?;
     let custodian = options.custodian.policy()?;
-    if custodian.is_some() && options.common.service.tenant_consent.is_none() {
+    let service = &options.common.service;
+    if custodian.is_some() && service.tenant_consent.is_none() && !service.tenant_backend {
         let problem = "is needed with --custodian: the tenant's backend seals the custodian's shares".to_owned();
-        return Err(Error::Input { field: "--tenant-consent".to_owned(), problem });
+        return Err(Error::Input { field: "--tenant-consent or --tenant-backend".to_owned(), problem });
     }
     let path = &options.common.passkey;
     let known = if path.exists() { Some(Passkey::read(path)?) } else { None };
@@ -317,9 +321,11 @@ async fn prepare(service: &Service, trust: Trust, show: Show) -> Result<(sdk::De
 async fn prepare_quietly(service: &Service, trust: Trust, show: Show) -> Result<(sdk::Device, Prepared), Error> {
     sdk::check_id("wallet", &service.wallet)?;
     let client = service.host.connect(show).await?;
-    let mut device = sdk::Device::new(client, service.tenant, trust).with_serial(service.statement_serial);
+    let mut device = sdk::Device::new(client.clone(), service.tenant, trust).with_serial(service.statement_serial);
     if let Some(folder) = &service.tenant_consent {
         device = device.with_backend(Arc::new(Exchange::new(folder.clone(), show)));
+    } else if service.tenant_backend {
+        device = device.with_backend(Arc::new(client));
     }
     show.waiting("asking for statement, attestation and records");
     let prepared = device.prepare(&service.wallet).await?;

@@ -16,7 +16,6 @@ use crate::exchange::{HeldDraft, SentDraft, SignedDraft, read};
 use crate::intent::{EncodedIntent, with_messages};
 use crate::keys::SigningKey;
 use crate::prepare::Prepared;
-use crate::random;
 use crate::receipt::{Sent, of_roles, verify};
 use crate::tenant::consent::not_expected;
 
@@ -133,13 +132,13 @@ impl Final {
         &self.intent
     }
 
-    /// Signs for the tenant.
+    /// Signs for the tenant. What is signed twice is the same request, to which the host has the same answer.
     ///
     /// # Errors
-    /// [`Error::Input`] for a key that signs no intents, [`Error::Random`].
+    /// [`Error::Input`] for a key that signs no intents.
     pub fn sign(self, key: &SigningKey) -> Result<Ready, Error> {
         let signature = key.sign_intent(&self.intent.bytes)?;
-        Ok(Ready { request_id: hex::encode(random::bytes::<16>()?), signature, whole: self })
+        Ok(Ready { request_id: hex::encode(self.intent.hash), signature, whole: self })
     }
 }
 
@@ -192,7 +191,7 @@ impl Ready {
             _ => return Err(Error::malformed("act", "it brings no shares")),
         };
         let acted = self.check(&receipts, prepared)?;
-        Ok((acted, SentDraft { tenant_signature: Some(self.signature.clone()), receipts }))
+        Ok((acted, SentDraft { tenant_signature: Some(self.signature.clone()), receipts, ..SentDraft::default() }))
     }
 
     /// Checks the receipt of every role that the act names.
