@@ -22,8 +22,8 @@ use strongroom_sdk::tenant::custodian::{Held, Order, OrderedAct, Service};
 use crate::stack::Stack;
 use crate::user::{pairs, shares, tenant, trust};
 
-/// What the company asks of releases of its share: its own signature.
-pub const CUSTODIAN_POLICY: CustodianPolicy = CustodianPolicy::TENANT;
+/// What the company asks of releases of its share: the user's passkey, and its own signature.
+pub const CUSTODIAN_POLICY: CustodianPolicy = CustodianPolicy::PASSKEY_AND_TENANT;
 
 /// The company, as far as one wallet is concerned.
 #[derive(Debug)]
@@ -77,11 +77,11 @@ impl Company {
         Ok(shares.iter().map(|share| share.bytes.expose().to_vec()).collect())
     }
 
-    /// Lets the user eject for the time that is usual.
-    pub async fn open_window(&self) -> Result<()> {
+    /// Lets the user eject for the time that is usual: from the only backup, or from the one that is named.
+    pub async fn open_window(&self, backup: Option<&str>) -> Result<()> {
         let prepared = self.device.prepare(&self.wallet).await?;
         let base = prepared.base_for([Role::Custodian])?;
-        let intent = intent::open_eject_window(&base, select(&prepared, None)?, EjectWindow::default())?;
+        let intent = intent::open_eject_window(&base, select(&prepared, backup)?, EjectWindow::default())?;
         let act = Act {
             intent: intent.bytes.clone(),
             assertions: Vec::new(),

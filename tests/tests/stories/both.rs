@@ -152,7 +152,7 @@ async fn an_eject_takes_a_passkey_and_a_window_of_the_tenants_which_any_passkey_
     let closed = device.eject(&prepared, None, &mut user.asked()).await.unwrap_err();
     assert_eq!(closed.reason(), Some("EJECT_NOT_ENABLED"), "{closed}");
 
-    company.open_window().await.unwrap();
+    company.open_window(None).await.unwrap();
     let prepared = device.prepare("wallet-1").await.unwrap();
     let ejected = device.eject(&prepared, None, &mut user.asked()).await.unwrap();
     let bytes = |shares: &[Share]| shares.iter().map(|share| share.bytes.expose().to_vec()).collect::<Vec<_>>();
