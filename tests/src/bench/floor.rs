@@ -30,7 +30,7 @@ const RECEIPT_BYTES: usize = 420;
 /// Bytes of an intent.
 const INTENT_BYTES: usize = 250;
 /// Bytes of an intent that names both roles.
-const INTENT_OF_BOTH_BYTES: usize = 355;
+const INTENT_OF_BOTH_BYTES: usize = 300;
 /// Bytes before an intent in what the tenant signs.
 const TENANT_PREFIX_BYTES: usize = 21;
 /// Bytes of clientDataJSON.

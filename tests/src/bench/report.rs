@@ -36,7 +36,7 @@ impl<'a> Report<'a> {
     /// The table.
     pub(super) fn print(&self) {
         let Measured { recover, both, store, frames, grpc, alone_ms, start, steal_percent } = self.0;
-        println!("\n{:<52}{:>10}{:>10}  aim", "", "median", "lowest");
+        println!("\n{:<58}{:>10}{:>10}  aim", "", "median", "lowest");
         for (name, enclave, load, aim) in [
             ("recover", "enclave", recover, RECOVER_RATIO_AIM),
             ("recover both shares", "both enclaves", both, RECOVER_BOTH_RATIO_AIM),
@@ -63,7 +63,7 @@ impl<'a> Report<'a> {
         line("idle: enclave, MB resident", &start.enclave_mb, "");
         let both = start.host_mb.plus(&start.enclave_mb);
         line("idle: host + enclave, MB resident", &both, &format!("at most {MEMORY_AIM_MB}"));
-        println!("{:<52}{steal_percent:>10.2}\n", "CPU time that others took, percent");
+        println!("{:<58}{steal_percent:>10.2}\n", "CPU time that others took, percent");
     }
 
     /// Writes `bench.json` and `bench.svg`.
@@ -117,7 +117,7 @@ impl Loaded {
 }
 
 fn line(name: &str, samples: &Samples, aim: &str) {
-    println!("{name:<52}{:>10.2}{:>10.2}  {aim}", samples.median(), samples.min());
+    println!("{name:<58}{:>10.2}{:>10.2}  {aim}", samples.median(), samples.min());
 }
 
 fn rounded(value: f64) -> f64 {
