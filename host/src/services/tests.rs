@@ -21,7 +21,7 @@ use tonic::{Code, Response, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_types::StatusExt;
 
-use self::fixture::{Caller, Host, act};
+use self::fixture::{Caller, Host, act, ciphertexts, hashes};
 
 mod acts;
 mod both;
@@ -33,6 +33,7 @@ mod due;
 mod export;
 mod fixture;
 mod rotation;
+mod storage;
 
 #[track_caller]
 fn refused<T: std::fmt::Debug>(result: Result<Response<T>, Status>, code: Code, reason: &str) -> Status {
