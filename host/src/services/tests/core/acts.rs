@@ -146,7 +146,7 @@ impl Core {
     fn recover(&self, ask: &Recover, standing: &mut Standing, epoch: u64) -> Result<Deed, Refused> {
         let (intent, hash) = self.consented(ask.act.as_ref())?;
         let Some(Action::Recover(action)) = intent.action else { panic!("{intent:?}") };
-        let shares = self.raise(standing, &ask.shares, epoch)?;
+        let shares = self.raise(standing, ask.record.as_ref(), &ask.shares, epoch)?;
         let release = ask.shares.iter().flat_map(|share| share.sealed.clone()).collect();
         let generation = action.generation;
         Ok(Deed { kind: ActKind::Recover, intent: hash, generation, release, shares, ..Deed::default() })
@@ -261,7 +261,7 @@ impl Core {
         let mut deed = Deed { intent, generation, subject: open.credential_id.clone(), ..Deed::default() };
         deed.kind = match open.kind() {
             OpenActKind::Recovery => {
-                deed.shares = self.raise(standing, &ask.shares, epoch)?;
+                deed.shares = self.raise(standing, ask.record.as_ref(), &ask.shares, epoch)?;
                 deed.release = ask.shares.iter().flat_map(|share| share.sealed.clone()).collect();
                 ActKind::Recover
             }
@@ -293,8 +293,16 @@ impl Core {
     }
 
     /// As the core: opens what it is brought by its hash, and seals anew what lies under a lower epoch.
-    fn raise(&self, standing: &mut Standing, shares: &[SealedShare], epoch: u64) -> Result<Vec<SealedShare>, Refused> {
+    fn raise(
+        &self,
+        standing: &mut Standing,
+        record: Option<&SealedRecord>,
+        shares: &[SealedShare],
+        epoch: u64,
+    ) -> Result<Vec<SealedShare>, Refused> {
         let mut anew = Vec::new();
+        // No two seals are alike.
+        let version = record.unwrap().sealed[0];
         for share in shares {
             let hash = sha256(&[&share.sealed]);
             let seals = standing.seals.entry((share.generation, share.pair.clone())).or_default();
@@ -303,7 +311,7 @@ impl Core {
             }
             let newer = seals.iter().position(|it| *it == hash).is_some_and(|at| at > 0);
             if share.epoch < epoch {
-                let sealed = [share.sealed.as_slice(), b"anew", &[u8::try_from(epoch).unwrap()]].concat();
+                let sealed = [share.sealed.as_slice(), b"anew", &[u8::try_from(epoch).unwrap(), version]].concat();
                 *seals = vec![hash, sha256(&[&sealed])];
                 anew.push(SealedShare { sealed, epoch, ..share.clone() });
             } else if newer {

@@ -101,7 +101,7 @@ async fn in_one_role_the_generation_before_is_in_force_again_while_it_opens() {
     row.generations[0].added_ms -= strongroom_proto::limits::GRACE_MS;
     app.store.commit(vec![stored.books.replace(&row)]).await.unwrap();
     let backup = shown(&host, &caller, "b").await;
-    let found: Vec<_> = backup.generations.iter().map(|it| it.state()).collect();
+    let found: Vec<_> = backup.generations.iter().map(strongroom_proto::v1::BackupGeneration::state).collect();
     assert_eq!((backup.state(), backup.generation, found), (BackupState::Pending, 0, vec![Superseded, Closed]));
     // The first one alone, given up, leaves nothing that could come into force.
     let first = self_managed(&host, &caller, CLIENT, "first").await;

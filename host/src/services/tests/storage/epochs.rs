@@ -127,5 +127,5 @@ async fn what_the_host_keeps_is_replaced_in_the_same_commit_with_the_lists_of_it
     assert_eq!(standing(&host, &caller).await, [(Retired, 0, 0), (Current, 1, 2)]);
     assert_eq!(sweep::turn(&app, &tenant(&caller)).await.unwrap(), Swept::default());
     let answer = recover(&host, &caller, recover_request(&caller, &made, "r2", 1, &[])).await.unwrap();
-    assert_eq!(answer.client_release.len(), 1200 + 2 * 5, "sealed anew, once");
+    assert_eq!(answer.client_release.len(), 1200 + 2 * 6, "sealed anew, once");
 }

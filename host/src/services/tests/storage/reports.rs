@@ -3,6 +3,9 @@
 use super::*;
 use crate::services::commits::{self, WAIT_MS_MAX, Which};
 
+/// What a test does to a report.
+type Change = fn(&mut ReportStoredRequest);
+
 fn pairs(of: &ReportStoredRequest, pairs: &[&str], success: bool) -> ReportStoredRequest {
     ReportStoredRequest { pairs: pairs.iter().map(|pair| (*pair).to_owned()).collect(), success, ..of.clone() }
 }
@@ -99,7 +102,7 @@ async fn reports_that_do_not_fit_change_nothing() {
     let made = self_managed(&host, &caller, BOTH, "b").await;
     let of = of(&made, 1);
     let before = all_rows(&host);
-    let invalid: [(&str, fn(&mut ReportStoredRequest)); 7] = [
+    let invalid: [(&str, Change); 7] = [
         ("wallet", |it| it.wallet.clear()),
         ("backup", |it| it.backup = "a/b".to_owned()),
         ("pairs", |it| it.pairs = vec!["p3".to_owned()]),
@@ -108,14 +111,14 @@ async fn reports_that_do_not_fit_change_nothing() {
         ("method", |it| it.method.clear()),
         ("method", |it| it.method = "passkey".to_owned()),
     ];
-    let unknown: [fn(&mut ReportStoredRequest); 4] = [
+    let unknown: [Change; 4] = [
         |it| it.generation = 2,
         |it| it.generation = 0,
         |it| it.backup = "c".to_owned(),
         |it| it.wallet = "v".to_owned(),
     ];
     for success in [true, false] {
-        let with = |change: fn(&mut ReportStoredRequest)| {
+        let with = |change: Change| {
             let mut request = ReportStoredRequest { success, ..of.clone() };
             change(&mut request);
             request

@@ -96,7 +96,7 @@ async fn rows_that_are_stale_or_broken_keep_nothing_back() {
     let tenant = TenantId::from_slice(&caller.tenant).unwrap();
     let nobodys = |wallet: &str, backup: &str| {
         let row = crate::rows::UnfinishedRow { wallet: wallet.to_owned(), backup: backup.to_owned() };
-        let record = strongroom_proto::id::RecordId([wallet.len() as u8; 32]);
+        let record = strongroom_proto::id::RecordId([u8::try_from(wallet.len()).unwrap(); 32]);
         let key = Uncommitted { time_ms: 1, tenant, record, generation: 1 };
         Write::new(keys::unfinished_generation(&key), row.encode_to_vec())
     };
