@@ -38,8 +38,8 @@ pub(super) struct Core {
     /// Re-seals that are still carried out; the enclave is unavailable for more. 0: all are.
     pub(super) reseals_max: AtomicUsize,
     pub(super) reseals: AtomicUsize,
-    /// Runs once, before the next recovery is answered.
-    pub(super) before_recovery: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    /// Runs once, before the next recovery or commit is answered.
+    pub(super) before: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     pub(super) identities: AtomicUsize,
     pub(super) needs: AtomicUsize,
     /// Views that were refused for a damaged record.
@@ -54,6 +54,8 @@ pub(super) struct Core {
     pub(super) newest_head: AtomicBool,
     /// The enclave's time; 0: the true one.
     pub(super) clock_ms: AtomicU64,
+    /// Shares are opened only by the hashes that the record names, as the core would.
+    pub(super) checks_shares: AtomicBool,
     store: PathBuf,
 }
 
@@ -196,7 +198,8 @@ impl Core {
                 let epoch = record.epoch;
                 let share =
                     |id: &String| SealedShare { generation: 1, pair: id.clone(), sealed: sealed.to_vec(), epoch };
-                let shares = action.pairs.iter().map(|pair| share(&pair.id)).collect();
+                let shares: Vec<SealedShare> = action.pairs.iter().map(|pair| share(&pair.id)).collect();
+                self.created(&record, &shares);
                 let receipt = Some(receipt(&record, self.role));
                 Answer::Moved(Moved {
                     record: Some(record),
@@ -206,15 +209,16 @@ impl Core {
                     release: Vec::new(),
                 })
             }
-            Ask::Recover(ask) => {
-                let before = self.before_recovery.lock().unwrap().take();
+            Ask::Recover(_) | Ask::Commit(_) => {
+                let before = self.before.lock().unwrap().take();
                 if let Some(before) = before {
                     before();
                 }
-                self.act_on(&Ask::Recover(ask.clone()))
+                self.act_on(ask)
             }
             Ask::Rehearse(ask) => {
-                let opens = ask.shares.iter().any(|share| !share.sealed.is_empty());
+                let opens = ask.shares.iter().any(|share| !share.sealed.is_empty())
+                    && self.opens(ask.record.as_ref().unwrap(), &ask.shares);
                 let result = if opens { RehearsalResult::Opens } else { RehearsalResult::Damaged };
                 let report = Rehearsal { result: result.into(), stages: Some(stages()), ..Default::default() };
                 let rehearsal = SignedRehearsal { rehearsal: report.encode_to_vec(), signature: vec![0; 64] };
