@@ -87,7 +87,7 @@ fn parts_are_what_is_stored_of_each_generation() {
     ] {
         let backup = shown(&[Role::Client, Role::Custodian], secret, &records);
         assert_eq!(backup.parts, parts(one), "{secret:?}");
-        let all: Vec<_> = backup.generations.into_iter().map(|it| it.parts).collect();
+        let all: Vec<_> = backup.generations.into_iter().map(|it| super::parts(&it.stored)).collect();
         assert_eq!(all, [parts(one), parts(two)], "{secret:?}");
     }
 }
