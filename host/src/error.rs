@@ -62,6 +62,9 @@ pub enum Error {
     /// The call does not fit the state that stands.
     #[error("{0}")]
     State(&'static str),
+    /// The tenant cancelled the recovery.
+    #[error("the tenant denied the recovery")]
+    RecoveryDenied,
     /// A statement whose serial is not above the stored one's.
     #[error("serial {given} is not above the stored serial {stored}")]
     StatementStale {
@@ -130,6 +133,7 @@ impl Error {
             Self::NotFound(_) => Reason::NotFound,
             Self::AlreadyExists(_) => Reason::AlreadyExists,
             Self::State(_) => Reason::StateInvalid,
+            Self::RecoveryDenied => Reason::RecoveryDenied,
             Self::StatementStale { .. } => Reason::StatementStale,
             Self::EpochNotInStatement { .. } => Reason::EpochNotInStatement,
             Self::RequestIdReused => Reason::RequestIdReused,

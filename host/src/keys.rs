@@ -13,8 +13,10 @@ use strongroom_proto::v1::Role;
 use crate::error::Error;
 
 mod queues;
+mod recoveries;
 
 pub use queues::{Due, Uncommitted, due, dues, parse_due, parse_uncommitted, uncommitted, uncommitted_generation};
+pub use recoveries::{parse_recovery_place, recoveries, recovery, recovery_place, recovery_places};
 
 /// An id that was checked: 1 to 64 bytes of `[A-Za-z0-9._-]`.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -82,6 +84,10 @@ kinds! {
     StatementSerial = 13, "statement by serial";
     /// A generation that waits for its commit, by the time when the host tries to commit it.
     Uncommitted = 14, "generation to commit";
+    /// A recovery, by the hash of the intent that started it.
+    Recovery = 17, "recovery";
+    /// Which recovery was the wallet's first, second and so on.
+    RecoveryPlace = 18, "place of a recovery";
     /// What is sealed under an epoch.
     Listed = 20, "list of an epoch";
 }

@@ -31,6 +31,7 @@ mod keks;
 mod listing;
 mod load;
 pub(crate) mod passkey;
+mod recoveries;
 pub(crate) mod recovery;
 pub(crate) mod replies;
 pub(crate) mod reseal;

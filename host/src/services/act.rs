@@ -15,7 +15,7 @@ use super::listing::Place;
 use super::load::{self, StoredRecord, StoredStatement};
 use super::replies::{self, Found, Ticket};
 use super::roles::{self, at_once};
-use super::{App, BEGIN_MAX, is_overtaken};
+use super::{App, BEGIN_MAX, is_overtaken, recoveries};
 use crate::error::Error;
 use crate::keys::{self, Key, Kind, Name};
 use crate::rows::{BackupRow, RecordRow, decode};
@@ -224,10 +224,30 @@ async fn answered<R: Message + Default>(
     };
     let act = asked.act.as_ref();
     let outcomes = at_once(parts, |part| part.order.place.role, |part| carry_out(app, act, statement, part)).await?;
-    let done = Done { outcomes, backup };
-    let response = answer(&done)?;
-    let writes = done.outcomes.into_iter().flat_map(|outcome| outcome.writes).collect();
-    replies::commit(&*app.store, ticket, response, writes).await
+    let mut done = Done { outcomes, backup };
+    let writes = done.outcomes.iter_mut().flat_map(|outcome| std::mem::take(&mut outcome.writes)).collect();
+    match recoveries::Step::of(&done)? {
+        None => replies::commit(&*app.store, ticket, answer(&done)?, writes).await,
+        Some(step) => noted(app, ticket, &step, || answer(&done), writes).await,
+    }
+}
+
+/// Stores an act on a recovery, with what the books say of it. Ends: each conflict says that another act of the wallet came first, and
+/// about another record.
+async fn noted<R: Message + Default>(
+    app: &App,
+    ticket: &Ticket,
+    step: &recoveries::Step,
+    answer: impl Fn() -> Result<R, Error>,
+    writes: Vec<Write>,
+) -> Result<R, Error> {
+    loop {
+        let all = writes.iter().cloned().chain(step.writes(app).await?).collect();
+        match replies::commit(&*app.store, ticket, answer()?, all).await {
+            Err(Error::Conflict(Kind::Recovery | Kind::RecoveryPlace | Kind::Wallet)) => {}
+            result => return result,
+        }
+    }
 }
 
 /// One frame to the enclave, and what is to be stored of its answer.

@@ -22,7 +22,7 @@ mod create;
 mod export;
 mod put;
 mod rehearse;
-mod show;
+pub(super) mod show;
 
 service! {
     /// The service.

@@ -32,6 +32,8 @@ mod damage;
 mod due;
 mod export;
 mod fixture;
+mod methods;
+mod recoveries;
 mod rotation;
 
 #[track_caller]

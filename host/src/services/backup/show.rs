@@ -14,7 +14,7 @@ use crate::rows::{BackupRow, RecordRow, decode};
 use crate::services::{App, load};
 
 /// A backup as it stands in the store.
-pub(super) async fn stored(
+pub(in crate::services) async fn stored(
     app: &App,
     tenant: &TenantId,
     wallet: &Name,

@@ -242,7 +242,9 @@ async fn roles_that_a_backup_was_not_made_in_are_not_found_and_nobody_is_asked()
             assert_eq!(told(&status).1.as_deref(), role, "{call} {backup}");
         }
         let rehearse = act_in(&caller, made, named, backup, "n", Action::Rehearse(RehearseAction { generation: 1 }));
-        let unknown = backups.rehearse_backup(caller.says(RehearseBackupRequest { act: Some(rehearse), ..Default::default() })).await;
+        let unknown = backups
+            .rehearse_backup(caller.says(RehearseBackupRequest { act: Some(rehearse), ..Default::default() }))
+            .await;
         assert_eq!(told(&refused(unknown, Code::NotFound, "NOT_FOUND")).1.as_deref(), role, "{backup}");
     }
     assert_eq!((all_rows(&host), asked(&host), host.custodian.acts.load(Ordering::Relaxed)), before);
