@@ -74,7 +74,7 @@ async fn an_enclave_that_does_not_answer_is_told_and_stops_nothing_else() {
 async fn what_would_not_work_says_why() {
     let host = Host::start().await;
     let caller = host.caller(1).await;
-    for backup in ["damaged", "deleted", "renewed", "fine"] {
+    for backup in ["damaged", "deleted", "exchanged", "fine"] {
         back_up(&host, &caller, backup).await;
     }
     let app = app(&host).await;
@@ -94,12 +94,12 @@ async fn what_would_not_work_says_why() {
     }
     let remove = |id: &[u8]| Action::RemovePasskey(RemovePasskeyAction { credential_id: id.to_vec() });
     for (id, call, action) in [("a", "AddPasskey", action("AddPasskey", &[])), ("r1", "RemovePasskey", remove(b"c1"))] {
-        send(&host, &caller, call, id, Some(on(&caller, "renewed", id, action))).await.unwrap();
+        send(&host, &caller, call, id, Some(on(&caller, "exchanged", id, action))).await.unwrap();
     }
     let damaged = "client: the record is missing or does not open";
     let deleted = "the backup was deleted";
     let all = methods(&host, &caller).await;
-    let expect = [("damaged", false, damaged), ("deleted", false, deleted), ("renewed", true, ""), ("fine", true, "")];
+    let expect = [("damaged", false, damaged), ("deleted", false, deleted), ("exchanged", true, ""), ("fine", true, "")];
     assert_eq!(told(&all), expect);
     assert_eq!((all[1].generation, all[1].passkeys, all[3].passkeys), (0, 0, 1));
     // A record that is gone.
@@ -112,7 +112,7 @@ async fn what_would_not_work_says_why() {
     let gone = Write { key: keys::statement(&tenant), expect: Expect::unchanged(Some(&statement)), put: None };
     app.store.commit(vec![gone]).await.unwrap();
     let all = methods(&host, &caller).await;
-    assert_eq!(told(&all)[2], ("renewed", false, "client: the tenant has no statement"));
+    assert_eq!(told(&all)[2], ("exchanged", false, "client: the tenant has no statement"));
 }
 
 #[tokio::test]
