@@ -40,6 +40,7 @@ pub fn code(reason: Reason) -> Code {
         | Reason::LastPasskey
         | Reason::RecoveryDelayed
         | Reason::EjectNotEnabled
+        | Reason::BackupIncomplete
         | Reason::RequestIdReused => Code::FailedPrecondition,
         Reason::BadRequest | Reason::CiphertextHashMismatch | Reason::PrfResultPresent => Code::InvalidArgument,
         Reason::NotFound | Reason::NoValidBackup => Code::NotFound,
@@ -114,6 +115,7 @@ fn message(error: &Error) -> String {
 fn metadata(error: &Error) -> HashMap<String, String> {
     let pairs: Vec<(&str, String)> = match error {
         Error::BadRequest { field, limit } => vec![("field", (*field).to_owned()), ("limit", limit.clone())],
+        Error::HashMismatch { field } => vec![("field", (*field).to_owned())],
         Error::ShareTooLarge { field, max } => vec![("field", (*field).to_owned()), ("limit", max.to_string())],
         Error::StatementStale { given, stored } => vec![("given", given.to_string()), ("stored", stored.to_string())],
         Error::EpochNotInStatement { given, lowest, newest } => {
@@ -199,6 +201,7 @@ mod tests {
                     "LAST_PASSKEY",
                     "RECOVERY_DELAYED",
                     "EJECT_NOT_ENABLED",
+                    "BACKUP_INCOMPLETE",
                 ],
             ),
             (Code::InvalidArgument, &["BAD_REQUEST", "CIPHERTEXT_HASH_MISMATCH", "PRF_RESULT_PRESENT"]),

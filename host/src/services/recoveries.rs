@@ -9,9 +9,10 @@ use strongroom_proto::v1::{ActKind, Event, OpenAct, RecoveryState, Role};
 
 use super::App;
 use super::act::{Done, Outcome};
+use super::replies::{self, Ticket};
 use crate::clock::now_ms;
 use crate::error::Error;
-use crate::keys::{self, Name};
+use crate::keys::{self, Kind, Name};
 use crate::rows::{RecoveryPart, RecoveryPlaceRow, RecoveryRow, WalletRow, decode};
 use crate::store::{Expect, Write};
 
@@ -58,8 +59,26 @@ impl Step {
         Ok(step)
     }
 
+    /// Stores the act with what the books say of it. Ends: each conflict says that another act of the wallet came first, and about another
+    /// record.
+    pub(super) async fn commit<R: Message + Default>(
+        &self,
+        app: &App,
+        ticket: &Ticket,
+        answer: impl Fn() -> Result<R, Error>,
+        writes: Vec<Write>,
+    ) -> Result<R, Error> {
+        loop {
+            let all = writes.iter().cloned().chain(self.writes(app).await?).collect();
+            match replies::commit(&*app.store, ticket, answer()?, all).await {
+                Err(Error::Conflict(Kind::Recovery | Kind::RecoveryPlace | Kind::Wallet)) => {}
+                result => return result,
+            }
+        }
+    }
+
     /// The rows that note it, as the store stands now.
-    pub(super) async fn writes(&self, app: &App) -> Result<Vec<Write>, Error> {
+    async fn writes(&self, app: &App) -> Result<Vec<Write>, Error> {
         let key = keys::recovery(&self.tenant, &self.wallet, &self.recovery);
         let stored = app.store.get(key.clone()).await?;
         let mut writes = Vec::new();

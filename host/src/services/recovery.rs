@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status};
 
 use super::act::carry_out::{self, RECIPIENT_KEYS, recipient_key};
 use super::act::{self, Asked, Call, Work, answer};
+use super::brought::Brought;
 use super::roles::ByRole;
 use super::{App, replies, service};
 use crate::error::Error;
@@ -98,6 +99,7 @@ pub(super) async fn recover(
 ) -> Result<RecoverResponse, Error> {
     let request_id = Name::parse("request_id", &message.request_id)?;
     let request_sha256 = replies::request_hash(call.rpc(), &message);
+    let brought = Brought::shares(message.client_shares)?;
     let checked = app.checked_act(&tenant, call, message.act)?;
     let Some(Action::Recover(action)) = &checked.intent.action else {
         return Err(Error::Internal("an intent of another action"));
@@ -109,5 +111,6 @@ pub(super) async fn recover(
     keys.check(&checked.roles, recipient_key)?;
     let work = |role| Work::Recover { generation: action.generation, recipient_key: keys.take(role) };
     let orders = checked.orders(tenant, work)?;
-    act::run(app, &Asked { tenant, request_id, request_sha256, act: Some(checked.act), orders }, answer::release).await
+    let act = Some(checked.act);
+    act::run(app, &Asked { tenant, request_id, request_sha256, act, orders, brought }, answer::release).await
 }

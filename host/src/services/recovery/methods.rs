@@ -36,7 +36,7 @@ pub(super) async fn list(
     for (key, row) in app.store.scan(prefix.clone(), None, RECORDS_MAX).await? {
         let id = keys::last_name(&prefix, &key).ok_or(Error::Internal("a backup's key does not parse"))?;
         let row: BackupRow = decode(&row)?;
-        let shown = show::stored(app, &tenant, &wallet, &id, &row).await?;
+        let shown = show::stored(app, &tenant, &wallet, &id, row.clone()).await?;
         backups.push((row, shown));
     }
     let mut views = Views::new();

@@ -99,7 +99,8 @@ async fn what_would_not_work_says_why() {
     let damaged = "client: the record is missing or does not open";
     let deleted = "the backup was deleted";
     let all = methods(&host, &caller).await;
-    let expect = [("damaged", false, damaged), ("deleted", false, deleted), ("exchanged", true, ""), ("fine", true, "")];
+    let expect =
+        [("damaged", false, damaged), ("deleted", false, deleted), ("exchanged", true, ""), ("fine", true, "")];
     assert_eq!(told(&all), expect);
     assert_eq!((all[1].generation, all[1].passkeys, all[3].passkeys), (0, 0, 1));
     // A record that is gone.
