@@ -56,6 +56,9 @@ pub enum Error {
     /// Not there, or another tenant's: not said which.
     #[error("no such {0}")]
     NotFound(&'static str),
+    /// What is stored lacks a part; named, so that somebody looks for it.
+    #[error("the backup is not whole: {0}")]
+    Damaged(String),
     /// The id is taken.
     #[error("{0} already exists")]
     AlreadyExists(&'static str),
@@ -143,6 +146,7 @@ impl Error {
             Self::BadRequest { .. } => Reason::BadRequest,
             Self::ShareTooLarge { .. } => Reason::ShareTooLarge,
             Self::NotFound(_) => Reason::NotFound,
+            Self::Damaged(_) => Reason::NoValidBackup,
             Self::AlreadyExists(_) => Reason::AlreadyExists,
             Self::State(_) => Reason::StateInvalid,
             Self::RecoveryDenied => Reason::RecoveryDenied,

@@ -27,7 +27,7 @@ mod ask;
 mod call;
 pub(super) mod carry_out;
 pub(super) mod commit;
-mod settle;
+pub(super) mod settle;
 
 pub(super) use call::Call;
 

@@ -31,7 +31,14 @@ fn shown(made_in: &[Role], secret: SecretKind, records: &[(Role, RecordRow)]) ->
         ..BackupRow::default()
     };
     let records: Vec<_> = records.iter().map(|(role, record)| (*role, record)).collect();
-    show(&Name::parse("wallet", "w").unwrap(), &Name::parse("backup", "b").unwrap(), &row, &records, &BooksRow::default()).unwrap()
+    show(
+        &Name::parse("wallet", "w").unwrap(),
+        &Name::parse("backup", "b").unwrap(),
+        &row,
+        &records,
+        &BooksRow::default(),
+    )
+    .unwrap()
 }
 
 #[test]
