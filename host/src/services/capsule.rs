@@ -45,7 +45,7 @@ impl Default for Room {
 
 impl Room {
     /// Room for one more export.
-    fn export(&self) -> Result<OwnedSemaphorePermit, Error> {
+    pub(super) fn export(&self) -> Result<OwnedSemaphorePermit, Error> {
         Arc::clone(&self.exports).try_acquire_owned().map_err(|_| Error::Overloaded("exports of capsules"))
     }
 

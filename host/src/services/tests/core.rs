@@ -13,8 +13,8 @@ use strongroom_proto::enclave::v1::{
 use strongroom_proto::id::sha256;
 use strongroom_proto::intent;
 use strongroom_proto::v1::{
-    Act, Freshness, GenerationRef, Reason, Receipt, Rehearsal, RehearsalResult, Role, SignedReceipt, SignedRehearsal,
-    SignedStatement, SignedView, Stages, Statement, Trust, WalletView, intent::Action,
+    Act, Freshness, GenerationRef, Identity, Manifest, Reason, Receipt, Rehearsal, RehearsalResult, Role,
+    SignedReceipt, SignedRehearsal, SignedStatement, SignedView, Stages, Statement, Trust, WalletView, intent::Action,
 };
 
 use crate::testing::{FakeEnclave, Reaction, refusal, socket};
@@ -170,7 +170,8 @@ impl Core {
             }
             Ask::GetIdentity(ask) => {
                 self.identities.fetch_add(1, Ordering::Relaxed);
-                let identity = ask.kek.as_ref().unwrap().epoch.to_string().into_bytes();
+                let epoch = ask.kek.as_ref().unwrap().epoch;
+                let identity = identity(&ask.tenant, self.role, epoch);
                 Answer::IdentityProven(IdentityProven { identity, document: ask.nonce.clone() })
             }
             Ask::GetView(ask) if ask.records.iter().any(epochs::is_damaged) => {
@@ -199,7 +200,7 @@ impl Core {
                 let share =
                     |id: &String| SealedShare { generation: 1, pair: id.clone(), sealed: sealed.to_vec(), epoch };
                 let shares = action.pairs.iter().map(|pair| share(&pair.id)).collect();
-                let receipt = Some(receipt(&record, self.role));
+                let receipt = Some(receipt(&ask.tenant, &record, self.role));
                 Answer::Moved(Moved {
                     record: Some(record),
                     shares,
@@ -245,8 +246,17 @@ pub(super) fn stages() -> Stages {
     Stages { trusted: vec![Trust::KeyAdmin.into()], freshness: Freshness::None.into() }
 }
 
-fn receipt(record: &SealedRecord, role: Role) -> SignedReceipt {
+/// What an enclave of a role says of itself.
+pub(super) fn identity(tenant: &[u8], role: Role, epoch: u64) -> Vec<u8> {
+    let manifest = Manifest { role: role.into(), release: 1, ..Default::default() }.encode_to_vec();
+    Identity { tenant: tenant.to_vec(), role: role.into(), epoch, manifest, release: 1, ..Default::default() }
+        .encode_to_vec()
+}
+
+fn receipt(tenant: &[u8], record: &SealedRecord, role: Role) -> SignedReceipt {
     let receipt = Receipt {
+        tenant: tenant.to_vec(),
+        wallet: record.wallet.clone(),
         record_id: record.record_id.clone(),
         version: record.sealed[0].into(),
         role: role.into(),

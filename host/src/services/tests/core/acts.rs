@@ -72,12 +72,12 @@ impl Standing {
 
 impl Core {
     pub(super) fn act_on(&self, ask: &Ask) -> Answer {
-        let (record, epoch) = match ask {
-            Ask::PutShares(ask) => (&ask.record, &ask.kek),
-            Ask::Change(ask) => (&ask.record, &ask.kek),
-            Ask::CarryOut(ask) => (&ask.record, &ask.kek),
-            Ask::Recover(ask) => (&ask.record, &ask.kek),
-            Ask::Commit(ask) => (&ask.record, &ask.kek),
+        let (tenant, record, epoch) = match ask {
+            Ask::PutShares(ask) => (&ask.tenant, &ask.record, &ask.kek),
+            Ask::Change(ask) => (&ask.tenant, &ask.record, &ask.kek),
+            Ask::CarryOut(ask) => (&ask.tenant, &ask.record, &ask.kek),
+            Ask::Recover(ask) => (&ask.tenant, &ask.record, &ask.kek),
+            Ask::Commit(ask) => (&ask.tenant, &ask.record, &ask.kek),
             other => panic!("{other:?}"),
         };
         let (record, epoch) = (record.clone().unwrap(), epoch.as_ref().unwrap().epoch);
@@ -95,7 +95,7 @@ impl Core {
         };
         deed.map_or_else(
             |(reason, retry_after_ms)| refusal(reason, retry_after_ms),
-            |deed| self.moved(record, standing, epoch, deed),
+            |deed| self.moved(tenant, record, standing, epoch, deed),
         )
     }
 
@@ -294,7 +294,7 @@ impl Core {
         Ok((self.act(act).ok_or((Reason::ProofRejected, 0))?, hash))
     }
 
-    fn moved(&self, mut record: SealedRecord, standing: Standing, epoch: u64, deed: Deed) -> Answer {
+    fn moved(&self, tenant: &[u8], mut record: SealedRecord, standing: Standing, epoch: u64, deed: Deed) -> Answer {
         if !deed.moves_nothing {
             record.sealed[0] += 1;
             record.epoch = epoch;
@@ -312,6 +312,8 @@ impl Core {
         };
         let event = if deed.moves_nothing { Vec::new() } else { event.encode_to_vec() };
         let receipt = Receipt {
+            tenant: tenant.to_vec(),
+            wallet: record.wallet.clone(),
             role: self.role.into(),
             record_id: record.record_id.clone(),
             version: record.sealed[0].into(),
