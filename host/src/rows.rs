@@ -98,6 +98,7 @@ pub struct BackupRow {
 
 impl BackupRow {
     /// Whether the caller keeps the client's part.
+    #[must_use]
     pub fn is_self_managed(&self) -> bool {
         self.storage == i32::from(Storage::SelfManaged)
     }
@@ -108,6 +109,7 @@ impl BackupRow {
     }
 
     /// Whether the caller keeps the sealed shares of a role: those of the user, and no key in escrow.
+    #[must_use]
     pub fn keeps_outside(&self, role: Role) -> bool {
         self.is_self_managed() && role == Role::Client && self.secret != i32::from(SecretKind::Key)
     }

@@ -265,6 +265,7 @@ pub(super) fn keeper(roles: &[Role]) -> Role {
 /// Checks that the device's ciphertexts are there exactly where no enclave keeps the client share, and their bytes exactly where the
 /// host is to keep them.
 pub(super) fn check_ciphertexts(row: &BackupRow, given: &[ClientCiphertext]) -> Result<(), Error> {
+    const FIELD: &str = "client_ciphertexts.ciphertext";
     let in_escrow = row.secret == i32::from(SecretKind::Key);
     let needed = in_escrow || !row.roles().any(|role| role == Role::Client);
     if needed == given.is_empty() {
@@ -275,7 +276,6 @@ pub(super) fn check_ciphertexts(row: &BackupRow, given: &[ClientCiphertext]) -> 
         };
         return Err(Error::bad("client_ciphertexts", limit));
     }
-    const FIELD: &str = "client_ciphertexts.ciphertext";
     match (row.is_self_managed(), given) {
         (true, given) if given.iter().any(|it| !it.ciphertext.is_empty()) => {
             Err(Error::bad(FIELD, "empty: the caller keeps it"))

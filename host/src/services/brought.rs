@@ -70,7 +70,8 @@ pub(super) fn sealed(
     if let Some(note) = note {
         let mut wanted: Vec<&str> = note.pairs.iter().map(|pair| pair.id.as_str()).collect();
         let mut given: Vec<&str> = brought.iter().map(|share| share.pair.as_str()).collect();
-        (wanted.sort_unstable(), given.sort_unstable());
+        wanted.sort_unstable();
+        given.sort_unstable();
         if wanted != given {
             return Err(Error::bad("client_shares", "one for each pair of the generation: the caller keeps them"));
         }

@@ -41,13 +41,16 @@ pub(super) fn writes(place: &Place, before: Option<&StoredRecord>, after: &Recor
     let record = Write { key: place.key(), expect, put: Some(after.encode_to_vec()) };
     let gone = before.map(|before| entries(place, Some(&before.sealed), &before.row.generations)).unwrap_or_default();
     let come = entries(place, after.record.as_ref(), &after.generations);
-    let delist = gone.iter().filter(|entry| !come.contains(entry)).map(|(key, value)| Write {
+    let is_in = |all: &[(keys::Key, Vec<u8>)], key: &keys::Key| all.iter().any(|(other, _)| other == key);
+    let delist = gone.iter().filter(|(key, _)| !is_in(&come, key)).map(|(key, value)| Write {
         key: key.clone(),
         expect: Expect::unchanged(Some(value)),
         put: None,
     });
-    let list =
-        come.iter().filter(|entry| !gone.contains(entry)).map(|(key, value)| Write::new(key.clone(), value.clone()));
+    let list = come.iter().filter(|entry| !gone.contains(entry)).map(|(key, value)| {
+        let before = gone.iter().find(|(other, _)| other == key).map(|(_, before)| before.as_slice());
+        Write { key: key.clone(), expect: Expect::unchanged(before), put: Some(value.clone()) }
+    });
     [record].into_iter().chain(delist).chain(list).collect()
 }
 

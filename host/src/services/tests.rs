@@ -21,7 +21,7 @@ use tonic::{Code, Response, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_types::StatusExt;
 
-use self::fixture::{Caller, Host, act};
+use self::fixture::{Caller, Host, act, ciphertexts, hashes};
 
 mod acts;
 mod both;
@@ -36,6 +36,7 @@ mod fixture;
 mod methods;
 mod recoveries;
 mod rotation;
+mod storage;
 
 #[track_caller]
 fn refused<T: std::fmt::Debug>(result: Result<Response<T>, Status>, code: Code, reason: &str) -> Status {

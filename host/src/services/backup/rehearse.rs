@@ -57,10 +57,7 @@ async fn in_role(
     outside: &[SealedShare],
     (place, record): &(Place, StoredRecord),
 ) -> Result<SignedRehearsal, Error> {
-    let shares = match record.row.outside {
-        true => outside.to_vec(),
-        false => app.shares(place, record, generation).await?,
-    };
+    let shares = if record.row.outside { outside.to_vec() } else { app.shares(place, record, generation).await? };
     let keks = app.keks_of(place, statement, record, &shares, None).await?;
     let (kek, other_kek) = keks.references();
     let body = Rehearse {

@@ -92,7 +92,7 @@ fn change(
         if !stored.row.is_self_managed() {
             return Err(NOTHING);
         }
-        return failed(stored, stored.open_generation(generation)?, pairs);
+        return Ok(failed(stored, stored.open_generation(generation)?, pairs));
     }
     // Clients of products that always report do so where the host keeps everything, too.
     if all.state(generation) != BackupState::Closed && !pairs.iter().any(is_missing) {
@@ -109,11 +109,7 @@ fn change(
     Ok(Some((book, more.into_iter().collect())))
 }
 
-fn failed(
-    stored: &Stored,
-    mut book: GenerationBook,
-    pairs: &[String],
-) -> Result<Option<(GenerationBook, Vec<Write>)>, Error> {
+fn failed(stored: &Stored, mut book: GenerationBook, pairs: &[String]) -> Option<(GenerationBook, Vec<Write>)> {
     let before = book.clone();
     let mut more = Vec::new();
     if book.missing.is_empty() {
@@ -125,5 +121,5 @@ fn failed(
         list.sort_unstable();
         list.dedup();
     }
-    Ok((book != before).then_some((book, more)))
+    (book != before).then_some((book, more))
 }

@@ -129,13 +129,13 @@ async fn a_method_without_a_passkey_has_the_custodian_role_alone_beside_others()
     let created = backups.create_backup(caller.says(request)).await.unwrap().into_inner();
     let backup = created.backup.unwrap();
     assert_eq!((backup.method.as_str(), backup.state()), ("GDRIVE", BackupState::Active));
-    assert_eq!(backup.parts, [BackupPart::CustodianStored as i32]);
+    assert_eq!(backup.parts, [BackupPart::ClientStored as i32, BackupPart::CustodianStored as i32]);
     assert_eq!(roles_of(&created.receipts), CUSTODIAN);
     make(&host, &caller, BOTH, "both").await;
     make(&host, &caller, CLIENT, "client").await;
     let list = backups.list_backups(caller.says(ListBackupsRequest { wallet: "w".to_owned() })).await.unwrap();
     let parts: Vec<usize> = list.into_inner().backups.iter().map(|backup| backup.parts.len()).collect();
-    assert_eq!(parts, [2, 1, 1], "both, client, drive");
+    assert_eq!(parts, [2, 1, 2], "both, client, drive");
     // A generation that is put in one role is in force at once, and the one before opens.
     let put = act_in(&caller, CLIENT, CLIENT, "client", "put", calls::put(2, &["p1"]));
     send(&host, &caller, "PutShares", "put", Some(put)).await.unwrap();

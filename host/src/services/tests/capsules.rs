@@ -65,7 +65,9 @@ fn sealed_with(secret: &str) -> Vec<ClientCiphertext> {
 async fn drive(host: &Host, caller: &Caller, backup: &str, storage: Storage) {
     let mut client_ciphertexts = sealed_with("drive");
     if storage == Storage::SelfManaged {
-        client_ciphertexts.iter_mut().for_each(|it| it.ciphertext.clear());
+        for it in &mut client_ciphertexts {
+            it.ciphertext.clear();
+        }
     }
     let request = strongroom_proto::v1::CreateBackupRequest {
         storage: storage.into(),
@@ -162,7 +164,9 @@ async fn what_a_device_encrypted_itself_goes_along() {
         let kept: Vec<ClientCiphertext> = capsule.ciphertexts.into_iter().map(|it| it.ciphertext.unwrap()).collect();
         let mut expect = sealed_with("drive");
         if storage == Storage::SelfManaged {
-            expect.iter_mut().for_each(|it| it.ciphertext.clear());
+            for it in &mut expect {
+                it.ciphertext.clear();
+            }
         }
         assert_eq!(kept, expect);
         let get = strongroom_proto::v1::GetClientCiphertextsRequest {

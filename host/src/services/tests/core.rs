@@ -56,6 +56,8 @@ pub(super) struct Core {
     pub(super) without_passkeys: AtomicBool,
     /// The enclave's time; 0: the true one.
     pub(super) clock_ms: AtomicU64,
+    /// Shares are opened only by the hashes that the record names, as the core would.
+    pub(super) checks_shares: AtomicBool,
     store: PathBuf,
 }
 
@@ -199,7 +201,8 @@ impl Core {
                 let epoch = record.epoch;
                 let share =
                     |id: &String| SealedShare { generation: 1, pair: id.clone(), sealed: sealed.to_vec(), epoch };
-                let shares = action.pairs.iter().map(|pair| share(&pair.id)).collect();
+                let shares: Vec<SealedShare> = action.pairs.iter().map(|pair| share(&pair.id)).collect();
+                self.created(&record, &shares);
                 let receipt = Some(receipt(&ask.tenant, &record, self.role));
                 Answer::Moved(Moved {
                     record: Some(record),
@@ -217,7 +220,8 @@ impl Core {
                 self.act_on(&Ask::Recover(ask.clone()))
             }
             Ask::Rehearse(ask) => {
-                let opens = ask.shares.iter().any(|share| !share.sealed.is_empty());
+                let opens = ask.shares.iter().any(|share| !share.sealed.is_empty())
+                    && self.opens(ask.record.as_ref().unwrap(), &ask.shares);
                 let result = if opens { RehearsalResult::Opens } else { RehearsalResult::Damaged };
                 let report = Rehearsal { result: result.into(), stages: Some(stages()), ..Default::default() };
                 let rehearsal = SignedRehearsal { rehearsal: report.encode_to_vec(), signature: vec![0; 64] };

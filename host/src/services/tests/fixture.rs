@@ -6,7 +6,7 @@ use prost::Message;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use strongroom_proto::v1::admin_service_client::AdminServiceClient;
 use strongroom_proto::v1::{
-    Act, Assertion, CreateApiKeyRequest, CreateBackupAction, CreateBackupRequest, CreateKekRequest,
+    Act, Assertion, ClientCiphertext, CreateApiKeyRequest, CreateBackupAction, CreateBackupRequest, CreateKekRequest,
     CreateTenantRequest, CreateWalletRequest, Epoch, Intent, Pair, PutStatementRequest, RecoverAction, RecoverRequest,
     Role, RolePart, RoleStatement, SecretKind, SignedStatement, Statement, intent::Action,
 };
@@ -212,6 +212,7 @@ impl Caller {
             act: Some(act(&self.intent_in(roles, &RolePart::default(), action))),
             client_message: message(Role::Client),
             custodian_message: message(Role::Custodian),
+            client_ciphertexts: if roles.contains(&Role::Client) { Vec::new() } else { ciphertexts(&["p1", "p2"]) },
             ..self.create_backup(request_id, "w", backup)
         }
     }
@@ -259,6 +260,22 @@ impl Caller {
     pub(super) fn part(&self, wallet: &str, backup: &str) -> RolePart {
         RolePart { record_id: intent::record_id(&self.creation(wallet, backup)).0.to_vec(), ..Default::default() }
     }
+}
+
+/// What a device encrypted itself, for the host to keep.
+pub(super) fn ciphertexts<T: AsRef<str>>(pairs: &[T]) -> Vec<ClientCiphertext> {
+    let of = |pair: &T| {
+        let ciphertext = format!("ciphertext of {}", pair.as_ref()).into_bytes();
+        let sha256 = strongroom_proto::id::sha256(&[&ciphertext]).to_vec();
+        ClientCiphertext { pair: pair.as_ref().to_owned(), ciphertext, sha256 }
+    };
+    pairs.iter().map(of).collect()
+}
+
+/// The same, for the caller to keep.
+pub(super) fn hashes<T: AsRef<str>>(pairs: &[T]) -> Vec<ClientCiphertext> {
+    let without = |it: ClientCiphertext| ClientCiphertext { ciphertext: Vec::new(), ..it };
+    ciphertexts(pairs).into_iter().map(without).collect()
 }
 
 /// An act that the fake core takes.

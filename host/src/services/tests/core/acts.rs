@@ -1,6 +1,7 @@
 //! The fake core's acts: right in form, and in what moves. What a record holds stands beside it, by its version, so that an answer which
 //! the host threw away leaves nothing behind.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,6 +10,7 @@ use strongroom_proto::enclave::v1::{
     CarryOut, Change, Commit, Moved, PutShares, Recover, SealedRecord, SealedShare, request::Body as Ask,
     response::Body as Answer,
 };
+use strongroom_proto::id::sha256;
 use strongroom_proto::intent;
 use strongroom_proto::limits::{DELETE_DUE_MS_MAX, DUE_MS_MAX};
 use strongroom_proto::v1::{
@@ -32,12 +34,15 @@ pub(super) struct Standing {
     open_acts: Vec<OpenAct>,
     credentials: Vec<Vec<u8>>,
     closed: bool,
+    /// By generation and pair, the hashes that open: what was brought last stands first.
+    seals: BTreeMap<(u64, String), Vec<[u8; 32]>>,
 }
 
 impl Default for Standing {
     fn default() -> Self {
         let (generations, credentials) = (vec![(1, Vec::new())], vec![b"c1".to_vec()]);
-        Self { generations, active: 1, pending: 0, open_acts: Vec::new(), credentials, closed: false }
+        let (open_acts, seals) = (Vec::new(), BTreeMap::new());
+        Self { generations, active: 1, pending: 0, open_acts, credentials, closed: false, seals }
     }
 }
 
@@ -64,6 +69,16 @@ struct Deed {
 }
 
 impl Standing {
+    fn note(&mut self, shares: &[SealedShare]) {
+        for share in shares {
+            self.seals.insert((share.generation, share.pair.clone()), vec![sha256(&[&share.sealed])]);
+        }
+    }
+
+    fn seals_of(&self, share: &SealedShare) -> &[[u8; 32]] {
+        self.seals.get(&(share.generation, share.pair.clone())).map_or(&[], Vec::as_slice)
+    }
+
     fn named(&self, number: u64) -> Option<GenerationRef> {
         let (generation, put_intent_hash) = self.generations.iter().find(|(it, _)| *it == number)?.clone();
         Some(GenerationRef { generation, put_intent_hash })
@@ -88,8 +103,8 @@ impl Core {
         let deed = match ask {
             Ask::PutShares(ask) => self.put(ask, &mut standing, epoch),
             Ask::Change(ask) => self.change(ask, &mut standing),
-            Ask::CarryOut(ask) => self.carry_out_due(ask, &mut standing),
-            Ask::Recover(ask) => self.recover(ask),
+            Ask::CarryOut(ask) => self.carry_out_due(ask, &mut standing, epoch),
+            Ask::Recover(ask) => self.recover(ask, &mut standing, epoch),
             Ask::Commit(ask) => self.commit(ask, &mut standing),
             other => panic!("{other:?}"),
         };
@@ -142,17 +157,19 @@ impl Core {
         let sealed = [&ask.message[..8], &generation.to_be_bytes()].concat();
         let share =
             |pair: strongroom_proto::v1::Pair| SealedShare { generation, pair: pair.id, sealed: sealed.clone(), epoch };
-        let shares = action.pairs.into_iter().map(share).collect();
+        let shares: Vec<SealedShare> = action.pairs.into_iter().map(share).collect();
+        standing.note(&shares);
         Ok(Deed { kind: ActKind::PutShares, intent: hash, generation, shares, ..Deed::default() })
     }
 
-    fn recover(&self, ask: &Recover) -> Result<Deed, Refused> {
+    fn recover(&self, ask: &Recover, standing: &mut Standing, epoch: u64) -> Result<Deed, Refused> {
         let (intent, hash) = self.consented(ask.act.as_ref())?;
         let Some(Action::Recover(action)) = intent.action else { panic!("{intent:?}") };
+        let shares = self.raise(standing, ask.record.as_ref(), &ask.shares, epoch)?;
         let release = ask.shares.iter().flat_map(|share| share.sealed.clone()).collect();
         let generation = action.generation;
         let kind = if action.eject { ActKind::Eject } else { ActKind::Recover };
-        Ok(Deed { kind, intent: hash, generation, release, ..Deed::default() })
+        Ok(Deed { kind, intent: hash, generation, release, shares, ..Deed::default() })
     }
 
     /// As the core: the custodian on what waits at the client, the client on what is active at the custodian.
@@ -250,7 +267,7 @@ impl Core {
         Deed { kind: event, intent, generation, not_before_ms, ..Deed::default() }
     }
 
-    fn carry_out_due(&self, ask: &CarryOut, standing: &mut Standing) -> Result<Deed, Refused> {
+    fn carry_out_due(&self, ask: &CarryOut, standing: &mut Standing, epoch: u64) -> Result<Deed, Refused> {
         self.acts.fetch_add(1, Ordering::Relaxed);
         if let Some(second) = &ask.act {
             let second = intent::decode(&second.intent).unwrap();
@@ -272,6 +289,7 @@ impl Core {
         let mut deed = Deed { intent, generation, subject: open.credential_id.clone(), ..Deed::default() };
         deed.kind = match open.kind() {
             OpenActKind::Recovery => {
+                deed.shares = self.raise(standing, ask.record.as_ref(), &ask.shares, epoch)?;
                 deed.release = ask.shares.iter().flat_map(|share| share.sealed.clone()).collect();
                 if open.eject { ActKind::Eject } else { ActKind::Recover }
             }
@@ -287,6 +305,48 @@ impl Core {
             OpenActKind::EjectWindow | OpenActKind::Unspecified => panic!("{open:?}"),
         };
         Ok(deed)
+    }
+
+    /// Remembers which shares a creation made.
+    pub(super) fn created(&self, record: &SealedRecord, shares: &[SealedShare]) {
+        let mut standing = Standing::default();
+        standing.note(shares);
+        self.standings.lock().unwrap().insert((record.record_id.clone(), record.sealed[0]), standing);
+    }
+
+    /// Whether a record's shares are those that it names, where the fake looks at all.
+    pub(super) fn opens(&self, record: &SealedRecord, shares: &[SealedShare]) -> bool {
+        !self.checks_shares.load(Ordering::Relaxed)
+            || shares.iter().all(|share| self.standing(record).seals_of(share).contains(&sha256(&[&share.sealed])))
+    }
+
+    /// As the core: opens what it is brought by its hash, and seals anew what lies under a lower epoch.
+    fn raise(
+        &self,
+        standing: &mut Standing,
+        record: Option<&SealedRecord>,
+        shares: &[SealedShare],
+        epoch: u64,
+    ) -> Result<Vec<SealedShare>, Refused> {
+        let mut anew = Vec::new();
+        // No two seals are alike.
+        let version = record.unwrap().sealed[0];
+        for share in shares {
+            let hash = sha256(&[&share.sealed]);
+            let seals = standing.seals.entry((share.generation, share.pair.clone())).or_default();
+            if self.checks_shares.load(Ordering::Relaxed) && !seals.contains(&hash) {
+                return Err((Reason::CiphertextHashMismatch, 0));
+            }
+            let newer = seals.iter().position(|it| *it == hash).is_some_and(|at| at > 0);
+            if share.epoch < epoch {
+                let sealed = [share.sealed.as_slice(), b"anew", &[u8::try_from(epoch).unwrap(), version]].concat();
+                *seals = vec![hash, sha256(&[&sealed])];
+                anew.push(SealedShare { sealed, epoch, ..share.clone() });
+            } else if newer {
+                *seals = vec![hash];
+            }
+        }
+        Ok(anew)
     }
 
     fn consented(&self, act: Option<&strongroom_proto::v1::Act>) -> Result<(Intent, Vec<u8>), Refused> {
