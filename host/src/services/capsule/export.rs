@@ -206,7 +206,12 @@ impl Part {
         let epochs: BTreeSet<u64> = [sealed.epoch].into_iter().chain(shares).collect();
         let (mut keks, mut attestations, mut manifest) = (Vec::new(), Vec::new(), Vec::new());
         for epoch in epochs {
-            let kek = app.kek(tenant, role, epoch).await?;
+            let kek = app.kek(tenant, role, epoch).await.map_err(|error| match error {
+                Error::NotFound(_) => {
+                    Error::Damaged(format!("{}: the KEK of epoch {epoch} is missing", roles::name(role)))
+                }
+                error => error,
+            })?;
             let attested = app.attestations.get(enclave, tenant, &kek).await;
             let attestation = attested.map_err(|error| error.in_role(roles::name(role)))?;
             manifest = decode::<Identity>(&attestation.identity)?.manifest;

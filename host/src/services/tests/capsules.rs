@@ -145,10 +145,12 @@ async fn what_was_imported_is_exported_alike() {
         assert_eq!(exported(&other, &there, "w", backup).await.unwrap(), bytes, "{backup}");
     }
     // Records, shares, statements, ciphertexts and the lists of the epochs, by the kinds of their keys.
-    let lies = |host: &Host| -> Vec<_> {
+    let lies = |host: &Host| -> std::collections::BTreeMap<Vec<u8>, Vec<u8>> {
         all_rows(host).into_iter().filter(|(key, _)| [2, 7, 8, 13, 15, 20].contains(&key[0])).collect()
     };
-    assert_eq!(lies(&other), lies(&host));
+    assert!(lies(&other) == lies(&host));
+    let waiting = app(&other).await.store.scan(keys::uncommitted(), None, 9).await.unwrap();
+    assert_eq!(waiting.len(), 1, "the host commits what waits, whoever asks");
 }
 
 #[tokio::test]
@@ -196,6 +198,7 @@ async fn shares_that_the_caller_keeps_stay_with_him_and_open_there_too() {
     assert_eq!((generation.shares.len(), generation.seals.len()), (0, 2));
     let (other, there) = beside(&host).await;
     imported(&other, &capsule.encode_to_vec()).await.unwrap();
+    assert!(super::capsules::capsule(&other, &there, "b").await == capsule);
     let recover = strongroom_proto::v1::RecoverRequest { client_shares: kept, ..there.recover("r", "w", "b") };
     let mut recoveries = RecoveryServiceClient::new(other.api.clone());
     let answer = recoveries.recover(there.says(recover)).await.unwrap().into_inner();

@@ -67,10 +67,21 @@ async fn a_backup_that_has_lost_a_part_is_not_exported_and_the_part_is_named() {
             assert!(told.contains(what) && told.contains(name), "{told}");
         }
     }
+    // A KEK, before anybody has read it.
+    let (host, caller) = host_of_both().await;
+    let app = app(&host).await;
+    let key = keys::kek(&super::super::rotation::tenant(&caller), Role::Custodian, 1);
+    let stored = app.store.get(key.clone()).await.unwrap().unwrap();
+    app.store.commit(vec![Write { key, expect: Expect::unchanged(Some(&stored)), put: None }]).await.unwrap();
+    let request = ExportCapsuleRequest { wallet: "w".to_owned(), backup: "b".to_owned() };
+    let lost = crate::services::capsule::export::export(&app, super::super::rotation::tenant(&caller), &request).await;
+    let lost = lost.map(drop).unwrap_err();
+    assert_eq!(lost.to_string(), "the backup is not whole: custodian: the KEK of epoch 1 is missing");
+
     let host = Host::start_in(BOTH).await;
     let caller = host.caller(1).await;
     drive(&host, &caller, "drive", Storage::Managed).await;
-    let app = app(&host).await;
+    let app = super::app(&host).await;
     let tenant = super::super::rotation::tenant(&caller);
     let record = strongroom_proto::id::RecordId::from_slice(&caller.part_in(CUSTODIAN, "drive").record_id).unwrap();
     let key = keys::ciphertext(&tenant, &record, 1, &Name::parse("pair", "p1").unwrap());
