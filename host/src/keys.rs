@@ -13,11 +13,13 @@ use strongroom_proto::v1::Role;
 use crate::error::Error;
 
 mod queues;
+mod recoveries;
 
 pub use queues::{
     Due, Uncommitted, due, dues, parse_due, parse_uncommitted, parse_unfinished, uncommitted, uncommitted_generation,
     unfinished, unfinished_generation,
 };
+pub use recoveries::{parse_recovery_place, recoveries, recovery, recovery_place, recovery_places};
 
 /// An id that was checked: 1 to 64 bytes of `[A-Za-z0-9._-]`.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -89,6 +91,10 @@ kinds! {
     ClientCiphertext = 15, "client ciphertext";
     /// What is missing of a backup's generations, and what was given up.
     Books = 16, "books of a backup";
+    /// A recovery, by the hash of the intent that started it.
+    Recovery = 17, "recovery";
+    /// Which recovery was the wallet's first, second and so on.
+    RecoveryPlace = 18, "place of a recovery";
     /// A generation of which a part is missing, by the time until when.
     Unfinished = 19, "unfinished generation";
     /// What is sealed under an epoch.

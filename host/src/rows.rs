@@ -65,6 +65,9 @@ pub struct WalletRow {
     /// Backups made so far.
     #[prost(uint32, tag = "2")]
     pub backups: u32,
+    /// When its shares were ejected for the first time, by the host's clock; 0 if never.
+    #[prost(uint64, tag = "3")]
+    pub ejected_ms: u64,
 }
 
 /// A backup.
@@ -225,6 +228,57 @@ pub struct UncommittedRow {
     /// How often the commit was refused.
     #[prost(uint32, tag = "2")]
     pub tries: u32,
+}
+
+/// A recovery; its key says which.
+#[derive(Clone, PartialEq, Message)]
+pub struct RecoveryRow {
+    /// The backup's id.
+    #[prost(string, tag = "1")]
+    pub backup: String,
+    /// The generation that it releases.
+    #[prost(uint64, tag = "2")]
+    pub generation: u64,
+    /// To the user's device, in both roles.
+    #[prost(bool, tag = "3")]
+    pub eject: bool,
+    /// By the host's clock.
+    #[prost(uint64, tag = "4")]
+    pub created_ms: u64,
+    /// One for each role that it was begun in.
+    #[prost(message, repeated, tag = "5")]
+    pub parts: Vec<RecoveryPart>,
+    /// A `RecoveryState`: COMPLETED or FAILED where a caller reported it.
+    #[prost(int32, tag = "6")]
+    pub reported: i32,
+}
+
+/// A recovery in one role.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct RecoveryPart {
+    /// A `Role`.
+    #[prost(int32, tag = "1")]
+    pub role: i32,
+    /// A `RecoveryState`: DELAYED while it waits, due or not; then RELEASED, CANCELLED or DENIED.
+    #[prost(int32, tag = "2")]
+    pub state: i32,
+    /// By the enclave's time; 0 where it did not wait.
+    #[prost(uint64, tag = "3")]
+    pub not_before_ms: u64,
+    /// By the enclave's time; 0 where it did not wait.
+    #[prost(uint64, tag = "4")]
+    pub expires_ms: u64,
+    /// By the host's clock; 0 before.
+    #[prost(uint64, tag = "5")]
+    pub released_ms: u64,
+}
+
+/// Which recovery has a place; its key says which place.
+#[derive(Clone, PartialEq, Message)]
+pub struct RecoveryPlaceRow {
+    /// Hash of the intent that started it, 32 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub recovery: Vec<u8>,
 }
 
 /// Reads a row.

@@ -23,6 +23,7 @@ mod attestations;
 pub(crate) mod backup;
 mod books;
 mod brought;
+pub(crate) mod capsule;
 mod check;
 pub(crate) mod commits;
 mod damaged;
@@ -34,6 +35,7 @@ mod keks;
 mod listing;
 mod load;
 pub(crate) mod passkey;
+mod recoveries;
 pub(crate) mod recovery;
 pub(crate) mod replies;
 pub(crate) mod reseal;
@@ -54,6 +56,7 @@ pub(crate) struct App {
     pub(crate) enclaves: Vec<Enclave>,
     pub(crate) calls: InFlight,
     pub(crate) attestations: Attestations,
+    capsules: capsule::Room,
     damaged: Damaged,
     due: due::Queue,
     keks: KnownKeks,
@@ -80,7 +83,18 @@ impl App {
         enclaves.sort_by_key(|enclave| enclave.role() as i32);
         let (calls, attestations) = (InFlight::default(), Attestations::default());
         let (damaged, due) = (Damaged::default(), due::Queue::default());
-        Self { store, enclaves, calls, attestations, damaged, due, keks: KnownKeks::default(), sweep: Sweep::default() }
+        let capsules = capsule::Room::default();
+        Self {
+            store,
+            enclaves,
+            calls,
+            attestations,
+            capsules,
+            damaged,
+            due,
+            keks: KnownKeks::default(),
+            sweep: Sweep::default(),
+        }
     }
 
     /// The enclave of a role.

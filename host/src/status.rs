@@ -29,6 +29,7 @@ pub fn code(reason: Reason) -> Code {
         | Reason::OriginNotAllowed
         | Reason::UserNotVerified
         | Reason::PolicyDenied
+        | Reason::RecoveryDenied
         | Reason::MethodNotAllowed => Code::PermissionDenied,
         Reason::StateInvalid
         | Reason::IntentExpired
@@ -178,7 +179,14 @@ mod tests {
             (Code::Unauthenticated, &["AUTH_FAILED"]),
             (
                 Code::PermissionDenied,
-                &["PROOF_REJECTED", "ORIGIN_NOT_ALLOWED", "USER_NOT_VERIFIED", "METHOD_NOT_ALLOWED", "POLICY_DENIED"],
+                &[
+                    "PROOF_REJECTED",
+                    "ORIGIN_NOT_ALLOWED",
+                    "USER_NOT_VERIFIED",
+                    "METHOD_NOT_ALLOWED",
+                    "POLICY_DENIED",
+                    "RECOVERY_DENIED",
+                ],
             ),
             (
                 Code::FailedPrecondition,

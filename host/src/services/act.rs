@@ -16,7 +16,7 @@ use super::listing::Place;
 use super::load::{self, StoredRecord, StoredStatement};
 use super::replies::{self, Found, Ticket};
 use super::roles::{self, at_once};
-use super::{App, BEGIN_MAX, brought, is_overtaken};
+use super::{App, BEGIN_MAX, brought, is_overtaken, recoveries};
 use crate::error::Error;
 use crate::keys::{self, Key, Kind, Name};
 use crate::rows::{BackupRow, BooksRow, RecordRow, SealNote};
@@ -27,7 +27,7 @@ mod ask;
 mod call;
 pub(super) mod carry_out;
 pub(super) mod commit;
-mod settle;
+pub(super) mod settle;
 
 pub(super) use call::Call;
 
@@ -256,14 +256,17 @@ async fn answered<R: Message + Default>(
     let act = asked.act.as_ref();
     let outcomes = at_once(parts, |part| part.order.place.role, |part| carry_out(app, act, statement, part)).await?;
     let mut done = Done { outcomes, backup: None };
-    let mut more = Vec::new();
+    let mut writes: Vec<Write> = Vec::new();
     if let Some(put) = put {
-        let (backup, writes) = put.settle(asked, &done.outcomes)?;
-        (done.backup, more) = (Some(backup), writes);
+        let (backup, more) = put.settle(asked, &done.outcomes)?;
+        (done.backup, writes) = (Some(backup), more);
     }
-    let response = answer(&done)?;
-    let writes = done.outcomes.into_iter().flat_map(|outcome| outcome.writes).chain(more).collect();
-    replies::commit(&*app.store, ticket, response, writes).await
+    // The records first, so that another write to one is the conflict that is named.
+    writes.splice(0..0, done.outcomes.iter_mut().flat_map(|outcome| std::mem::take(&mut outcome.writes)));
+    match recoveries::Step::of(&done)? {
+        None => replies::commit(&*app.store, ticket, answer(&done)?, writes).await,
+        Some(step) => step.commit(app, ticket, || answer(&done), writes).await,
+    }
 }
 
 /// One frame to the enclave, and what is to be stored of its answer.

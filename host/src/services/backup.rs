@@ -6,14 +6,14 @@ use strongroom_proto::v1::backup_service_server::BackupService;
 use strongroom_proto::v1::{
     AbortBackupRequest, AbortBackupResponse, ActRequest, ActResponse, CarryOutRequest, CommitBackupRequest,
     CommitBackupResponse, CreateBackupRequest, CreateBackupResponse, ExportAuditRequest, ExportAuditResponse,
-    GetBackupRequest, GetBackupResponse, GetClientCiphertextsRequest, GetClientCiphertextsResponse, ListBackupsRequest,
-    ListBackupsResponse, PutSharesRequest, PutSharesResponse, RehearseBackupRequest, RehearseBackupResponse,
-    ReportStoredRequest, ReportStoredResponse,
+    ExportCapsuleRequest, GetBackupRequest, GetBackupResponse, GetClientCiphertextsRequest,
+    GetClientCiphertextsResponse, ListBackupsRequest, ListBackupsResponse, PutSharesRequest, PutSharesResponse,
+    RehearseBackupRequest, RehearseBackupResponse, ReportStoredRequest, ReportStoredResponse,
 };
 use tonic::{Request, Response, Status};
 
 use super::act::{Call, carry_out};
-use super::{begin, service};
+use super::{begin, capsule, service};
 use crate::error::Error;
 use crate::keys::{self, Name};
 use crate::rows::decode;
@@ -142,12 +142,13 @@ impl BackupService for Backups {
         self.0.call("GetClientCiphertexts", request, work).await
     }
 
-    type ExportCapsuleStream = tonic::codegen::BoxStream<strongroom_proto::v1::CapsuleChunk>;
+    type ExportCapsuleStream = capsule::Chunks;
 
     async fn export_capsule(
         &self,
-        _: Request<strongroom_proto::v1::ExportCapsuleRequest>,
+        request: Request<ExportCapsuleRequest>,
     ) -> Result<Response<Self::ExportCapsuleStream>, Status> {
-        Err(Status::unimplemented("export_capsule"))
+        let work = |tenant, message| async move { capsule::export::export(&self.0, tenant, &message).await };
+        self.0.call("ExportCapsule", request, work).await
     }
 }

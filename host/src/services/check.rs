@@ -85,6 +85,11 @@ pub(super) fn exactly(field: &'static str, len: usize, expect: usize) -> Result<
     if len == expect { Ok(()) } else { Err(Error::bad(field, format!("exactly {expect} bytes"))) }
 }
 
+/// A hash: 32 bytes.
+pub(super) fn hash(field: &'static str, bytes: &[u8]) -> Result<[u8; 32], Error> {
+    bytes.try_into().map_err(|_| Error::bad(field, "exactly 32 bytes"))
+}
+
 /// A label that may be shown.
 pub(super) fn label(field: &'static str, text: &str) -> Result<(), Error> {
     if names::is_label(text) { Ok(()) } else { Err(Error::bad(field, "at most 64 bytes without control characters")) }

@@ -26,12 +26,15 @@ use self::fixture::{Caller, Host, act, ciphertexts, hashes};
 mod acts;
 mod both;
 mod calls;
+mod capsules;
 mod commits;
 mod core;
 mod damage;
 mod due;
 mod export;
 mod fixture;
+mod methods;
+mod recoveries;
 mod rotation;
 mod storage;
 
@@ -107,7 +110,8 @@ async fn a_device_gets_statement_attestation_and_view_in_one_answer() {
     let mut tenants = TenantServiceClient::new(host.api.clone());
     let ask_fresh = |epoch| GetAttestationRequest { role: Role::Client.into(), epoch, nonce: vec![9; 64] };
     let fresh = tenants.get_attestation(caller.says(ask_fresh(0))).await.unwrap().into_inner().attestation.unwrap();
-    assert_eq!((fresh.identity, fresh.document), (b"1".to_vec(), vec![9; 64]));
+    let identity = core::identity(&caller.tenant, Role::Client, 1);
+    assert_eq!((fresh.identity, fresh.document), (identity, vec![9; 64]));
     refused(tenants.get_attestation(caller.says(ask_fresh(2))).await, Code::NotFound, "NOT_FOUND");
 
     // An enclave that restarted is attested anew.

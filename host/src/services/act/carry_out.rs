@@ -15,6 +15,7 @@ use crate::services::brought::Brought;
 use crate::services::check::{self, CheckedAct, Fields};
 use crate::services::listing::Place;
 use crate::services::load::{StoredRecord, StoredStatement};
+use crate::services::recoveries::show;
 use crate::services::roles::ByRole;
 use crate::services::{App, replies};
 
@@ -48,7 +49,7 @@ pub(in crate::services) async fn released(
     message: ReleaseRecoveryRequest,
 ) -> Result<RecoverResponse, Error> {
     let request_id = Name::parse("request_id", &message.request_id)?;
-    check::exactly("recovery", message.recovery.len(), 32)?;
+    let recovery = check::hash("recovery", &message.recovery)?;
     let request_sha256 = replies::request_hash(Call::ReleaseRecovery.rpc(), &message);
     let brought = Brought::shares(message.client_shares)?;
     let mut keys = ByRole::new(RECIPIENT_KEYS, [message.client_recipient_key, message.custodian_recipient_key]);
@@ -62,7 +63,14 @@ pub(in crate::services) async fn released(
     let work = |role| Work::CarryOut { kind, recipient_key: keys.take(role), started_by: Some(started_by.clone()) };
     let orders = found.orders(&roles, checked.as_ref(), work)?;
     let act = checked.map(|checked| checked.act);
-    run(app, &Asked { tenant, request_id, request_sha256, act, orders, brought }, answer::release).await
+    let asked = Asked { tenant, request_id, request_sha256, act, orders, brought };
+    match run(app, &asked, answer::release).await {
+        Err(Error::NotFound("recovery")) => {
+            let backup = Name::parse("backup", &message.backup)?;
+            Err(show::why_not(app, &tenant, &found.wallet, &backup, &recovery).await)
+        }
+        result => result,
+    }
 }
 
 /// The fields of the recipients' keys.

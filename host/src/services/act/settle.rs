@@ -10,6 +10,7 @@ use super::{Order, Outcome, Part, Work};
 use crate::error::Error;
 use crate::keys::{self, Due};
 use crate::rows::{DueRow, GenerationNote, RecordRow, decode};
+use crate::services::listing::Place;
 use crate::services::{App, brought, listing, load};
 use crate::store::Write;
 
@@ -37,7 +38,7 @@ pub(super) async fn settle(app: &App, part: &Part<'_>, mut moved: Moved) -> Resu
     writes.push(Write::new(event, signed.encode_to_vec()));
     writes.extend(shares.writes);
     writes.extend(shares::dropped(app, place, &row, &dropped).await?);
-    writes.extend(started.map(|open| due(order, &open)).transpose()?.flatten());
+    writes.extend(started.map(|open| due(&order.place, &open)).transpose()?.flatten());
     let (place, handed) = (place.clone(), shares.handed);
     Ok(Outcome { place, receipt, signed, release: moved.release, handed, row, writes })
 }
@@ -119,19 +120,19 @@ fn window_ms(order: &Order) -> u64 {
 }
 
 /// The row that lets this host, or another, carry out what waits when it is due; none for a recovery or an eject window.
-fn due(order: &Order, open: &OpenAct) -> Result<Option<Write>, Error> {
+pub(in crate::services) fn due(place: &Place, open: &OpenAct) -> Result<Option<Write>, Error> {
     if !waits_by_itself(open.kind()) {
         return Ok(None);
     }
     let intent = open.intent_hash.as_slice().try_into();
     let key = Due {
         time_ms: open.not_before_ms,
-        tenant: order.place.tenant,
-        record: order.place.record,
-        role: order.place.role,
+        tenant: place.tenant,
+        record: place.record,
+        role: place.role,
         kind: open.kind,
         intent: intent.map_err(|_| Error::Internal("the enclave named a malformed intent hash"))?,
     };
-    let row = DueRow { wallet: order.place.wallet.as_str().to_owned(), expires_ms: open.expires_ms, tries: 0 };
+    let row = DueRow { wallet: place.wallet.as_str().to_owned(), expires_ms: open.expires_ms, tries: 0 };
     Ok(Some(Write::new(keys::due(&key), row.encode_to_vec())))
 }

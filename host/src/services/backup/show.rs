@@ -16,7 +16,7 @@ use crate::services::books::Stored;
 use crate::services::generations::Generations;
 
 /// A backup as it stands in the store.
-pub(super) async fn stored(
+pub(in crate::services) async fn stored(
     app: &App,
     tenant: &TenantId,
     wallet: &Name,

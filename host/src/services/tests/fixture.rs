@@ -66,8 +66,25 @@ impl Host {
     /// A host of these roles, in this order in its configuration.
     pub(super) async fn start_in(roles: &[Role]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (core, enclave) = Core::start(dir.path());
-        let (custodian, custodian_enclave) = Core::start_in(Role::Custodian, dir.path());
+        let client = Core::start(dir.path());
+        let custodian = Core::start_in(Role::Custodian, dir.path());
+        Self::serve(dir, roles, client, custodian).await
+    }
+
+    /// A host with a store of its own, and enclaves that unwrap and know what those of the other one do.
+    pub(super) async fn start_beside(other: &Self) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let beside = |core: &std::sync::Arc<Core>| (std::sync::Arc::clone(core), Core::serve(core, dir.path()));
+        let (client, custodian) = (beside(&other.core), beside(&other.custodian));
+        Self::serve(dir, &other.roles, client, custodian).await
+    }
+
+    async fn serve(
+        dir: tempfile::TempDir,
+        roles: &[Role],
+        (core, enclave): (std::sync::Arc<Core>, FakeEnclave),
+        (custodian, custodian_enclave): (std::sync::Arc<Core>, FakeEnclave),
+    ) -> Self {
         let (stop, stopped) = oneshot::channel();
         let (ready, address) = oneshot::channel();
         let config = config(dir.path(), roles);
@@ -107,6 +124,17 @@ impl Host {
 
     /// A tenant with its first KEK and an API key.
     pub(super) async fn bare_caller(&self, seed: u8) -> Caller {
+        let caller = self.registered(seed).await;
+        let mut admin = AdminServiceClient::new(self.admin.clone());
+        for role in &self.roles {
+            let kek = CreateKekRequest { tenant: caller.tenant.clone(), role: i32::from(*role) };
+            assert_eq!(admin.create_kek(kek).await.unwrap().into_inner().epoch, 1);
+        }
+        caller
+    }
+
+    /// A tenant with an API key and nothing else.
+    pub(super) async fn registered(&self, seed: u8) -> Caller {
         let pair = |byte: u8| Ed25519KeyPair::from_seed_unchecked(&[byte; 32]).unwrap();
         let (root, standby) = (pair(seed), pair(seed ^ 0xff));
         let mut admin = AdminServiceClient::new(self.admin.clone());
@@ -116,10 +144,6 @@ impl Host {
             display_name: format!("tenant {seed}"),
         };
         let tenant = admin.create_tenant(create).await.unwrap().into_inner().tenant;
-        for role in &self.roles {
-            let kek = CreateKekRequest { tenant: tenant.clone(), role: i32::from(*role) };
-            assert_eq!(admin.create_kek(kek).await.unwrap().into_inner().epoch, 1);
-        }
         let key = CreateApiKeyRequest { tenant: tenant.clone(), label: "test".to_owned() };
         let key = admin.create_api_key(key).await.unwrap().into_inner();
         Caller { root, standby, roles: self.roles.clone(), tenant, api_key: key.api_key, key_id: key.key_id }

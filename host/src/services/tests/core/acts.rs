@@ -14,8 +14,8 @@ use strongroom_proto::id::sha256;
 use strongroom_proto::intent;
 use strongroom_proto::limits::{DELETE_DUE_MS_MAX, DUE_MS_MAX};
 use strongroom_proto::v1::{
-    ActKind, CredentialView, Event, GenerationRef, Intent, OpenAct, OpenActKind, Reason, Receipt, RecordView, Role,
-    SignedReceipt, intent::Action,
+    ActKind, CredentialView, Event, GenerationRef, GenerationView, Intent, OpenAct, OpenActKind, Policy, Reason,
+    Receipt, RecordView, Role, SignedReceipt, intent::Action,
 };
 
 use super::{Core, stages};
@@ -58,6 +58,10 @@ struct Deed {
     subject: Vec<u8>,
     generation: u64,
     not_before_ms: u64,
+    /// What a cancelling names.
+    cancelled: Vec<u8>,
+    /// The credential whose assertion was taken.
+    credential: Vec<u8>,
     shares: Vec<SealedShare>,
     release: Vec<u8>,
     /// It was in force already.
@@ -83,12 +87,12 @@ impl Standing {
 
 impl Core {
     pub(super) fn act_on(&self, ask: &Ask) -> Answer {
-        let (record, epoch) = match ask {
-            Ask::PutShares(ask) => (&ask.record, &ask.kek),
-            Ask::Change(ask) => (&ask.record, &ask.kek),
-            Ask::CarryOut(ask) => (&ask.record, &ask.kek),
-            Ask::Recover(ask) => (&ask.record, &ask.kek),
-            Ask::Commit(ask) => (&ask.record, &ask.kek),
+        let (tenant, record, epoch) = match ask {
+            Ask::PutShares(ask) => (&ask.tenant, &ask.record, &ask.kek),
+            Ask::Change(ask) => (&ask.tenant, &ask.record, &ask.kek),
+            Ask::CarryOut(ask) => (&ask.tenant, &ask.record, &ask.kek),
+            Ask::Recover(ask) => (&ask.tenant, &ask.record, &ask.kek),
+            Ask::Commit(ask) => (&ask.tenant, &ask.record, &ask.kek),
             other => panic!("{other:?}"),
         };
         let (record, epoch) = (record.clone().unwrap(), epoch.as_ref().unwrap().epoch);
@@ -106,15 +110,30 @@ impl Core {
         };
         deed.map_or_else(
             |(reason, retry_after_ms)| refusal(reason, retry_after_ms),
-            |deed| self.moved(record, standing, epoch, deed),
+            |deed| self.moved(tenant, record, standing, epoch, deed),
         )
     }
 
     /// What a device would see of a record.
     pub(super) fn view_of(&self, record: &SealedRecord) -> RecordView {
-        let credentials = self.standing(record).credentials.into_iter();
-        let credentials = credentials.map(|id| CredentialView { id, ..Default::default() }).collect();
-        RecordView { backup: record.backup.clone(), credentials, ..Default::default() }
+        let standing = self.standing(record);
+        let credentials = standing.credentials.into_iter();
+        let generations = standing.generations.into_iter();
+        RecordView {
+            record_id: record.record_id.clone(),
+            backup: record.backup.clone(),
+            credentials: credentials.map(|id| CredentialView { id, ..Default::default() }).collect(),
+            policy: Some(Policy {
+                passkey: !self.without_passkeys.load(Ordering::Relaxed),
+                newest_head: self.newest_head.load(Ordering::Relaxed),
+                ..Default::default()
+            }),
+            generations: generations
+                .map(|(generation, _)| GenerationView { generation, ..Default::default() })
+                .collect(),
+            closed: standing.closed,
+            ..Default::default()
+        }
     }
 
     fn put(&self, ask: &PutShares, standing: &mut Standing, epoch: u64) -> Result<Deed, Refused> {
@@ -149,7 +168,8 @@ impl Core {
         let shares = self.raise(standing, ask.record.as_ref(), &ask.shares, epoch)?;
         let release = ask.shares.iter().flat_map(|share| share.sealed.clone()).collect();
         let generation = action.generation;
-        Ok(Deed { kind: ActKind::Recover, intent: hash, generation, release, shares, ..Deed::default() })
+        let kind = if action.eject { ActKind::Eject } else { ActKind::Recover };
+        Ok(Deed { kind, intent: hash, generation, release, shares, ..Deed::default() })
     }
 
     /// As the core: the custodian on what waits at the client, the client on what is active at the custodian.
@@ -209,7 +229,12 @@ impl Core {
             }
             Action::ChangePolicy(_) => done(ActKind::ChangePolicy),
             Action::StartRecovery(action) => {
-                Ok(self.wait(standing, &hash, OpenActKind::Recovery, ActKind::StartRecovery, action.generation))
+                let event = if action.eject { ActKind::StartEject } else { ActKind::StartRecovery };
+                let deed = self.wait(standing, &hash, OpenActKind::Recovery, event, action.generation);
+                if let Some(open) = standing.open_acts.last_mut() {
+                    open.eject = action.eject;
+                }
+                Ok(deed)
             }
             Action::DeleteBackup(_) => Ok(self.wait(standing, &hash, OpenActKind::Delete, ActKind::StartDelete, 0)),
             Action::Cancel(action) => {
@@ -218,7 +243,10 @@ impl Core {
                 if standing.open_acts.len() == before {
                     return Err((Reason::StateInvalid, 0));
                 }
-                done(ActKind::Cancel)
+                let asserted = ask.act.as_ref().is_some_and(|act| !act.assertions.is_empty());
+                let credential = if asserted { b"c1".to_vec() } else { Vec::new() };
+                let cancelled = action.intent_hash;
+                Ok(Deed { kind: ActKind::Cancel, intent: hash.clone(), cancelled, credential, ..Deed::default() })
             }
             other => panic!("{other:?}"),
         }
@@ -263,7 +291,7 @@ impl Core {
             OpenActKind::Recovery => {
                 deed.shares = self.raise(standing, ask.record.as_ref(), &ask.shares, epoch)?;
                 deed.release = ask.shares.iter().flat_map(|share| share.sealed.clone()).collect();
-                ActKind::Recover
+                if open.eject { ActKind::Eject } else { ActKind::Recover }
             }
             OpenActKind::PolicyChange => ActKind::ChangePolicy,
             OpenActKind::PasskeyRemoval => ActKind::RemovePasskey,
@@ -326,7 +354,7 @@ impl Core {
         Ok((self.act(act).ok_or((Reason::ProofRejected, 0))?, hash))
     }
 
-    fn moved(&self, mut record: SealedRecord, standing: Standing, epoch: u64, deed: Deed) -> Answer {
+    fn moved(&self, tenant: &[u8], mut record: SealedRecord, standing: Standing, epoch: u64, deed: Deed) -> Answer {
         if !deed.moves_nothing {
             record.sealed[0] += 1;
             record.epoch = epoch;
@@ -338,10 +366,14 @@ impl Core {
             subject_credential_id: deed.subject,
             generation: deed.generation,
             not_before_ms: deed.not_before_ms,
+            cancelled_intent_hash: deed.cancelled,
+            credential_id: deed.credential,
             ..Event::default()
         };
         let event = if deed.moves_nothing { Vec::new() } else { event.encode_to_vec() };
         let receipt = Receipt {
+            tenant: tenant.to_vec(),
+            wallet: record.wallet.clone(),
             role: self.role.into(),
             record_id: record.record_id.clone(),
             version: record.sealed[0].into(),
