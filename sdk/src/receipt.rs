@@ -4,7 +4,8 @@
 
 use prost::Message;
 use strongroom_proto::canonical;
-use strongroom_proto::id::{Head, IntentHash, RecordId};
+use strongroom_proto::id::{ContentHash, Head, IntentHash, RecordId};
+use strongroom_proto::limits::PAIRS_MAX;
 use strongroom_proto::v1::{Event, GenerationRef, Receipt, Role, SignedReceipt, Stages, TenantSignature};
 use strongroom_proto::{prefix, signed};
 
@@ -87,6 +88,9 @@ pub struct VerifiedReceipt {
     pub time_ms: u64,
     /// Who must be trusted, and how fresh the answer is.
     pub stages: Stages,
+    /// Of a release: SHA-256 of each sealed share that it sealed anew, in the order of their pairs. Whoever keeps the sealed shares takes
+    /// no others in the place of what he brought.
+    pub resealed: Vec<ContentHash>,
 }
 
 /// Checks the receipt of an act that was sent.
@@ -155,6 +159,7 @@ fn check(receipt: Receipt, expected: &Expected<'_>) -> Result<VerifiedReceipt, E
     expect(PART, "active generation", show(receipt.active.as_ref()), show(expected.active.as_ref()))?;
     expect(PART, "pending generation", show(receipt.pending.as_ref()), show(expected.pending.as_ref()))?;
     check_sealed(&receipt, expected.sealed)?;
+    let resealed = resealed(&receipt, matches!(expected.sealed, Sealed::Release(_)))?;
     let stages = receipt.stages.ok_or_else(|| Error::malformed(PART, "stages are missing"))?;
     if stages.freshness() < expected.freshness {
         return Err(Error::malformed(
@@ -172,6 +177,7 @@ fn check(receipt: Receipt, expected: &Expected<'_>) -> Result<VerifiedReceipt, E
         epoch: receipt.epoch,
         time_ms: receipt.time_ms,
         stages,
+        resealed,
     })
 }
 
@@ -219,6 +225,16 @@ fn check_sealed(receipt: &Receipt, expected: Sealed) -> Result<(), Error> {
         }
     };
     expect(PART, "number of sealed_hashes", receipt.sealed_hashes.len(), count)
+}
+
+/// The shares that a release sealed anew; no other act does.
+fn resealed(receipt: &Receipt, releases: bool) -> Result<Vec<ContentHash>, Error> {
+    let (found, most) = (receipt.resealed_hashes.len(), if releases { PAIRS_MAX } else { 0 });
+    if found > most {
+        return Err(Error::malformed(PART, format_args!("number of resealed_hashes is {found}, at most {most}")));
+    }
+    let hash = |hash: &Vec<u8>| array(PART, "an entry of resealed_hashes", hash).map(ContentHash);
+    receipt.resealed_hashes.iter().map(hash).collect()
 }
 
 /// The one receipt of a role in an answer.

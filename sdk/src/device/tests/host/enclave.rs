@@ -172,6 +172,7 @@ impl Enclave {
             epoch: 2,
             time_ms: event.time_ms,
             stages: Some(Stages { freshness: freshness.into(), ..stages() }),
+            resealed_hashes: Vec::new(),
         };
         if let Some(fault) = self.fault {
             fault(&mut receipt, &mut event);
