@@ -195,6 +195,15 @@ pub enum Error {
     /// A key file that the passphrase does not open.
     #[error("{path}: the passphrase is wrong, or the file was changed", path = .0.display())]
     Passphrase(PathBuf),
+    /// Ciphertext that the password does not open.
+    #[error("the password is wrong, or the ciphertext was changed: the two cannot be told apart")]
+    Password,
+    /// Sealed shares or ciphertext that the caller keeps, and that are not here.
+    #[error("the share of pair {pair} is kept by its owner, not by the host, and is not here")]
+    NotKept {
+        /// The pair's id.
+        pair: String,
+    },
     /// The system gives no random bytes.
     #[error("the system gives no random bytes")]
     Random,
