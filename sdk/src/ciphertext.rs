@@ -6,7 +6,7 @@ use strongroom_proto::id::ContentHash;
 use strongroom_proto::limits::SHARE_BYTES_MAX;
 use strongroom_proto::v1::{ClientCiphertext, GetClientCiphertextsResponse, Pair, Storage};
 
-use crate::error::{Error, expect, expect_bytes};
+use crate::error::{Error, array, expect, expect_bytes};
 use crate::intent::sorted_pairs;
 use crate::view::Generation;
 
@@ -103,6 +103,30 @@ impl Ciphertexts {
         };
         self.iter().map(of).collect()
     }
+}
+
+/// Refuses ciphertexts on their way to the host that are not one of each pair with its hash, or not where they are to be kept.
+pub(crate) fn check_wire(list: &[ClientCiphertext], pairs: &[Pair], storage: Storage) -> Result<(), Error> {
+    let names = |list: Vec<&str>| list.join(", ");
+    let found = names(list.iter().map(|it| it.pair.as_str()).collect());
+    expect("backup", "list of ciphertexts", found, names(pairs.iter().map(|pair| pair.id.as_str()).collect()))?;
+    for it in list {
+        array::<32>(PART, "SHA-256", &it.sha256)?;
+        match (storage, it.ciphertext.is_empty()) {
+            (Storage::SelfManaged, true) => {}
+            (Storage::SelfManaged, false) => {
+                return Err(Error::malformed(PART, "it came along, and its owner is to keep it"));
+            }
+            (_, _) if it.ciphertext.is_empty() || it.ciphertext.len() > CIPHERTEXT_BYTES_MAX => {
+                let bytes = it.ciphertext.len();
+                let problem =
+                    format_args!("that of pair {} has {bytes} bytes; 1 to {CIPHERTEXT_BYTES_MAX} are allowed", it.pair);
+                return Err(Error::malformed(PART, problem));
+            }
+            (_, _) => expect_bytes(PART, "SHA-256", &it.sha256, ContentHash::of(&it.ciphertext))?,
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

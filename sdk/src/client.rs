@@ -29,6 +29,7 @@ use crate::status::Refusal;
 
 mod acts;
 pub mod admin;
+mod books;
 
 /// Longest wait for a connection.
 pub const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);

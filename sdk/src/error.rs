@@ -198,6 +198,14 @@ pub enum Error {
     /// Ciphertext that the password does not open.
     #[error("the password is wrong, or the ciphertext was changed: the two cannot be told apart")]
     Password,
+    /// A host that hands out sealed shares which this device was not asked to keep.
+    #[error(
+        "the host handed out the sealed shares of backup {backup}, for the caller to keep them, and the device has no place for them"
+    )]
+    NoKeeper {
+        /// The backup's id.
+        backup: String,
+    },
     /// Sealed shares or ciphertext that the caller keeps, and that are not here.
     #[error("the share of pair {pair} is kept by its owner, not by the host, and is not here")]
     NotKept {

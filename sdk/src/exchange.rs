@@ -3,14 +3,19 @@
 
 use prost::Message;
 use strongroom_proto::canonical;
-use strongroom_proto::limits::{INTENT_BYTES_MAX, MESSAGE_BYTES_MAX};
-use strongroom_proto::v1::{Assertion, NewCredential, SignedReceipt, TenantSignature};
+use strongroom_proto::limits::{INTENT_BYTES_MAX, MESSAGE_BYTES_MAX, PAIRS_MAX};
+use strongroom_proto::v1::{
+    Assertion, ClientCiphertext, NewCredential, Pair, SignedReceipt, Storage, StoredShare, TenantSignature,
+};
 
+use crate::ciphertext::CIPHERTEXT_BYTES_MAX;
 use crate::error::Error;
 use crate::receipt::RECEIPT_BYTES_MAX;
 
-/// Longest of these messages in bytes: one sealed message or release, an intent, consents and receipts.
-pub const EXCHANGE_BYTES_MAX: usize = MESSAGE_BYTES_MAX + INTENT_BYTES_MAX + 2 * RECEIPT_BYTES_MAX + 16 * 1024;
+/// Longest of these messages in bytes: one sealed message or release, every pair's ciphertext or sealed share, an intent, consents and
+/// receipts.
+pub const EXCHANGE_BYTES_MAX: usize =
+    MESSAGE_BYTES_MAX + PAIRS_MAX * (CIPHERTEXT_BYTES_MAX + 256) + INTENT_BYTES_MAX + 2 * RECEIPT_BYTES_MAX + 16 * 1024;
 
 /// From the backend to the device: what it sealed for the custodian role, for one draft.
 #[derive(Clone, PartialEq, Message)]
@@ -58,6 +63,12 @@ pub struct SignedDraft {
     /// Epoch of the channel key that it is sealed to.
     #[prost(uint64, tag = "5")]
     pub client_epoch: u64,
+    /// Who keeps the client's part.
+    #[prost(enumeration = "Storage", tag = "6")]
+    pub storage: i32,
+    /// Of a key in escrow: what it encrypts.
+    #[prost(message, repeated, tag = "7")]
+    pub client_ciphertexts: Vec<ClientCiphertext>,
 }
 
 /// From the backend to the device: what the host answered to what both signed.
@@ -68,6 +79,53 @@ pub struct SentDraft {
     pub tenant_signature: Option<TenantSignature>,
     /// One receipt for each role.
     #[prost(message, repeated, tag = "2")]
+    pub receipts: Vec<SignedReceipt>,
+    /// Where the device keeps them: its sealed shares.
+    #[prost(message, repeated, tag = "3")]
+    pub client_shares: Vec<StoredShare>,
+}
+
+/// From the device to the backend, for a backup whose client share no enclave keeps: what the device encrypted itself. The backend makes
+/// the custodian's record beside it.
+#[derive(Clone, PartialEq, Message)]
+pub struct OwnCiphertexts {
+    /// The wallet.
+    #[prost(string, tag = "1")]
+    pub wallet: String,
+    /// The backup.
+    #[prost(string, tag = "2")]
+    pub backup: String,
+    /// Its method.
+    #[prost(string, tag = "3")]
+    pub method: String,
+    /// Of a new generation: the record, 32 bytes; empty for a new backup.
+    #[prost(bytes = "vec", tag = "4")]
+    pub record_id: Vec<u8>,
+    /// The generation that they were made for.
+    #[prost(uint64, tag = "5")]
+    pub generation: u64,
+    /// The pairs, in order of their ids.
+    #[prost(message, repeated, tag = "6")]
+    pub pairs: Vec<Pair>,
+    /// One for each pair, in the same order.
+    #[prost(message, repeated, tag = "7")]
+    pub ciphertexts: Vec<ClientCiphertext>,
+    /// Who keeps them.
+    #[prost(enumeration = "Storage", tag = "8")]
+    pub storage: i32,
+}
+
+/// From the backend to the device: the act that the backend made and signed alone, and what the host answered.
+#[derive(Clone, PartialEq, Message)]
+pub struct SentAlone {
+    /// Encoded intent.
+    #[prost(bytes = "vec", tag = "1")]
+    pub intent: Vec<u8>,
+    /// The tenant's signature over it.
+    #[prost(message, optional, tag = "2")]
+    pub tenant_signature: Option<TenantSignature>,
+    /// The custodian role's receipt.
+    #[prost(message, repeated, tag = "3")]
     pub receipts: Vec<SignedReceipt>,
 }
 

@@ -13,6 +13,7 @@ pub mod exchange;
 pub mod files;
 pub mod identity;
 pub mod intent;
+pub mod kept;
 pub mod keys;
 pub mod passkey;
 pub mod prepare;

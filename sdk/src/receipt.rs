@@ -88,6 +88,8 @@ pub struct VerifiedReceipt {
     pub time_ms: u64,
     /// Who must be trusted, and how fresh the answer is.
     pub stages: Stages,
+    /// SHA-256 of each sealed byte string that the act made: stored shares in the order of their pairs, or the one release.
+    pub sealed: Vec<ContentHash>,
     /// Of a release: SHA-256 of each sealed share that it sealed anew, in the order of their pairs. Whoever keeps the sealed shares takes
     /// no others in the place of what he brought.
     pub resealed: Vec<ContentHash>,
@@ -177,6 +179,7 @@ fn check(receipt: Receipt, expected: &Expected<'_>) -> Result<VerifiedReceipt, E
         epoch: receipt.epoch,
         time_ms: receipt.time_ms,
         stages,
+        sealed: hashes(&receipt.sealed_hashes)?,
         resealed,
     })
 }
@@ -225,6 +228,10 @@ fn check_sealed(receipt: &Receipt, expected: Sealed) -> Result<(), Error> {
         }
     };
     expect(PART, "number of sealed_hashes", receipt.sealed_hashes.len(), count)
+}
+
+fn hashes(list: &[Vec<u8>]) -> Result<Vec<ContentHash>, Error> {
+    list.iter().map(|hash| array(PART, "an entry of sealed_hashes", hash).map(ContentHash)).collect()
 }
 
 /// The shares that a release sealed anew; no other act does.
