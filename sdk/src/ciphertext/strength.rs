@@ -57,7 +57,8 @@ pub(super) fn check(password: &str, known: &Known<'_>) -> Result<(), Error> {
     if estimate.score() >= Score::Three {
         return Ok(());
     }
-    let warning = estimate.feedback().and_then(|it| it.warning()).map(|warning| format!(": {warning}"));
+    let warning =
+        estimate.feedback().and_then(zxcvbn::feedback::Feedback::warning).map(|warning| format!(": {warning}"));
     refuse(format!("too easy to guess{}", warning.unwrap_or_default().trim_end_matches('.')))
 }
 

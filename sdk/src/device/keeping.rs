@@ -2,6 +2,7 @@
 //!
 //! The host learns that it is stored only once it is, and that it is not where it could not be.
 
+use strongroom_proto::contents::Share;
 use strongroom_proto::v1::{Pair, ReportStoredRequest, Role, SecretKind, Storage, StoredShare};
 
 use super::draft::Beside;
@@ -11,6 +12,9 @@ use crate::error::{Error, expect};
 use crate::intent::sorted_pairs;
 use crate::kept::{self, Expected, Keeper, Kept, Kind};
 use crate::view::{Backup, Generation};
+
+/// A key in escrow in bytes.
+const ESCROW_KEY_BYTES: usize = 32;
 
 /// A backup by its names.
 #[derive(Clone, Copy)]
@@ -26,16 +30,21 @@ impl Device {
         if self.keeper.is_some() { Storage::SelfManaged } else { Storage::Managed }
     }
 
-    /// What goes beside the messages: a key in escrow has ciphertexts, one for each pair, and a share has none.
+    /// What goes beside the messages: keys in escrow have ciphertexts, one for each pair, and shares have none.
     pub(super) fn beside(
         &self,
         secret: SecretKind,
-        pairs: &[Pair],
+        (pairs, shares): (&[Pair], &[Share]),
         ciphertexts: Option<&Ciphertexts>,
     ) -> Result<Beside, Error> {
         let storage = self.storage();
         match (secret, ciphertexts) {
             (SecretKind::Key, Some(ciphertexts)) => {
+                if let Some(share) = shares.iter().find(|share| share.bytes.expose().len() != ESCROW_KEY_BYTES) {
+                    let bytes = share.bytes.expose().len();
+                    let problem = format!("has {bytes} bytes; a key in escrow has {ESCROW_KEY_BYTES}");
+                    return Err(Error::input(format!("key of pair {}", share.pair), problem));
+                }
                 check_pairs(ciphertexts, pairs)?;
                 Ok(Beside { storage, ciphertexts: ciphertexts.to_wire(storage) })
             }

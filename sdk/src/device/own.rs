@@ -4,7 +4,7 @@
 //! and at recovery takes the one that its hash names and that was made for the very generation.
 
 use strongroom_attestation::Time;
-use strongroom_proto::id::{ContentHash, RecordId};
+use strongroom_proto::id::RecordId;
 use strongroom_proto::intent as form;
 use strongroom_proto::v1::intent::Action;
 use strongroom_proto::v1::{GetClientCiphertextsRequest, Intent, Pair, Role, RolePart, SecretKind, Storage};
@@ -240,7 +240,7 @@ fn check_act(own: &Own<'_>, ciphertexts: &Ciphertexts, intent: &[u8]) -> Result<
         return Err(Error::malformed(INTENT, "it names the client role, whose share no enclave keeps"));
     }
     let part: RolePart = form::part(&fields, Role::Custodian).cloned().unwrap_or_default();
-    ContentHash(array(INTENT, "message_hash", &part.message_hash)?);
+    array::<32>(INTENT, "message_hash", &part.message_hash)?;
     expect_bytes(INTENT, "recipient", &part.recipient, [])?;
     let head = own.record.map(|it| it.any().head.0.to_vec()).unwrap_or_default();
     expect_bytes(INTENT, "head", &part.head, head)?;

@@ -48,7 +48,7 @@ impl Device {
         let backup = select(prepared, backup)?;
         // A device has client shares to put, and nothing else.
         let record = backup.record(Role::Client)?;
-        let beside = self.beside(record.secret, pairs, ciphertexts)?;
+        let beside = self.beside(record.secret, (pairs, &shares), ciphertexts)?;
         let intent = intent::put_shares(&prepared.base_for(backup.roles())?, backup, pairs)?;
         let answered = Draft::new(prepared, intent, backup.id())?.answered(self).await?;
         let sealed = answered.sealed(shares, pairs)?;

@@ -8,6 +8,7 @@ mod device;
 mod operator;
 mod options;
 mod passphrase;
+mod password;
 mod show;
 mod tenant;
 
@@ -79,7 +80,7 @@ fn main() -> ExitCode {
 
 fn exit_code(error: Option<&Error>) -> u8 {
     match error {
-        Some(Error::Input { .. } | Error::File { .. } | Error::Exists(_)) => EXIT_USAGE,
+        Some(Error::Input { .. } | Error::File { .. } | Error::Exists(_) | Error::NotKept { .. }) => EXIT_USAGE,
         _ => EXIT_REFUSED,
     }
 }
