@@ -42,6 +42,7 @@ mod waiting;
 pub use asking::{Answer, Consent, TenantBackend};
 pub use backup::check_creation;
 pub(crate) use backup::check_room_for;
+pub(crate) use checks::{check_room, waiting};
 pub use checks::{choose, openable, releasable, select};
 pub(crate) use draft::check_pairs;
 pub use eject::{Eject, EjectKeys};
