@@ -62,6 +62,21 @@ pub enum Error {
     /// The call does not fit the state that stands.
     #[error("{0}")]
     State(&'static str),
+    /// The tenant cancelled the recovery.
+    #[error("the tenant denied the recovery")]
+    RecoveryDenied,
+    /// A part of the generation is not stored.
+    #[error("{0}")]
+    Incomplete(&'static str),
+    /// The method is not the backup's.
+    #[error("method: the backup's")]
+    MethodNotAllowed,
+    /// Bytes that do not have the hash which was given with them.
+    #[error("{field}: other bytes than its sha256 says")]
+    HashMismatch {
+        /// The field's path in the message.
+        field: &'static str,
+    },
     /// A statement whose serial is not above the stored one's.
     #[error("serial {given} is not above the stored serial {stored}")]
     StatementStale {
@@ -130,6 +145,10 @@ impl Error {
             Self::NotFound(_) => Reason::NotFound,
             Self::AlreadyExists(_) => Reason::AlreadyExists,
             Self::State(_) => Reason::StateInvalid,
+            Self::RecoveryDenied => Reason::RecoveryDenied,
+            Self::Incomplete(_) => Reason::BackupIncomplete,
+            Self::MethodNotAllowed => Reason::MethodNotAllowed,
+            Self::HashMismatch { .. } => Reason::CiphertextHashMismatch,
             Self::StatementStale { .. } => Reason::StatementStale,
             Self::EpochNotInStatement { .. } => Reason::EpochNotInStatement,
             Self::RequestIdReused => Reason::RequestIdReused,

@@ -21,21 +21,26 @@ mod act;
 pub(crate) mod admin;
 mod attestations;
 pub(crate) mod backup;
+mod books;
+mod brought;
 mod check;
 pub(crate) mod commits;
 mod damaged;
 pub(crate) mod due;
 pub(crate) mod eject;
 mod epochs;
+mod generations;
 mod keks;
 mod listing;
 mod load;
 pub(crate) mod passkey;
+mod recoveries;
 pub(crate) mod recovery;
 pub(crate) mod replies;
 pub(crate) mod reseal;
 mod roles;
 pub(crate) mod tenant;
+pub(crate) mod unfinished;
 pub(crate) mod wallet;
 
 use act::Call;
@@ -148,7 +153,7 @@ where
 
 /// Whether a record, or what lies beside it, was not any more as it was read.
 fn is_overtaken(error: &Error) -> bool {
-    matches!(error.cause(), Error::Conflict(Kind::Record | Kind::Share | Kind::Listed | Kind::Statement))
+    matches!(error.cause(), Error::Conflict(Kind::Record | Kind::Share | Kind::Listed | Kind::Statement | Kind::Books))
 }
 
 fn answer<T>(

@@ -32,6 +32,8 @@ mod damage;
 mod due;
 mod export;
 mod fixture;
+mod methods;
+mod recoveries;
 mod rotation;
 
 #[track_caller]
@@ -65,7 +67,10 @@ async fn a_share_is_stored_rehearsed_and_recovered() {
     assert_eq!(created.stages, Some(core::stages()));
 
     let action = Action::Rehearse(RehearseAction { generation: 1 });
-    let rehearse = RehearseBackupRequest { act: Some(act(&caller.intent("w", caller.part("w", "b"), action))) };
+    let rehearse = RehearseBackupRequest {
+        act: Some(act(&caller.intent("w", caller.part("w", "b"), action))),
+        ..Default::default()
+    };
     let rehearsed = backups.rehearse_backup(caller.says(rehearse)).await.unwrap().into_inner();
     let report = Rehearsal::decode(rehearsed.rehearsals[0].rehearsal.as_slice()).unwrap();
     assert_eq!(report.result(), RehearsalResult::Opens);
@@ -208,7 +213,10 @@ async fn answers(host: &Host, caller: &Caller, wallet: &str) -> Vec<(Code, Strin
     let get_backup = GetBackupRequest { wallet: wallet_text(), backup: "b".to_owned() };
     let prepare = PrepareRequest { wallet: wallet_text(), nonce: vec![0; 32] };
     let action = Action::Rehearse(RehearseAction { generation: 1 });
-    let rehearse = RehearseBackupRequest { act: Some(act(&caller.intent(wallet, caller.part(wallet, "b"), action))) };
+    let rehearse = RehearseBackupRequest {
+        act: Some(act(&caller.intent(wallet, caller.part(wallet, "b"), action))),
+        ..Default::default()
+    };
     let mut recoveries = RecoveryServiceClient::new(host.api.clone());
     let statuses = [
         WalletServiceClient::new(host.api.clone()).get_wallet(caller.says(get_wallet(wallet))).await.unwrap_err(),

@@ -77,7 +77,7 @@ async fn a_backup_of_both_roles_is_made_rehearsed_put_and_recovered() {
 
     let rehearse = act_in(&caller, BOTH, BOTH, "b", "n", Action::Rehearse(RehearseAction { generation: 1 }));
     let mut backups = BackupServiceClient::new(host.api.clone());
-    let rehearse = caller.says(RehearseBackupRequest { act: Some(rehearse) });
+    let rehearse = caller.says(RehearseBackupRequest { act: Some(rehearse), ..Default::default() });
     let rehearsed = backups.rehearse_backup(rehearse).await.unwrap().into_inner();
     assert_eq!((rehearsed.rehearsals.len(), rehearsed.stages), (2, Some(core::stages())));
 
@@ -91,8 +91,8 @@ async fn a_backup_of_both_roles_is_made_rehearsed_put_and_recovered() {
     let backup = put.backup.unwrap();
     assert_eq!(backup, shown(&host, &caller, "b").await);
     assert_eq!((backup.state(), backup.generation), (BackupState::Active, 1), "what was put waits");
-    let states: Vec<_> = backup.generations.iter().map(|it| (it.generation, it.state(), it.parts.len())).collect();
-    assert_eq!(states, [(1, BackupState::Active, 2), (2, BackupState::Pending, 2)]);
+    let states: Vec<_> = backup.generations.iter().map(|it| (it.generation, it.state(), it.stored.len())).collect();
+    assert_eq!(states, [(1, BackupState::Active, 4), (2, BackupState::Pending, 4)]);
     let answer = usual_in(&host, &caller, "AddPasskey", "add").await.unwrap();
     assert_eq!(roles_of(&ActResponse::decode(answer.as_slice()).unwrap().receipts), BOTH);
 }
@@ -242,7 +242,9 @@ async fn roles_that_a_backup_was_not_made_in_are_not_found_and_nobody_is_asked()
             assert_eq!(told(&status).1.as_deref(), role, "{call} {backup}");
         }
         let rehearse = act_in(&caller, made, named, backup, "n", Action::Rehearse(RehearseAction { generation: 1 }));
-        let unknown = backups.rehearse_backup(caller.says(RehearseBackupRequest { act: Some(rehearse) })).await;
+        let unknown = backups
+            .rehearse_backup(caller.says(RehearseBackupRequest { act: Some(rehearse), ..Default::default() }))
+            .await;
         assert_eq!(told(&refused(unknown, Code::NotFound, "NOT_FOUND")).1.as_deref(), role, "{backup}");
     }
     assert_eq!((all_rows(&host), asked(&host), host.custodian.acts.load(Ordering::Relaxed)), before);
@@ -346,6 +348,7 @@ async fn fields_of_a_role_are_there_exactly_where_the_intent_names_it() {
             client_epoch,
             custodian_message,
             custodian_epoch,
+            ..Default::default()
         };
         invalid(backups.put_shares(caller.says(put)).await.unwrap_err(), field);
     }
@@ -363,6 +366,7 @@ async fn fields_of_a_role_are_there_exactly_where_the_intent_names_it() {
             act: Some(act_in(&caller, BOTH, roles, "b", "r", action("Recover", &[]))),
             client_recipient_key: vec![0; client],
             custodian_recipient_key: vec![0; custodian],
+            ..Default::default()
         };
         invalid(recoveries.recover(caller.says(request)).await.unwrap_err(), field);
     }

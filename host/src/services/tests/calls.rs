@@ -91,7 +91,8 @@ pub(super) async fn send(
         "Recover" => {
             let client_recipient_key = bytes(of_client, 0, 1216);
             let custodian_recipient_key = bytes(of_custodian, 0, 1216);
-            let request = RecoverRequest { request_id, act, client_recipient_key, custodian_recipient_key };
+            let request =
+                RecoverRequest { request_id, act, client_recipient_key, custodian_recipient_key, ..Default::default() };
             return recoveries.recover(caller.says(request)).await.map(|answer| answer.into_inner().encode_to_vec());
         }
         "AddPasskey" => {

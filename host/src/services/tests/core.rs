@@ -52,6 +52,8 @@ pub(super) struct Core {
     pub(super) delay_ms: AtomicU64,
     /// Every policy asks for the newest head.
     pub(super) newest_head: AtomicBool,
+    /// No policy asks for a passkey.
+    pub(super) without_passkeys: AtomicBool,
     /// The enclave's time; 0: the true one.
     pub(super) clock_ms: AtomicU64,
     store: PathBuf,
@@ -178,7 +180,7 @@ impl Core {
             Ask::GetView(ask) => {
                 let records = ask.records.iter().map(|record| self.view_of(record)).collect();
                 let (wallet, nonce) = (ask.wallet.clone(), ask.nonce.clone());
-                let view = WalletView { wallet, nonce, records, ..Default::default() };
+                let view = WalletView { wallet, nonce, records, time_ms: self.now_ms(), ..Default::default() };
                 let signature = ask.records.iter().flat_map(|record| record.sealed.clone()).collect();
                 Answer::View(View { view: Some(SignedView { view: view.encode_to_vec(), signature }) })
             }
@@ -227,9 +229,13 @@ impl Core {
     /// An act without consents is refused, as the core would.
     fn act(&self, act: Option<&Act>) -> Option<strongroom_proto::v1::Intent> {
         self.acts.fetch_add(1, Ordering::Relaxed);
-        let tenant = |act: &&Act| self.role == Role::Custodian && act.tenant_signature.is_some();
-        let act = act.filter(|act| !act.assertions.is_empty() || tenant(act))?;
+        let act = act?;
         let intent = intent::decode(&act.intent).unwrap();
+        let cancels = matches!(intent.action, Some(Action::Cancel(_)));
+        let tenant = (self.role == Role::Custodian || cancels) && act.tenant_signature.is_some();
+        if act.assertions.is_empty() && !tenant {
+            return None;
+        }
         assert!(intent::part(&intent, self.role).is_some(), "consents that name the role: {intent:?}");
         Some(intent)
     }

@@ -185,7 +185,10 @@ async fn three_epochs_live_at_once_and_every_call_goes_through() {
     // A record and its shares under two epochs, neither of which may be sealed to: a third is needed.
     store_statement(&app, &caller, &all[2]).await;
     let rehearse = Action::Rehearse(RehearseAction { generation: 1 });
-    let rehearse = RehearseBackupRequest { act: Some(act(&caller.intent("w", caller.part("w", "mixed"), rehearse))) };
+    let rehearse = RehearseBackupRequest {
+        act: Some(act(&caller.intent("w", caller.part("w", "mixed"), rehearse))),
+        ..Default::default()
+    };
     BackupServiceClient::new(host.api.clone()).rehearse_backup(caller.says(rehearse)).await.unwrap();
     assert_eq!(lies_under(&app, &place(&caller, "mixed")).await, (3, 3), "sealed again first");
     // The record moves with the act, its shares by and by.

@@ -12,8 +12,8 @@ use strongroom_proto::enclave::v1::{
 use strongroom_proto::intent;
 use strongroom_proto::limits::{DELETE_DUE_MS_MAX, DUE_MS_MAX};
 use strongroom_proto::v1::{
-    ActKind, CredentialView, Event, GenerationRef, Intent, OpenAct, OpenActKind, Reason, Receipt, RecordView, Role,
-    SignedReceipt, intent::Action,
+    ActKind, CredentialView, Event, GenerationRef, GenerationView, Intent, OpenAct, OpenActKind, Policy, Reason,
+    Receipt, RecordView, Role, SignedReceipt, intent::Action,
 };
 
 use super::{Core, stages};
@@ -53,6 +53,10 @@ struct Deed {
     subject: Vec<u8>,
     generation: u64,
     not_before_ms: u64,
+    /// What a cancelling names.
+    cancelled: Vec<u8>,
+    /// The credential whose assertion was taken.
+    credential: Vec<u8>,
     shares: Vec<SealedShare>,
     release: Vec<u8>,
     /// It was in force already.
@@ -97,9 +101,24 @@ impl Core {
 
     /// What a device would see of a record.
     pub(super) fn view_of(&self, record: &SealedRecord) -> RecordView {
-        let credentials = self.standing(record).credentials.into_iter();
-        let credentials = credentials.map(|id| CredentialView { id, ..Default::default() }).collect();
-        RecordView { backup: record.backup.clone(), credentials, ..Default::default() }
+        let standing = self.standing(record);
+        let credentials = standing.credentials.into_iter();
+        let generations = standing.generations.into_iter();
+        RecordView {
+            record_id: record.record_id.clone(),
+            backup: record.backup.clone(),
+            credentials: credentials.map(|id| CredentialView { id, ..Default::default() }).collect(),
+            policy: Some(Policy {
+                passkey: !self.without_passkeys.load(Ordering::Relaxed),
+                newest_head: self.newest_head.load(Ordering::Relaxed),
+                ..Default::default()
+            }),
+            generations: generations
+                .map(|(generation, _)| GenerationView { generation, ..Default::default() })
+                .collect(),
+            closed: standing.closed,
+            ..Default::default()
+        }
     }
 
     fn put(&self, ask: &PutShares, standing: &mut Standing, epoch: u64) -> Result<Deed, Refused> {
@@ -132,7 +151,8 @@ impl Core {
         let Some(Action::Recover(action)) = intent.action else { panic!("{intent:?}") };
         let release = ask.shares.iter().flat_map(|share| share.sealed.clone()).collect();
         let generation = action.generation;
-        Ok(Deed { kind: ActKind::Recover, intent: hash, generation, release, ..Deed::default() })
+        let kind = if action.eject { ActKind::Eject } else { ActKind::Recover };
+        Ok(Deed { kind, intent: hash, generation, release, ..Deed::default() })
     }
 
     /// As the core: the custodian on what waits at the client, the client on what is active at the custodian.
@@ -192,7 +212,12 @@ impl Core {
             }
             Action::ChangePolicy(_) => done(ActKind::ChangePolicy),
             Action::StartRecovery(action) => {
-                Ok(self.wait(standing, &hash, OpenActKind::Recovery, ActKind::StartRecovery, action.generation))
+                let event = if action.eject { ActKind::StartEject } else { ActKind::StartRecovery };
+                let deed = self.wait(standing, &hash, OpenActKind::Recovery, event, action.generation);
+                if let Some(open) = standing.open_acts.last_mut() {
+                    open.eject = action.eject;
+                }
+                Ok(deed)
             }
             Action::DeleteBackup(_) => Ok(self.wait(standing, &hash, OpenActKind::Delete, ActKind::StartDelete, 0)),
             Action::Cancel(action) => {
@@ -201,7 +226,10 @@ impl Core {
                 if standing.open_acts.len() == before {
                     return Err((Reason::StateInvalid, 0));
                 }
-                done(ActKind::Cancel)
+                let asserted = ask.act.as_ref().is_some_and(|act| !act.assertions.is_empty());
+                let credential = if asserted { b"c1".to_vec() } else { Vec::new() };
+                let cancelled = action.intent_hash;
+                Ok(Deed { kind: ActKind::Cancel, intent: hash.clone(), cancelled, credential, ..Deed::default() })
             }
             other => panic!("{other:?}"),
         }
@@ -245,7 +273,7 @@ impl Core {
         deed.kind = match open.kind() {
             OpenActKind::Recovery => {
                 deed.release = ask.shares.iter().flat_map(|share| share.sealed.clone()).collect();
-                ActKind::Recover
+                if open.eject { ActKind::Eject } else { ActKind::Recover }
             }
             OpenActKind::PolicyChange => ActKind::ChangePolicy,
             OpenActKind::PasskeyRemoval => ActKind::RemovePasskey,
@@ -278,6 +306,8 @@ impl Core {
             subject_credential_id: deed.subject,
             generation: deed.generation,
             not_before_ms: deed.not_before_ms,
+            cancelled_intent_hash: deed.cancelled,
+            credential_id: deed.credential,
             ..Event::default()
         };
         let event = if deed.moves_nothing { Vec::new() } else { event.encode_to_vec() };
