@@ -3,7 +3,7 @@
 //! One ciphertext for each pair of a generation, named by its SHA-256. Nothing here is secret; what opens it stays with its user.
 
 use strongroom_proto::id::ContentHash;
-use strongroom_proto::limits::SHARE_BYTES_MAX;
+use strongroom_proto::limits::CIPHERTEXT_BYTES_MAX;
 use strongroom_proto::v1::{ClientCiphertext, GetClientCiphertextsResponse, Pair, Storage};
 
 use crate::error::{Error, array, expect, expect_bytes};
@@ -16,9 +16,6 @@ mod strength;
 
 pub use password::{Belongs, NewPassword, PASSWORD_BYTES_MAX, Password, encrypt, open};
 pub use strength::{Known, PASSWORD_CHARS_MIN};
-
-/// Longest ciphertext of one pair in bytes: a secret, and what its cipher adds.
-pub const CIPHERTEXT_BYTES_MAX: usize = SHARE_BYTES_MAX + 1024;
 
 /// The method whose ciphertexts this crate makes and opens itself.
 pub const PASSWORD: &str = "PASSWORD";

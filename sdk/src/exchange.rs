@@ -3,12 +3,11 @@
 
 use prost::Message;
 use strongroom_proto::canonical;
-use strongroom_proto::limits::{INTENT_BYTES_MAX, MESSAGE_BYTES_MAX, PAIRS_MAX};
+use strongroom_proto::limits::{CIPHERTEXT_BYTES_MAX, INTENT_BYTES_MAX, MESSAGE_BYTES_MAX, PAIRS_MAX};
 use strongroom_proto::v1::{
     Assertion, ClientCiphertext, NewCredential, Pair, SignedReceipt, Storage, StoredShare, TenantSignature,
 };
 
-use crate::ciphertext::CIPHERTEXT_BYTES_MAX;
 use crate::error::Error;
 use crate::receipt::RECEIPT_BYTES_MAX;
 

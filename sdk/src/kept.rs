@@ -6,9 +6,10 @@ use std::fmt;
 
 use prost::Message;
 use strongroom_proto::id::{ContentHash, RecordId};
+use strongroom_proto::limits::CIPHERTEXT_BYTES_MAX;
 use strongroom_proto::v1::{Pair, StoredShare};
 
-use crate::ciphertext::{CIPHERTEXT_BYTES_MAX, Ciphertexts};
+use crate::ciphertext::Ciphertexts;
 use crate::error::{Error, expect, expect_bytes};
 
 mod folder;

@@ -4,6 +4,7 @@ use super::*;
 use crate::testing::{WALLET, pairs, record_view, tenant};
 use strongroom_proto::contents::Share;
 use strongroom_proto::id::TenantId;
+use strongroom_proto::limits::SHARE_BYTES_MAX;
 use strongroom_proto::secret::Secret;
 
 mod passwords;

@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 
 use strongroom_proto::canonical;
 use strongroom_proto::id::RecordId;
-use strongroom_proto::limits::PAIRS_MAX;
+use strongroom_proto::limits::{CIPHERTEXT_BYTES_MAX, PAIRS_MAX};
 
 use super::{Keeper, Kept, KeptFile, Kind, VERSION, check_size};
-use crate::ciphertext::CIPHERTEXT_BYTES_MAX;
 use crate::error::{Error, array};
 use crate::files;
 

@@ -72,7 +72,10 @@ impl KeptFlags {
     ) -> Result<(), Error> {
         let Some(path) = &self.kept else { return Ok(()) };
         let (folder, record_id) = (Folder::new(path), acted.receipt().record_id);
-        folder.opened(Kind::Shares, &record_id, generation)?;
+        // What was brought goes on to open until a release of the newer ones seals nothing anew.
+        if acted.receipt().resealed.is_empty() {
+            folder.opened(Kind::Shares, &record_id, generation)?;
+        }
         if let Some(resealed) = resealed {
             folder.keep(resealed)?;
             let text = "sealed anew under the epoch in force, beside the old ones";

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 use strongroom_sdk::attestation::Time;
-use strongroom_sdk::ciphertext::{CIPHERTEXT_BYTES_MAX, Ciphertexts};
+use strongroom_sdk::ciphertext::Ciphertexts;
 use strongroom_sdk::device as sdk;
 use strongroom_sdk::prepare::Prepared;
 use strongroom_sdk::proto::contents::Share;
-use strongroom_sdk::proto::limits::{PAIRS_MAX, SHARE_BYTES_MAX};
+use strongroom_sdk::proto::limits::{CIPHERTEXT_BYTES_MAX, PAIRS_MAX, SHARE_BYTES_MAX};
 use strongroom_sdk::proto::secret::Secret;
 use strongroom_sdk::proto::v1::Pair;
 use strongroom_sdk::seal::MpcRecipient;
