@@ -30,6 +30,7 @@ use crate::status::Refusal;
 mod acts;
 pub mod admin;
 mod books;
+mod capsules;
 
 /// Longest wait for a connection.
 pub const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);

@@ -5,6 +5,7 @@
 
 pub mod attest;
 pub mod audit;
+pub mod capsule;
 pub mod ciphertext;
 pub mod client;
 pub mod device;

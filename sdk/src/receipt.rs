@@ -133,7 +133,7 @@ fn read_fresh(signed: &SignedReceipt, statement: &VerifiedStatement, role: Role)
 }
 
 /// A receipt in its one encoding, signed by a receipt key that the statement names for the role.
-fn read(signed: &SignedReceipt, statement: &VerifiedStatement, role: Role) -> Result<Receipt, Error> {
+pub(crate) fn read(signed: &SignedReceipt, statement: &VerifiedStatement, role: Role) -> Result<Receipt, Error> {
     let receipt: Receipt =
         canonical::decode(&signed.receipt, RECEIPT_BYTES_MAX).map_err(|error| Error::malformed(PART, error))?;
     expect(PART, "role", role_name(receipt.role()), role_name(role))?;
