@@ -30,6 +30,8 @@ use crate::status::Refusal;
 mod acts;
 pub mod admin;
 mod backend;
+mod books;
+mod capsules;
 
 /// Longest wait for a connection.
 pub const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);

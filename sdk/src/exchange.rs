@@ -3,15 +3,17 @@
 
 use prost::Message;
 use strongroom_proto::canonical;
-use strongroom_proto::limits::{INTENT_BYTES_MAX, MESSAGE_BYTES_MAX};
+use strongroom_proto::limits::{CIPHERTEXT_BYTES_MAX, INTENT_BYTES_MAX, MESSAGE_BYTES_MAX, PAIRS_MAX};
 use strongroom_proto::v1::SignedReceipt;
-pub use strongroom_proto::v1::{CustodianSeal, SentDraft, SignedDraft};
+pub use strongroom_proto::v1::{CustodianSeal, OwnCiphertexts, SentAlone, SentDraft, SignedDraft};
 
 use crate::error::Error;
 use crate::receipt::RECEIPT_BYTES_MAX;
 
-/// Longest of these messages in bytes: one sealed message or release, an intent, consents and receipts.
-pub const EXCHANGE_BYTES_MAX: usize = MESSAGE_BYTES_MAX + INTENT_BYTES_MAX + 2 * RECEIPT_BYTES_MAX + 16 * 1024;
+/// Longest of these messages in bytes: one sealed message or release, every pair's ciphertext or sealed share, an intent, consents and
+/// receipts.
+pub const EXCHANGE_BYTES_MAX: usize =
+    MESSAGE_BYTES_MAX + PAIRS_MAX * (CIPHERTEXT_BYTES_MAX + 256) + INTENT_BYTES_MAX + 2 * RECEIPT_BYTES_MAX + 16 * 1024;
 
 /// What the backend keeps between a draft and its signature.
 #[derive(Clone, PartialEq, Message)]

@@ -88,6 +88,8 @@ pub struct VerifiedReceipt {
     pub time_ms: u64,
     /// Who must be trusted, and how fresh the answer is.
     pub stages: Stages,
+    /// SHA-256 of each sealed byte string that the act made: stored shares in the order of their pairs, or the one release.
+    pub sealed: Vec<ContentHash>,
     /// Of a release: SHA-256 of each sealed share that it sealed anew, in the order of their pairs. Whoever keeps the sealed shares takes
     /// no others in the place of what he brought.
     pub resealed: Vec<ContentHash>,
@@ -131,7 +133,7 @@ fn read_fresh(signed: &SignedReceipt, statement: &VerifiedStatement, role: Role)
 }
 
 /// A receipt in its one encoding, signed by a receipt key that the statement names for the role.
-fn read(signed: &SignedReceipt, statement: &VerifiedStatement, role: Role) -> Result<Receipt, Error> {
+pub(crate) fn read(signed: &SignedReceipt, statement: &VerifiedStatement, role: Role) -> Result<Receipt, Error> {
     let receipt: Receipt =
         canonical::decode(&signed.receipt, RECEIPT_BYTES_MAX).map_err(|error| Error::malformed(PART, error))?;
     expect(PART, "role", role_name(receipt.role()), role_name(role))?;
@@ -177,6 +179,7 @@ fn check(receipt: Receipt, expected: &Expected<'_>) -> Result<VerifiedReceipt, E
         epoch: receipt.epoch,
         time_ms: receipt.time_ms,
         stages,
+        sealed: hashes(&receipt.sealed_hashes)?,
         resealed,
     })
 }
@@ -225,6 +228,10 @@ fn check_sealed(receipt: &Receipt, expected: Sealed) -> Result<(), Error> {
         }
     };
     expect(PART, "number of sealed_hashes", receipt.sealed_hashes.len(), count)
+}
+
+fn hashes(list: &[Vec<u8>]) -> Result<Vec<ContentHash>, Error> {
+    list.iter().map(|hash| array(PART, "an entry of sealed_hashes", hash).map(ContentHash)).collect()
 }
 
 /// The shares that a release sealed anew; no other act does.

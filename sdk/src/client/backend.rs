@@ -2,7 +2,8 @@
 
 use strongroom_proto::v1::tenant_backend_service_client::TenantBackendServiceClient;
 use strongroom_proto::v1::{
-    CustodianSeal, SealDraftRequest, SentDraft, SignIntentRequest, SignedDraft, TenantSignature,
+    CustodianSeal, OwnCiphertexts, SealDraftRequest, SentAlone, SentDraft, SignIntentRequest, SignedDraft,
+    TenantSignature,
 };
 
 use super::{Client, Service, retry};
@@ -29,6 +30,10 @@ impl TenantBackend for Client {
     fn seal<'a>(&'a self, draft: &'a [u8]) -> Answer<'a, CustodianSeal> {
         let request = SealDraftRequest { draft: draft.to_vec() };
         Box::pin(async move { retry(|| async { self.backend().seal_draft(request.clone()).await }).await })
+    }
+
+    fn send_alone(&self, own: OwnCiphertexts) -> Answer<'_, SentAlone> {
+        Box::pin(async move { retry(|| async { self.backend().send_alone(own.clone()).await }).await })
     }
 
     fn send(&self, signed: SignedDraft) -> Answer<'_, SentDraft> {

@@ -73,6 +73,7 @@ fn check(receipt: &Receipt, committing: &Committing, before: (u64, Head)) -> Res
         epoch: receipt.epoch,
         time_ms: receipt.time_ms,
         stages,
+        sealed: Vec::new(),
         resealed,
     })
 }

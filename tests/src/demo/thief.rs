@@ -36,8 +36,6 @@ pub(super) async fn waits_and_is_stopped(story: &Story) -> Result<()> {
     story.device.cancel(&prepared, Some(VAULT), OpenActKind::Recovery, &mut story.ann.asked()).await?;
     let prepared = story.device.prepare(WALLET).await?;
     ensure!(select(&prepared, Some(VAULT))?.any().open_acts.is_empty(), "the recovery still waits");
-    tell_line(
-        "cancelled by Ann's laptop: nothing waits any more, and the thief has nothing",
-    );
+    tell_line("cancelled by Ann's laptop: nothing waits any more, and the thief has nothing");
     Ok(())
 }

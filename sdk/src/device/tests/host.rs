@@ -11,19 +11,24 @@ use strongroom_proto::v1::eject_service_server::EjectService;
 use strongroom_proto::v1::passkey_service_server::PasskeyService;
 use strongroom_proto::v1::recovery_service_server::RecoveryService;
 use strongroom_proto::v1::{
-    Act, ActRequest, ActResponse, AddPasskeyRequest, CarryOutRequest, CommitBackupRequest, CommitBackupResponse,
-    CreateBackupRequest, CreateBackupResponse, ExportAuditRequest, ExportAuditResponse, GenerationRef,
-    GetBackupRequest, GetBackupResponse, ListBackupsRequest, ListBackupsResponse, ListPasskeysRequest,
-    ListPasskeysResponse, NewCredential, OpenActKind, PrepareRequest, PrepareResponse, PutSharesRequest,
+    AbortBackupRequest, AbortBackupResponse, Act, ActRequest, ActResponse, AddPasskeyRequest, CapsuleChunk,
+    CarryOutRequest, CommitBackupRequest, CommitBackupResponse, CompleteRecoveryRequest, CompleteRecoveryResponse,
+    CreateBackupRequest, CreateBackupResponse, ExportAuditRequest, ExportAuditResponse, ExportCapsuleRequest,
+    GenerationRef, GetBackupRequest, GetBackupResponse, GetClientCiphertextsRequest, GetClientCiphertextsResponse,
+    GetRecoveryRequest, GetRecoveryResponse, ListBackupsRequest, ListBackupsResponse, ListPasskeysRequest,
+    ListPasskeysResponse, ListRecoveriesRequest, ListRecoveriesResponse, ListRecoveryMethodsRequest,
+    ListRecoveryMethodsResponse, NewCredential, OpenActKind, PrepareRequest, PrepareResponse, PutSharesRequest,
     PutSharesResponse, Receipt, RecoverRequest, RecoverResponse, RehearseBackupRequest, RehearseBackupResponse,
-    ReleaseRecoveryRequest, Role,
+    ReleaseRecoveryRequest, ReportStoredRequest, ReportStoredResponse, Role,
 };
 use tonic::{Request, Response, Status};
 
 use super::*;
 use enclave::{Deed, Enclave};
+use kept::Kept;
 
 mod enclave;
+mod kept;
 mod world;
 
 pub(super) use enclave::Fault;
@@ -66,6 +71,8 @@ pub(super) struct Host {
     enclaves: Vec<Enclave>,
     /// The receipts of the last put.
     put: Arc<Mutex<Vec<Receipt>>>,
+    /// What the caller brought or was handed.
+    pub(super) kept: Kept,
 }
 
 impl Host {
@@ -192,7 +199,7 @@ impl BackupService for Host {
             enclave.receipt_from(deed, id, Head(id.0))
         });
         let receipts = self.tampered(receipts.collect());
-        Ok(Response::new(CreateBackupResponse { backup: None, receipts, stages: None }))
+        Ok(Response::new(CreateBackupResponse { receipts, ..CreateBackupResponse::default() }))
     }
 
     async fn put_shares(&self, request: Request<PutSharesRequest>) -> Result<Response<PutSharesResponse>, Status> {
@@ -207,7 +214,7 @@ impl BackupService for Host {
         let stored = self.stored(&act, &id, messages).into_iter();
         let receipts: Vec<SignedReceipt> = stored.map(|(enclave, deed)| enclave.receipt(deed)).collect();
         *self.put.lock().unwrap() = receipts.iter().map(|it| Receipt::decode(it.receipt.as_slice()).unwrap()).collect();
-        Ok(Response::new(PutSharesResponse { backup: None, receipts: self.tampered(receipts), stages: None }))
+        Ok(Response::new(PutSharesResponse { receipts: self.tampered(receipts), ..PutSharesResponse::default() }))
     }
 
     async fn commit_backup(
@@ -270,6 +277,40 @@ impl BackupService for Host {
     async fn export_audit(&self, _: Request<ExportAuditRequest>) -> Result<Response<ExportAuditResponse>, Status> {
         nobody_asks()
     }
+
+    async fn abort_backup(
+        &self,
+        request: Request<AbortBackupRequest>,
+    ) -> Result<Response<AbortBackupResponse>, Status> {
+        self.called(request.into_inner().encode_to_vec())?;
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn report_stored(
+        &self,
+        request: Request<ReportStoredRequest>,
+    ) -> Result<Response<ReportStoredResponse>, Status> {
+        let request = request.into_inner();
+        self.called(request.encode_to_vec())?;
+        self.kept.reported(request);
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn get_client_ciphertexts(
+        &self,
+        request: Request<GetClientCiphertextsRequest>,
+    ) -> Result<Response<GetClientCiphertextsResponse>, Status> {
+        Ok(Response::new(self.kept.ciphertexts(&request.into_inner())))
+    }
+
+    type ExportCapsuleStream = tonic::codegen::BoxStream<CapsuleChunk>;
+
+    async fn export_capsule(
+        &self,
+        _: Request<ExportCapsuleRequest>,
+    ) -> Result<Response<Self::ExportCapsuleStream>, Status> {
+        nobody_asks()
+    }
 }
 
 #[tonic::async_trait]
@@ -307,6 +348,38 @@ impl RecoveryService for Host {
 
     async fn cancel_recovery(&self, request: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
         self.act(request)
+    }
+
+    async fn release_custodian_shares(
+        &self,
+        request: Request<RecoverRequest>,
+    ) -> Result<Response<RecoverResponse>, Status> {
+        self.recover(request).await
+    }
+
+    async fn complete_recovery(
+        &self,
+        _: Request<CompleteRecoveryRequest>,
+    ) -> Result<Response<CompleteRecoveryResponse>, Status> {
+        nobody_asks()
+    }
+
+    async fn get_recovery(&self, _: Request<GetRecoveryRequest>) -> Result<Response<GetRecoveryResponse>, Status> {
+        nobody_asks()
+    }
+
+    async fn list_recoveries(
+        &self,
+        _: Request<ListRecoveriesRequest>,
+    ) -> Result<Response<ListRecoveriesResponse>, Status> {
+        nobody_asks()
+    }
+
+    async fn list_recovery_methods(
+        &self,
+        _: Request<ListRecoveryMethodsRequest>,
+    ) -> Result<Response<ListRecoveryMethodsResponse>, Status> {
+        nobody_asks()
     }
 }
 

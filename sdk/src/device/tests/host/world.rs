@@ -12,7 +12,7 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
 use super::enclave::{Enclave, Fault};
-use super::{Calls, Host, Tamper};
+use super::{Calls, Host, Kept, Tamper};
 use crate::client::{ApiKey, Client};
 use crate::device::Device;
 use crate::passkey::Passkey;
@@ -87,7 +87,7 @@ fn of_passkey(mut record: RecordView, passkey: &Passkey) -> RecordView {
 
 async fn serve(tamper: Tamper, passkey: &Passkey, enclaves: Vec<Enclave>) -> (Client, Host) {
     let keys = Arc::new(Mutex::new(vec![passkey.registration()]));
-    let host = Host { tamper, calls: Calls::default(), keys, enclaves, put: Arc::default() };
+    let host = Host { tamper, calls: Calls::default(), keys, enclaves, put: Arc::default(), kept: Kept::default() };
     let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = incoming.local_addr().unwrap();
     let server = Server::builder()
