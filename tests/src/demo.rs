@@ -18,9 +18,9 @@ use crate::user::{User, pairs, shares, tenant, trust};
 
 mod attacks;
 mod audit;
-//mod capsule;
+mod capsule;
 mod eject;
-//mod password;
+mod password;
 mod scenes;
 mod thief;
 
@@ -49,16 +49,16 @@ pub async fn tell() -> Result<()> {
     let folder = tempfile::Builder::new().prefix("strongroom-demo-").tempdir()?;
     let stack = scenes::start(folder.path()).await?;
     let mut story = scenes::back_up(stack).await?;
-    //    let known = password::back_up(&story).await?;
+    password::back_up(&story).await?;
+    let capsule = capsule::keep(&story).await?;
     scenes::kill(&mut story).await?;
     scenes::recover(&story).await?;
-    //    password::recover(&story, &known).await?;
+    password::recover(&story).await?;
     thief::waits_and_is_stopped(&story).await?;
-    //    let capsule = capsule::keep(&story).await?;
     eject::to_the_phone(&story).await?;
     audit::finds_a_deleted_event(&story).await?;
     attacks::are_refused(&story).await?;
-    //    capsule::recover(&mut story, &capsule).await?;
+    capsule::recover(&mut story, &capsule).await?;
     story.stack.kill();
     println!("\nThat took {:.1} s. Nothing of it is left running, or on this disk.", started.elapsed().as_secs_f64());
     Ok(())

@@ -138,6 +138,20 @@ impl Stack {
         self.wait_until_serving().await
     }
 
+    /// Kills everything, and starts it over an empty database. The tenant is registered again, with the same keys and a new API key: what
+    /// another operator does.
+    pub async fn start_over(&mut self) -> Result<()> {
+        self.kill();
+        for end in ["", "-wal", "-shm"] {
+            let path = format!("{}{end}", self.database().display());
+            if Path::new(&path).exists() {
+                fs::remove_file(path)?;
+            }
+        }
+        self.start_enclaves_and_host().await?;
+        self.register_again()
+    }
+
     /// Kills every process as a power failure would.
     pub fn kill(&mut self) {
         if let Some(processes) = self.processes.take() {
