@@ -126,6 +126,16 @@ impl Stack {
         self.wait_until_serving().await
     }
 
+    /// Kills a role's enclave alone, and starts it again: the host finds it by itself, and perhaps serves on for a moment.
+    pub async fn restart_enclave(&mut self, role: Role) -> Result<()> {
+        let place = self.roles().position(|it| it == role).context("no enclave of this role here")?;
+        let processes = self.processes.as_mut().context("the stack is not running")?;
+        // It is put back in its place among the others.
+        processes.enclaves.remove(place).kill();
+        processes.enclaves.insert(place, start_enclave(&self.folder, &self.image, role)?);
+        self.wait_until_serving().await
+    }
+
     /// Kills enclaves and host, and starts them again over the same database and KMS.
     pub async fn restart_enclaves_and_host(&mut self) -> Result<()> {
         let Processes { kms, kms_address, enclaves, host, .. } =

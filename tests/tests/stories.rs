@@ -7,6 +7,7 @@ mod stories {
     mod both;
     mod clock;
     mod command;
+    mod commits;
     mod durability;
     mod examples;
     mod hostile;
