@@ -76,6 +76,12 @@ async fn in_one_role_the_older_generation_is_in_force_until_the_newer_one_is_rep
             (backup.state(), backup.generation, states)
         };
         assert_eq!(numbers(&shown(&host, &caller, "b").await), (Pending, 0, vec![(1, Pending)]));
+        let backup = report(&host, &caller, &pairs(&of(&made, 1), &["p2"], true)).await.unwrap();
+        assert_eq!(
+            backup.parts.len(),
+            roles.len() - usize::from(roles == CLIENT),
+            "the client's part of one pair alone"
+        );
         let backup = report(&host, &caller, &of(&made, 1)).await.unwrap();
         assert_eq!(numbers(&backup), (Active, 1, vec![(1, Active)]));
         let second = put(&host, &caller, &made, 2).await;
