@@ -110,3 +110,32 @@ pub(super) fn seals_after(before: &[SealNote], brought: &[SealNote], anew: &[Sea
 pub(super) fn handed(share: SealedShare) -> StoredShare {
     StoredShare { pair: share.pair, generation: share.generation, sealed: share.sealed }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_brought_stands_first_and_what_it_replaced_is_gone() {
+        let seal = |(pair, hash, epoch): &(&str, u8, u64)| SealNote {
+            pair: (*pair).to_owned(),
+            sha256: vec![*hash; 32],
+            epoch: *epoch,
+        };
+        let all = |seals: &[(&str, u8, u64)]| seals.iter().map(seal).collect::<Vec<_>>();
+        let (p, q) = ([("p", 1, 1), ("p", 2, 2)], [("q", 3, 1)]);
+        for (brought, anew, expect) in [
+            // The older form, with the newer one still beside it.
+            (&p[..1], &[][..], &p[..]),
+            // The older form, sealed anew once more.
+            (&p[..1], &[("p", 4, 3)], &[("p", 1, 1), ("p", 4, 3)]),
+            (&p[1..], &[], &[("p", 2, 2)]),
+            (&p[1..], &[("p", 4, 3)], &[("p", 2, 2), ("p", 4, 3)]),
+            (&[("p", 2, 2), ("q", 3, 1)], &[("q", 4, 2)], &[("p", 2, 2), ("q", 3, 1), ("q", 4, 2)]),
+            (&[("q", 3, 1)], &[("p", 4, 2)], &[("q", 3, 1)]),
+        ] {
+            let before = all(&[&p[..], &q[..]].concat());
+            assert_eq!(seals_after(&before, &all(brought), &all(anew)), all(expect), "{brought:?} {anew:?}");
+        }
+    }
+}

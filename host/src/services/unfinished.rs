@@ -85,7 +85,7 @@ async fn attempt(app: &App, it: &Uncommitted, row: &UnfinishedRow, found: &Write
     let is_late = |book: &GenerationBook| {
         !book.missing.is_empty() && book.missing_since_ms.saturating_add(UNFINISHED_MS_MAX) <= now_ms
     };
-    let Some(stored) = stored.filter(|stored| stored.record == it.record) else {
+    let Some(stored) = stored else {
         return app.store.commit(vec![found.clone()]).await;
     };
     match stored.open_generation(it.generation) {

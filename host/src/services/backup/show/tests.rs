@@ -122,6 +122,8 @@ fn a_generation_that_is_not_whole_leaves_the_one_before_in_force() {
     use BackupState::{Active, Closed, Pending, Superseded};
     /// State, reason, generation in force, states of all.
     type Expect<'a> = (BackupState, BackupReason, u64, &'a [(u64, BackupState)]);
+    /// The roles that it was made in, its records, its books, and what is shown.
+    type Case<'a> = (&'a [Role], &'a [Told<'a>], &'a [Said<'a>], Expect<'a>);
     let both: &[Role] = &[Role::Client, Role::Custodian];
     let client: &[Role] = &[Role::Client];
     let lacks: Said<'_> = (2, &["p2"], &[], Unspecified);
@@ -129,7 +131,7 @@ fn a_generation_that_is_not_whole_leaves_the_one_before_in_force() {
     let aborted: Said<'_> = (2, &[], &[], Aborted);
     let expired: Said<'_> = (2, &["p2"], &[], Expired);
     let first: Said<'_> = (1, &["p1"], &[], Unspecified);
-    let table: &[(&[Role], &[Told<'_>], &[Said<'_>], Expect<'_>)] = &[
+    let table: &[Case<'_>] = &[
         (both, &[(1, 2, &[1, 2]), (1, 2, &[1, 2])], &[lacks], (Active, Unspecified, 1, &[(1, Active), (2, Pending)])),
         (both, &[(1, 2, &[1, 2]), (1, 2, &[1, 2])], &[fails], (Active, Failed, 1, &[(1, Active), (2, Pending)])),
         (both, &[(1, 2, &[1, 2]), (1, 2, &[1, 2])], &[aborted], (Active, Aborted, 1, &[(1, Active), (2, Closed)])),

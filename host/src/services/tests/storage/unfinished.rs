@@ -102,7 +102,7 @@ async fn rows_that_are_stale_or_broken_keep_nothing_back() {
     };
     app.store.commit(vec![nobodys("", "b"), nobodys("gone", "b")]).await.unwrap();
     let made = self_managed(&host, &caller, BOTH, "b").await;
-    // One whose record is another's: a row tells nothing of it.
+    // One of another record: how long a part is missing say the books.
     app.store.commit(vec![nobodys("w", "b")]).await.unwrap();
     // A record that does not decode.
     let broken = self_managed(&host, &caller, CLIENT, "broken").await;
@@ -119,4 +119,30 @@ async fn rows_that_are_stale_or_broken_keep_nothing_back() {
     assert_eq!(stored.books.row.generations[0].closed, i32::from(BackupReason::Expired));
     assert_eq!(made.shares.len(), 2);
     assert_eq!(once(&app, now_ms() + UNFINISHED_MS_MAX, &mut left).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_deletion_leaves_nothing_to_report_or_to_give_up() {
+    let (host, caller) = host_of_both().await;
+    let app = app(&host).await;
+    let made = self_managed(&host, &caller, CLIENT, "b").await;
+    let delete = act_on(&caller, &made, "d", Action::DeleteBackup(strongroom_proto::v1::DeleteBackupAction {}));
+    calls::send(&host, &caller, "DeleteBackup", "d", Some(delete)).await.unwrap();
+    // The host's own queue may be as fast.
+    drop(crate::services::due::once(&app, now_ms() + 1000).await);
+    let closed = async {
+        while shown(&host, &caller, "b").await.reason() != BackupReason::Deleted {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), closed).await.unwrap();
+    assert_eq!((count(&host, Kind::Books), count(&host, Kind::Unfinished)), (0, 1));
+    for refused in [report(&host, &caller, &of(&made, 1)).await, abort(&host, &caller, "b", 1).await] {
+        let status = refusal(refused, Code::FailedPrecondition, "STATE_INVALID");
+        assert!(status.message().contains("deleted"), "{status:?}");
+    }
+    let request = recover_request(&caller, &made, "r", 1, &made.shares);
+    refusal(recover(&host, &caller, request).await, Code::FailedPrecondition, "STATE_INVALID");
+    assert_eq!(once(&app, now_ms() + UNFINISHED_MS_MAX, &mut 0).await.unwrap(), 1);
+    assert_eq!(count(&host, Kind::Unfinished), 0);
 }
