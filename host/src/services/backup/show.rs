@@ -47,13 +47,17 @@ pub(in crate::services) fn show(
     let shown = in_force.or(newest.map(|newest| newest.generation));
     let shown = generations.iter().find(|it| Some(it.generation) == shown);
     let pairs = shown.and_then(|shown| all.pairs(shown.generation)).unwrap_or(&row.pairs);
-    let given_up = newest.is_some() && generations.iter().all(|it| it.state() == BackupState::Closed);
-    let (state, reason) = match in_force {
-        _ if all.is_deleted() => (BackupState::Closed, BackupReason::Deleted),
-        Some(_) => (BackupState::Active, newest.map(BackupGeneration::reason).unwrap_or_default()),
-        None if given_up => (BackupState::Closed, newest.map(BackupGeneration::reason).unwrap_or_default()),
-        None => (BackupState::Pending, newest.map(BackupGeneration::reason).unwrap_or_default()),
+    let state = match in_force {
+        _ if all.is_deleted() => BackupState::Closed,
+        Some(_) => BackupState::Active,
+        // What is superseded does not come into force again once it opens no more.
+        None if newest.is_some() && generations.iter().all(|it| it.state() != BackupState::Pending) => {
+            BackupState::Closed
+        }
+        None => BackupState::Pending,
     };
+    let reason =
+        if all.is_deleted() { BackupReason::Deleted } else { newest.map(BackupGeneration::reason).unwrap_or_default() };
     Ok(Backup {
         wallet: wallet.as_str().to_owned(),
         backup: id.as_str().to_owned(),

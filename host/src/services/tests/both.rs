@@ -10,6 +10,7 @@ use super::rotation::{Rows, app, rows};
 use super::*;
 
 mod epochs;
+mod missing;
 mod waiting;
 
 pub(super) const CLIENT: &[Role] = &[Role::Client];
@@ -376,29 +377,4 @@ async fn fields_of_a_role_are_there_exactly_where_the_intent_names_it() {
     let crossed = send(&host, &caller, "RenamePasskey", "r", Some(act(&intent))).await;
     invalid(crossed.unwrap_err(), "act.intent.custodian.record_id");
     assert_eq!((all_rows(&host), asked(&host), host.custodian.acts.load(Ordering::Relaxed)), before);
-}
-
-#[tokio::test]
-async fn a_role_that_does_not_run_here_is_named() {
-    for (here, missing, name) in [(CLIENT, CUSTODIAN, "custodian"), (CUSTODIAN, CLIENT, "client")] {
-        let host = Host::start_in(here).await;
-        let caller = host.caller(1).await;
-        make(&host, &caller, here, "b").await;
-        let before = all_rows(&host);
-        let mut backups = BackupServiceClient::new(host.api.clone());
-        for roles in [missing, BOTH] {
-            let create = backups.create_backup(caller.says(caller.create_in("r", roles, "new"))).await;
-            let status = refused(create, Code::FailedPrecondition, "STATE_INVALID");
-            assert!(status.message().contains(name), "{}", status.message());
-            for call in CALLS {
-                let act = act_in(&caller, here, roles, "b", "n", action(call, &[0; 32]));
-                let status = send(&host, &caller, call, "r", Some(act)).await;
-                let status = refused(status.map(Response::new), Code::FailedPrecondition, "STATE_INVALID");
-                assert!(status.message().contains(name), "{call}: {}", status.message());
-            }
-        }
-        assert_eq!(all_rows(&host), before);
-        let answer = act_in(&caller, here, here, "b", "n", action("Recover", &[]));
-        send(&host, &caller, "Recover", "r", Some(answer)).await.unwrap();
-    }
 }

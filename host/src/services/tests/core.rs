@@ -38,8 +38,8 @@ pub(super) struct Core {
     /// Re-seals that are still carried out; the enclave is unavailable for more. 0: all are.
     pub(super) reseals_max: AtomicUsize,
     pub(super) reseals: AtomicUsize,
-    /// Runs once, before the next recovery is answered.
-    pub(super) before_recovery: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    /// Runs once, before the next recovery or commit is answered.
+    pub(super) before: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     pub(super) identities: AtomicUsize,
     pub(super) needs: AtomicUsize,
     /// Views that were refused for a damaged record.
@@ -212,12 +212,12 @@ impl Core {
                     release: Vec::new(),
                 })
             }
-            Ask::Recover(ask) => {
-                let before = self.before_recovery.lock().unwrap().take();
+            Ask::Recover(_) | Ask::Commit(_) => {
+                let before = self.before.lock().unwrap().take();
                 if let Some(before) = before {
                     before();
                 }
-                self.act_on(&Ask::Recover(ask.clone()))
+                self.act_on(ask)
             }
             Ask::Rehearse(ask) => {
                 let opens = ask.shares.iter().any(|share| !share.sealed.is_empty())

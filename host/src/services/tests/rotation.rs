@@ -355,10 +355,10 @@ async fn an_act_that_a_reseal_overtakes_is_carried_out_all_the_same() {
     set_rows(&mut db, &before);
     assert_eq!(lies_under(&app, &place(&caller, "b")).await, (1, 1));
     // The same re-seal comes between what the host read and what it writes.
-    *host.core.before_recovery.lock().unwrap() = Some(Box::new(move || set_rows(&mut db, &after)));
+    *host.core.before.lock().unwrap() = Some(Box::new(move || set_rows(&mut db, &after)));
     let share = [vec![5; 600], vec![2]].concat();
     assert_eq!(recover(&host, &caller, "r", "b").await.unwrap(), share.repeat(2), "of the shares as they stand now");
-    assert!(host.core.before_recovery.lock().unwrap().is_none());
+    assert!(host.core.before.lock().unwrap().is_none());
     assert_eq!(lies_under(&app, &place(&caller, "b")).await, (2, 2));
 }
 

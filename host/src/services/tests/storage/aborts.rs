@@ -102,7 +102,7 @@ async fn in_one_role_the_generation_before_is_in_force_again_while_it_opens() {
     app.store.commit(vec![stored.books.replace(&row)]).await.unwrap();
     let backup = shown(&host, &caller, "b").await;
     let found: Vec<_> = backup.generations.iter().map(strongroom_proto::v1::BackupGeneration::state).collect();
-    assert_eq!((backup.state(), backup.generation, found), (BackupState::Pending, 0, vec![Superseded, Closed]));
+    assert_eq!((backup.state(), backup.generation, found), (Closed, 0, vec![Superseded, Closed]));
     // The first one alone, given up, leaves nothing that could come into force.
     let first = self_managed(&host, &caller, CLIENT, "first").await;
     let backup = abort(&host, &caller, "first", 1).await.unwrap();
@@ -110,6 +110,29 @@ async fn in_one_role_the_generation_before_is_in_force_again_while_it_opens() {
     let backup = put(&host, &caller, &first, 2).await.backup.unwrap();
     assert_eq!(backup.state(), BackupState::Pending, "the next one may");
     assert_eq!(report(&host, &caller, &of(&first, 2)).await.unwrap().generation, 2);
+}
+
+#[tokio::test]
+async fn an_abort_that_comes_while_the_custodian_commits_is_found() {
+    let (host, caller) = host_of_both().await;
+    let made = managed(&host, &caller).await;
+    put(&host, &caller, &made, 2).await;
+    let path = host.dir.path().join("db");
+    let record = RecordId::from_slice(&made.part.record_id).unwrap();
+    let key = keys::books(&TenantId::from_slice(&caller.tenant).unwrap(), &record);
+    let closed = BackupReason::Aborted.into();
+    let book = crate::rows::GenerationBook { generation: 2, closed, ..Default::default() };
+    let row = crate::rows::BooksRow { generations: vec![book] }.encode_to_vec();
+    *host.custodian.before.lock().unwrap() = Some(Box::new(move || {
+        let other = rusqlite::Connection::open(path).unwrap();
+        other.execute("INSERT INTO rows (key, value) VALUES (?1, ?2)", (key.bytes(), row)).unwrap();
+    }));
+    let status = refusal(commit(&host, &caller, "b").await, Code::FailedPrecondition, "STATE_INVALID");
+    assert!(status.message().contains("aborted"), "{status:?}");
+    assert_eq!(host.custodian.acts.load(Ordering::Relaxed), 3, "the custodian had agreed");
+    let backup = shown(&host, &caller, "b").await;
+    assert_eq!(states(&backup)[1], (2, BackupState::Closed, BackupReason::Aborted));
+    assert_eq!(backup.receipts.iter().map(version).collect::<Vec<_>>(), [2, 2], "and nothing of it is stored");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Shares under an older epoch: sealed anew by the release that opens them, in the store or by the caller's hand.
 
 use strongroom_proto::id::{RecordId, TenantId};
-use strongroom_proto::v1::KekState;
+use strongroom_proto::v1::{Epoch, Kek, KekState, ListKeksRequest, RoleStatement, RotateKekRequest, Statement};
 
 use super::super::rotation::{rotate, standing, statement, store_statement};
 use super::*;
@@ -128,4 +128,39 @@ async fn what_the_host_keeps_is_replaced_in_the_same_commit_with_the_lists_of_it
     assert_eq!(sweep::turn(&app, &tenant(&caller)).await.unwrap(), Swept::default());
     let answer = recover(&host, &caller, recover_request(&caller, &made, "r2", 1, &[])).await.unwrap();
     assert_eq!(answer.client_release.len(), 1200 + 2 * 6, "sealed anew, once");
+}
+
+#[tokio::test]
+async fn of_both_roles_the_clients_shares_go_to_the_caller_and_the_custodians_into_the_store() {
+    use KekState::{Current, Retired, Retiring};
+    let (host, caller) = host_of_both().await;
+    let app = app(&host).await;
+    let made = reported(&host, &caller, BOTH, "b").await;
+    let mut admin = AdminServiceClient::new(host.admin.clone());
+    let mut signed = Statement::decode(caller.statement(2).statement.as_slice()).unwrap();
+    for role in BOTH {
+        let rotate = RotateKekRequest { tenant: caller.tenant.clone(), role: i32::from(*role) };
+        admin.rotate_kek(rotate).await.unwrap();
+        let epochs = [1, 2].map(|epoch| Epoch { epoch, ..Epoch::default() }).into();
+        let part = Some(RoleStatement { epochs, lowest_epoch: 2, ..RoleStatement::default() });
+        if *role == Role::Client { signed.client = part } else { signed.custodian = part }
+    }
+    store_statement(&app, &caller, &caller.sign(&signed)).await;
+    let mut keks = async || {
+        let list = ListKeksRequest { tenant: caller.tenant.clone() };
+        let all = admin.list_keks(list).await.unwrap().into_inner().keks;
+        all.iter().map(|it: &Kek| (it.state(), it.records, it.shares)).collect::<Vec<_>>()
+    };
+    assert_eq!(keks().await, [(Retiring, 1, 2), (Current, 0, 0), (Retiring, 1, 2), (Current, 0, 0)]);
+    // Where one role refuses, nothing of either moves.
+    let before = all_rows(&host);
+    *host.custodian.refuse.lock().unwrap() = Some(strongroom_proto::v1::Reason::PolicyDenied);
+    let request = recover_request(&caller, &made, "r1", 1, &made.shares);
+    refusal(recover(&host, &caller, request.clone()).await, Code::PermissionDenied, "POLICY_DENIED");
+    assert_eq!(all_rows(&host), before);
+    let answer = recover(&host, &caller, request).await.unwrap();
+    assert_eq!((answer.client_shares.len(), count(&host, Kind::Share)), (2, 2));
+    assert_eq!(keks().await, [(Retiring, 0, 2), (Current, 1, 2), (Retired, 0, 0), (Current, 1, 2)]);
+    recover(&host, &caller, recover_request(&caller, &made, "r2", 1, &answer.client_shares)).await.unwrap();
+    assert_eq!(keks().await, [(Retired, 0, 0), (Current, 1, 2), (Retired, 0, 0), (Current, 1, 2)]);
 }
