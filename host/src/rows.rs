@@ -56,7 +56,7 @@ pub struct KekRow {
     pub created_ms: u64,
 }
 
-/// A wallet. Every creation of a record replaces it, so that two creations cannot both take the last place.
+/// A wallet. Every creation of a record replaces it, so that two creations cannot both take the last place; the first eject does, too.
 #[derive(Clone, PartialEq, Message)]
 pub struct WalletRow {
     /// By the host's clock.

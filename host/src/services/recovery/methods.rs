@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use strongroom_proto::id::TenantId;
 use strongroom_proto::limits::RECORDS_MAX;
 use strongroom_proto::v1::{
-    Backup, BackupState, ListRecoveryMethodsRequest, ListRecoveryMethodsResponse, RecordView, RecoveryMethod, Role,
-    WalletView,
+    Backup, BackupReason, BackupState, ListRecoveryMethodsRequest, ListRecoveryMethodsResponse, RecordView,
+    RecoveryMethod, Role, WalletView,
 };
 
 use crate::error::Error;
@@ -100,7 +100,8 @@ fn consenting<'a>(records: &[(Role, Result<&'a RecordView, String>)]) -> Vec<&'a
 /// The first thing that stands against a recovery, if there is any.
 fn problem(shown: &Backup, records: &[(Role, Result<&RecordView, String>)]) -> Option<String> {
     if shown.state() == BackupState::Closed {
-        return Some("the backup was deleted".to_owned());
+        let deleted = shown.reason() == BackupReason::Deleted;
+        return Some(if deleted { "the backup was deleted" } else { "its generation was given up" }.to_owned());
     }
     if let Some(unknown) = records.iter().find_map(|(_, record)| record.as_ref().err()) {
         return Some(unknown.clone());

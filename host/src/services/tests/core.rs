@@ -21,6 +21,7 @@ use crate::testing::{FakeEnclave, Reaction, refusal, socket};
 
 mod acts;
 pub(super) mod epochs;
+mod view;
 
 /// What another host's act adds to a record's row: another receipt.
 pub(super) const AN_ACT: &[u8] = &[0x12, 3, 0x12, 1, b'x'];

@@ -1,8 +1,10 @@
 //! What an export refuses, and what never leaves.
 
 use super::*;
+use crate::error::Error;
 use crate::keys::Name;
-use crate::store::{Expect, Write};
+use crate::services::tests::rotation::set_rows;
+use crate::store::{Expect, Read, Row, SqliteStore, Store, Write};
 
 fn holds(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
@@ -138,4 +140,58 @@ async fn a_capsule_is_of_one_moment() {
         let (other, _) = beside(&host).await;
         imported(&other, &bytes).await.unwrap();
     }
+}
+
+/// A store under which another host writes between two readings.
+struct Overtaken {
+    store: SqliteStore,
+    before: std::sync::Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+#[async_trait::async_trait]
+impl Store for Overtaken {
+    async fn get_all(&self, keys: Vec<keys::Key>) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        self.store.get_all(keys).await
+    }
+
+    async fn get_all_with(&self, keys: Vec<keys::Key>, prefixes: Vec<keys::Key>) -> Result<Read, Error> {
+        let before = self.before.lock().unwrap().take();
+        if let Some(before) = before {
+            before();
+        }
+        self.store.get_all_with(keys, prefixes).await
+    }
+
+    async fn scan(&self, prefix: keys::Key, after: Option<keys::Key>, limit: usize) -> Result<Vec<Row>, Error> {
+        self.store.scan(prefix, after, limit).await
+    }
+
+    async fn commit(&self, writes: Vec<Write>) -> Result<(), Error> {
+        self.store.commit(writes).await
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_moves_while_it_is_read_is_read_anew() {
+    let (host, caller) = host_of_both().await;
+    let path = host.dir.path().join("db");
+    let before = all_rows(&host);
+    usual_in(&host, &caller, "PutShares", "put").await.unwrap();
+    let (after, expect) = (all_rows(&host), exported(&host, &caller, "w", "b").await.unwrap());
+    set_rows(&mut rusqlite::Connection::open(&path).unwrap(), &before);
+    let moved = {
+        let path = path.clone();
+        move || set_rows(&mut rusqlite::Connection::open(path).unwrap(), &after)
+    };
+    let mut app = app(&host).await;
+    let store = SqliteStore::open(&path).unwrap();
+    app.store = std::sync::Arc::new(Overtaken { store, before: std::sync::Mutex::new(Some(Box::new(moved))) });
+    let request = ExportCapsuleRequest { wallet: "w".to_owned(), backup: "b".to_owned() };
+    let tenant = super::super::rotation::tenant(&caller);
+    let mut chunks = crate::services::capsule::export::export(&app, tenant, &request).await.unwrap();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = tokio_stream::StreamExt::next(&mut chunks).await {
+        bytes.extend(chunk.unwrap().data);
+    }
+    assert!(bytes == expect);
 }

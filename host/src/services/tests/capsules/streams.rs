@@ -29,8 +29,10 @@ async fn chunks_and_capsules_end_at_their_limit() {
     let mut admin = AdminServiceClient::new(host.admin.clone());
     let chunk = |len: usize| CapsuleChunk { data: vec![0xff; len] };
     for chunks in [vec![chunk(0)], vec![chunk(CHUNK_BYTES + 1)], vec![chunk(1), chunk(0)], vec![]] {
+        let named = if chunks.is_empty() { "statement" } else { "data" };
         let status = admin.import_capsule(tokio_stream::iter(chunks)).await;
-        refused(status, Code::InvalidArgument, "BAD_REQUEST");
+        let status = refused(status, Code::InvalidArgument, "BAD_REQUEST");
+        assert_eq!(status.get_error_details().error_info().unwrap().metadata["field"], named);
     }
     for (extra, limit) in [(0, "malformed protobuf"), (1, "at most")] {
         let status = imported(&host, &vec![0xff; CAPSULE_BYTES_MAX + extra]).await;

@@ -14,8 +14,7 @@ use strongroom_proto::id::sha256;
 use strongroom_proto::intent;
 use strongroom_proto::limits::{DELETE_DUE_MS_MAX, DUE_MS_MAX};
 use strongroom_proto::v1::{
-    ActKind, CredentialView, Event, GenerationRef, GenerationView, Intent, OpenAct, OpenActKind, Policy, Reason,
-    Receipt, RecordView, Role, SignedReceipt, intent::Action,
+    ActKind, Event, GenerationRef, Intent, OpenAct, OpenActKind, Reason, Receipt, Role, SignedReceipt, intent::Action,
 };
 
 use super::{Core, stages};
@@ -28,12 +27,12 @@ const GENERATIONS: usize = 2;
 #[derive(Clone)]
 pub(super) struct Standing {
     /// Each with the hash of its put's intent; the creation's is not known here.
-    generations: Vec<(u64, Vec<u8>)>,
+    pub(super) generations: Vec<(u64, Vec<u8>)>,
     active: u64,
     pending: u64,
     open_acts: Vec<OpenAct>,
-    credentials: Vec<Vec<u8>>,
-    closed: bool,
+    pub(super) credentials: Vec<Vec<u8>>,
+    pub(super) closed: bool,
     /// By generation and pair, the hashes that open: what was brought last stands first.
     seals: BTreeMap<(u64, String), Vec<[u8; 32]>>,
 }
@@ -112,28 +111,6 @@ impl Core {
             |(reason, retry_after_ms)| refusal(reason, retry_after_ms),
             |deed| self.moved(tenant, record, standing, epoch, deed),
         )
-    }
-
-    /// What a device would see of a record.
-    pub(super) fn view_of(&self, record: &SealedRecord) -> RecordView {
-        let standing = self.standing(record);
-        let credentials = standing.credentials.into_iter();
-        let generations = standing.generations.into_iter();
-        RecordView {
-            record_id: record.record_id.clone(),
-            backup: record.backup.clone(),
-            credentials: credentials.map(|id| CredentialView { id, ..Default::default() }).collect(),
-            policy: Some(Policy {
-                passkey: !self.without_passkeys.load(Ordering::Relaxed),
-                newest_head: self.newest_head.load(Ordering::Relaxed),
-                ..Default::default()
-            }),
-            generations: generations
-                .map(|(generation, _)| GenerationView { generation, ..Default::default() })
-                .collect(),
-            closed: standing.closed,
-            ..Default::default()
-        }
     }
 
     fn put(&self, ask: &PutShares, standing: &mut Standing, epoch: u64) -> Result<Deed, Refused> {
@@ -393,7 +370,7 @@ impl Core {
     }
 
     /// Acts that change nothing here leave no entry: then the newest below holds.
-    fn standing(&self, record: &SealedRecord) -> Standing {
+    pub(super) fn standing(&self, record: &SealedRecord) -> Standing {
         let standings = self.standings.lock().unwrap();
         let up_to = (record.record_id.clone(), 0)..=(record.record_id.clone(), record.sealed[0]);
         standings.range(up_to).next_back().map(|(_, standing)| standing.clone()).unwrap_or_default()
