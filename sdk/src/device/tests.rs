@@ -10,6 +10,7 @@ mod drafts;
 mod eject;
 mod flows;
 mod host;
+mod kept;
 mod refusals;
 mod rotation;
 
