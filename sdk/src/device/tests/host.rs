@@ -33,7 +33,7 @@ mod world;
 
 pub(super) use enclave::Fault;
 pub(super) use kept::{Hand, Kept};
-pub(super) use world::{Both, One, alone_of, both_of, one_of, world, world_of};
+pub(super) use world::{Both, One, alone_of, alone_view, both_of, one_of, world, world_of};
 
 /// What the host does to an honest enclave's answer, or to the call.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -52,16 +52,21 @@ pub(in crate::device::tests) async fn one_of(tamper: Tamper, change: impl FnOnce
     One { device: Device::new(client, tenant(), Trust::aws()), passkey, prepared: Prepared::of(vec![record]), host }
 }
 
+/// A record of the custodian role alone.
+pub(in crate::device::tests) fn alone_view() -> RecordView {
+    let policy = Some(Policy { tenant_signature: true, ..Policy::default() });
+    let (method, backup) = ("PASSWORD".to_owned(), "pw".to_owned());
+    let roles = vec![Role::Custodian.into()];
+    RecordView { roles, credentials: Vec::new(), policy, method, backup, ..custodian_view() }
+}
+
 /// A tenant's connection and a service with a backup of the custodian role alone.
 pub(in crate::device::tests) async fn alone_of(
     tamper: Tamper,
     fault: Option<Fault>,
     change: impl FnOnce(&mut RecordView),
 ) -> (Client, Prepared, Host) {
-    let policy = Some(Policy { tenant_signature: true, ..Policy::default() });
-    let (method, backup) = ("PASSWORD".to_owned(), "pw".to_owned());
-    let roles = vec![Role::Custodian.into()];
-    let mut record = RecordView { roles, credentials: Vec::new(), policy, method, backup, ..custodian_view() };
+    let mut record = alone_view();
     change(&mut record);
     let enclaves = vec![Enclave { role: Role::Custodian, record: record.clone(), tamper, fault }];
     let passkey = Passkey::create("wallet.example").unwrap();
