@@ -86,6 +86,8 @@ fn a_folder_keeps_all_and_gives_up_only_what_something_newer_replaced() {
     assert!(folder.keep(&kept([b"five", b"x"]).unwrap()).unwrap_err().to_string().contains("there are 1000"));
 }
 
+type Change = fn(&mut KeptFile);
+
 #[test]
 fn a_kept_file_is_read_in_its_one_encoding_for_its_own_record_and_generation() {
     let dir = tempfile::tempdir().unwrap();
@@ -93,7 +95,7 @@ fn a_kept_file_is_read_in_its_one_encoding_for_its_own_record_and_generation() {
     folder.keep(&kept([b"one", b"two"]).unwrap()).unwrap();
     let path = folder.newest(Kind::Shares, &RECORD, 3).unwrap().unwrap();
     let good = KeptFile::decode(std::fs::read(&path).unwrap().as_slice()).unwrap();
-    let cases: [(fn(&mut KeptFile), &str); 8] = [
+    let cases: [(Change, &str); 8] = [
         (|it| it.version = 2, "version is 2, not 1"),
         (|it| it.record_id[0] ^= 1, "kept file's record is"),
         (|it| it.record_id.clear(), "record_id has 0 bytes"),

@@ -310,7 +310,7 @@ impl BackupService for Host {
         request: Request<AbortBackupRequest>,
     ) -> Result<Response<AbortBackupResponse>, Status> {
         self.called(request.into_inner().encode_to_vec())?;
-        Ok(Response::new(Default::default()))
+        Ok(Response::new(AbortBackupResponse::default()))
     }
 
     async fn report_stored(
@@ -320,7 +320,7 @@ impl BackupService for Host {
         let request = request.into_inner();
         self.called(request.encode_to_vec())?;
         self.kept.reported(request);
-        Ok(Response::new(Default::default()))
+        Ok(Response::new(ReportStoredResponse::default()))
     }
 
     async fn get_client_ciphertexts(

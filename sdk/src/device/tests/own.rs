@@ -17,13 +17,17 @@ use crate::kept::{Folder, Kind};
 use crate::tenant::custodian::Service;
 use crate::testing::{WALLET, operational_key, sign_receipt_as, verified_statement_of_both};
 
+/// What is done to the question, and to the answer.
+type Asked = fn(&mut OwnCiphertexts);
+type Told = fn(&mut SentAlone);
+
 /// A tenant's backend that makes the custodian's record, with what it does wrong before and after.
 #[derive(Debug)]
 struct Desk {
     prepared: Prepared,
     client: Client,
-    own: fn(&mut OwnCiphertexts),
-    sent: fn(&mut SentAlone),
+    own: Asked,
+    sent: Told,
     asked: Mutex<Vec<OwnCiphertexts>>,
 }
 
@@ -65,7 +69,7 @@ struct World {
     host: Host,
 }
 
-async fn world(own: fn(&mut OwnCiphertexts), sent: fn(&mut SentAlone), fault: Option<Fault>) -> World {
+async fn world(own: Asked, sent: Told, fault: Option<Fault>) -> World {
     let (client, prepared, host) = alone_of(Tamper::Nothing, fault, |_| {}).await;
     let asked = Mutex::default();
     let desk = Arc::new(Desk { prepared: prepared.clone(), client: client.clone(), own, sent, asked });
@@ -191,7 +195,7 @@ async fn a_host_that_does_not_give_back_what_it_was_given_is_found_out_at_once()
 
 #[tokio::test]
 async fn the_backend_sends_only_what_the_device_made_for_this_very_act() {
-    let cases: [(fn(&mut OwnCiphertexts), &str); 13] = [
+    let cases: [(Asked, &str); 13] = [
         (|it| it.wallet.push('x'), "intent's wallet is"),
         (|it| it.record_id[0] ^= 1, "intent's record_id is"),
         (|it| it.generation = 3, "intent's generation is 2, but the tenant expects 3"),
@@ -238,7 +242,7 @@ fn resigned(sent: &mut SentAlone, change: impl FnOnce(&mut strongroom_proto::v1:
 
 #[tokio::test]
 async fn the_device_checks_what_the_backend_signed_and_what_the_enclave_receipted() {
-    let cases: [(fn(&mut SentAlone), &str); 18] = [
+    let cases: [(Told, &str); 18] = [
         (|it| receipted(it, |r| r.record_id[0] ^= 1), "receipt's record_id is"),
         (|it| receipted(it, |r| r.intent_hash[0] ^= 1), "receipt's intent_hash is"),
         (|it| receipted(it, |r| r.active = None), "active generation is none"),
