@@ -237,22 +237,25 @@ fn opaque() -> Ciphertexts {
     Ciphertexts::new(pairs().into_iter().map(|pair| (pair.clone(), pair.id.into_bytes())).collect()).unwrap()
 }
 
+type Change = fn(&mut GetClientCiphertextsResponse);
+
+fn read(answer: GetClientCiphertextsResponse, kept: Option<&Ciphertexts>) -> Result<Ciphertexts, Error> {
+    Ciphertexts::read(answer, &generation(), kept)
+}
+
 #[test]
 fn what_a_host_gives_back_is_what_its_hash_names() {
     let answer =
         |storage| GetClientCiphertextsResponse { generation: 1, client_ciphertexts: opaque().to_wire(storage) };
     let (managed, own) = (answer(Storage::Managed), answer(Storage::SelfManaged));
     assert!(own.client_ciphertexts.iter().all(|it| it.ciphertext.is_empty() && it.sha256.len() == 32));
-    fn read(answer: GetClientCiphertextsResponse, kept: Option<&Ciphertexts>) -> Result<Ciphertexts, Error> {
-        Ciphertexts::read(answer, &generation(), kept)
-    }
     assert_eq!(read(managed.clone(), None).unwrap(), opaque());
     assert_eq!(read(own.clone(), Some(&opaque())).unwrap(), opaque());
     let missing = read(own.clone(), None).unwrap_err();
     assert!(matches!(missing, Error::NotKept { ref pair } if pair == "a"), "{missing}");
     let other = Ciphertexts::new(pairs().into_iter().map(|pair| (pair, b"x".to_vec())).collect()).unwrap();
     assert!(read(own, Some(&other)).unwrap_err().to_string().contains("ciphertext's SHA-256 is"));
-    let cases: [(fn(&mut GetClientCiphertextsResponse), &str); 7] = [
+    let cases: [(Change, &str); 7] = [
         (|it| it.generation = 2, "answer's generation is 2, not 1"),
         (|it| _ = it.client_ciphertexts.pop(), "answer's list of pairs is a, not a, b"),
         (|it| it.client_ciphertexts.reverse(), "answer's list of pairs is b, a"),

@@ -44,7 +44,7 @@ mod tests {
     #[test]
     fn chunks_end_at_their_limits() {
         let mut bytes = Vec::new();
-        add(&mut bytes, &[1; CHUNK_BYTES_MAX]).unwrap();
+        add(&mut bytes, &vec![1; CHUNK_BYTES_MAX]).unwrap();
         assert_eq!(bytes.len(), CHUNK_BYTES_MAX);
         for chunk in [vec![], vec![1; CHUNK_BYTES_MAX + 1]] {
             assert!(add(&mut bytes, &chunk).unwrap_err().to_string().contains("a chunk has"), "{}", chunk.len());

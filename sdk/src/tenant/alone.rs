@@ -190,6 +190,3 @@ impl SignedSolo<'_> {
         Ok((acted, delivery))
     }
 }
-
-#[cfg(test)]
-mod tests;

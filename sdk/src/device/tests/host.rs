@@ -19,20 +19,21 @@ use strongroom_proto::v1::{
     ListPasskeysResponse, ListRecoveriesRequest, ListRecoveriesResponse, ListRecoveryMethodsRequest,
     ListRecoveryMethodsResponse, NewCredential, OpenActKind, PrepareRequest, PrepareResponse, PutSharesRequest,
     PutSharesResponse, Receipt, RecoverRequest, RecoverResponse, RehearseBackupRequest, RehearseBackupResponse,
-    ReleaseRecoveryRequest, ReportStoredRequest, ReportStoredResponse, Role,
+    ReleaseRecoveryRequest, ReportStoredRequest, ReportStoredResponse, Role, StoredShare,
 };
 use tonic::{Request, Response, Status};
 
 use super::*;
 use enclave::{Deed, Enclave};
-use kept::Kept;
 
 mod enclave;
 mod kept;
+mod releases;
 mod world;
 
 pub(super) use enclave::Fault;
-pub(super) use world::{Both, both_of, world, world_of};
+pub(super) use kept::{Hand, Kept};
+pub(super) use world::{Both, One, alone_of, alone_view, both_of, one_of, world, world_of};
 
 /// What the host does to an honest enclave's answer, or to the call.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,7 +66,7 @@ pub(super) type Calls = Arc<Mutex<Vec<Vec<u8>>>>;
 #[derive(Clone)]
 pub(super) struct Host {
     tamper: Tamper,
-    calls: Calls,
+    pub(super) calls: Calls,
     /// Every passkey that may sign.
     keys: Arc<Mutex<Vec<NewCredential>>>,
     enclaves: Vec<Enclave>,
@@ -135,6 +136,13 @@ impl Host {
         named.collect()
     }
 
+    /// The sealed client shares, where the caller keeps them.
+    fn handed(&self, id: &RecordId, message: &[u8], generation: u64) -> Vec<StoredShare> {
+        let client = self.enclaves.iter().find(|it| it.role == Role::Client && !message.is_empty());
+        let sealed = client.map(|client| client.sealed(id, message, generation)).unwrap_or_default();
+        self.kept.hand_out(sealed)
+    }
+
     pub(super) fn released(&self, request: &RecoverRequest) -> RecoverResponse {
         let act = request.act.as_ref().unwrap();
         let mut response = RecoverResponse::default();
@@ -146,9 +154,19 @@ impl Host {
             };
             let (release, hash) = enclave.release(key, &deed.event.intent_hash, deed.event.generation);
             deed.sealed = vec![hash];
+            self.reseal(enclave.role, &request.client_shares, &mut deed, &mut response);
             Self::give(enclave, deed, release, &mut response);
         }
         self.finish(response)
+    }
+
+    /// What the client role does with shares that came along: they must be the ones handed out, and may be sealed anew.
+    fn reseal(&self, role: Role, brought: &[StoredShare], deed: &mut Deed, response: &mut RecoverResponse) {
+        if role == Role::Client {
+            let anew = self.kept.anew(brought);
+            deed.resealed = anew.iter().map(|share| ContentHash::of(&share.sealed).0.to_vec()).collect();
+            response.client_shares = self.kept.tampered(anew);
+        }
     }
 
     fn give(enclave: &Enclave, deed: Deed, release: Vec<u8>, response: &mut RecoverResponse) {
@@ -186,12 +204,16 @@ impl BackupService for Host {
         assert!(request.metadata().get("authorization").unwrap().to_str().unwrap().starts_with("Bearer sr_"));
         let request = request.into_inner();
         self.called(request.encode_to_vec())?;
+        let storage = request.storage();
         let act = request.act.unwrap();
         let id = wire::record_id(&wire::decode(&act.intent).unwrap());
         let messages = [
             (request.client_message.as_slice(), request.client_epoch),
             (request.custodian_message.as_slice(), request.custodian_epoch),
         ];
+        self.kept.take(&request.client_ciphertexts);
+        self.kept.stored_by(storage);
+        let client_shares = self.handed(&id, &request.client_message, 1);
         let receipts = self.stored(&act, &id, messages).into_iter().map(|(enclave, mut deed)| {
             deed.event.version = 1;
             let put = GenerationRef { generation: 1, put_intent_hash: deed.event.intent_hash.clone() };
@@ -199,7 +221,7 @@ impl BackupService for Host {
             enclave.receipt_from(deed, id, Head(id.0))
         });
         let receipts = self.tampered(receipts.collect());
-        Ok(Response::new(CreateBackupResponse { receipts, ..CreateBackupResponse::default() }))
+        Ok(Response::new(CreateBackupResponse { receipts, client_shares, ..CreateBackupResponse::default() }))
     }
 
     async fn put_shares(&self, request: Request<PutSharesRequest>) -> Result<Response<PutSharesResponse>, Status> {
@@ -211,10 +233,13 @@ impl BackupService for Host {
             (request.client_message.as_slice(), request.client_epoch),
             (request.custodian_message.as_slice(), request.custodian_epoch),
         ];
+        self.kept.take(&request.client_ciphertexts);
+        let client_shares = self.handed(&id, &request.client_message, 2);
         let stored = self.stored(&act, &id, messages).into_iter();
         let receipts: Vec<SignedReceipt> = stored.map(|(enclave, deed)| enclave.receipt(deed)).collect();
         *self.put.lock().unwrap() = receipts.iter().map(|it| Receipt::decode(it.receipt.as_slice()).unwrap()).collect();
-        Ok(Response::new(PutSharesResponse { receipts: self.tampered(receipts), ..PutSharesResponse::default() }))
+        let receipts = self.tampered(receipts);
+        Ok(Response::new(PutSharesResponse { receipts, client_shares, ..PutSharesResponse::default() }))
     }
 
     async fn commit_backup(
@@ -235,7 +260,9 @@ impl BackupService for Host {
         &self,
         request: Request<RehearseBackupRequest>,
     ) -> Result<Response<RehearseBackupResponse>, Status> {
-        let act = request.into_inner().act.unwrap();
+        let request = request.into_inner();
+        self.kept.anew(&request.client_shares);
+        let act = request.act.unwrap();
         let mut rehearsals: Vec<_> = self.named(&act).into_iter().map(|it| it.rehearsal(&act)).collect();
         match self.tamper {
             Tamper::NoReceipt => rehearsals.clear(),
@@ -283,7 +310,7 @@ impl BackupService for Host {
         request: Request<AbortBackupRequest>,
     ) -> Result<Response<AbortBackupResponse>, Status> {
         self.called(request.into_inner().encode_to_vec())?;
-        Ok(Response::new(Default::default()))
+        Ok(Response::new(AbortBackupResponse::default()))
     }
 
     async fn report_stored(
@@ -293,7 +320,7 @@ impl BackupService for Host {
         let request = request.into_inner();
         self.called(request.encode_to_vec())?;
         self.kept.reported(request);
-        Ok(Response::new(Default::default()))
+        Ok(Response::new(ReportStoredResponse::default()))
     }
 
     async fn get_client_ciphertexts(
@@ -310,91 +337,6 @@ impl BackupService for Host {
         _: Request<ExportCapsuleRequest>,
     ) -> Result<Response<Self::ExportCapsuleStream>, Status> {
         nobody_asks()
-    }
-}
-
-#[tonic::async_trait]
-impl RecoveryService for Host {
-    async fn recover(&self, request: Request<RecoverRequest>) -> Result<Response<RecoverResponse>, Status> {
-        let request = request.into_inner();
-        self.called(request.encode_to_vec())?;
-        Ok(Response::new(self.released(&request)))
-    }
-
-    async fn release_recovery(
-        &self,
-        request: Request<ReleaseRecoveryRequest>,
-    ) -> Result<Response<RecoverResponse>, Status> {
-        let request = request.into_inner();
-        self.called(request.encode_to_vec())?;
-        let mut response = RecoverResponse::default();
-        for enclave in &self.enclaves {
-            let Some((mut deed, open)) = enclave.due(OpenActKind::Recovery, request.act.as_ref()) else { continue };
-            assert_eq!(request.recovery, open.intent_hash);
-            let key = match enclave.role {
-                Role::Client => &request.client_recipient_key,
-                _ => &request.custodian_recipient_key,
-            };
-            let (release, hash) = enclave.release(key, &open.intent_hash, open.generation);
-            deed.sealed = vec![hash];
-            Self::give(enclave, deed, release, &mut response);
-        }
-        Ok(Response::new(self.finish(response)))
-    }
-
-    async fn start_recovery(&self, request: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
-        self.act(request)
-    }
-
-    async fn cancel_recovery(&self, request: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
-        self.act(request)
-    }
-
-    async fn release_custodian_shares(
-        &self,
-        request: Request<RecoverRequest>,
-    ) -> Result<Response<RecoverResponse>, Status> {
-        self.recover(request).await
-    }
-
-    async fn complete_recovery(
-        &self,
-        _: Request<CompleteRecoveryRequest>,
-    ) -> Result<Response<CompleteRecoveryResponse>, Status> {
-        nobody_asks()
-    }
-
-    async fn get_recovery(&self, _: Request<GetRecoveryRequest>) -> Result<Response<GetRecoveryResponse>, Status> {
-        nobody_asks()
-    }
-
-    async fn list_recoveries(
-        &self,
-        _: Request<ListRecoveriesRequest>,
-    ) -> Result<Response<ListRecoveriesResponse>, Status> {
-        nobody_asks()
-    }
-
-    async fn list_recovery_methods(
-        &self,
-        _: Request<ListRecoveryMethodsRequest>,
-    ) -> Result<Response<ListRecoveryMethodsResponse>, Status> {
-        nobody_asks()
-    }
-}
-
-#[tonic::async_trait]
-impl EjectService for Host {
-    async fn enable_eject(&self, request: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
-        self.act(request)
-    }
-
-    async fn disable_eject(&self, request: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
-        self.act(request)
-    }
-
-    async fn eject(&self, request: Request<RecoverRequest>) -> Result<Response<RecoverResponse>, Status> {
-        self.recover(request).await
     }
 }
 

@@ -114,6 +114,7 @@ pub(super) fn by_method<'a>(method: &str, shares: &[ShareFile], ciphertexts: &[S
 
 pub(super) async fn run(options: &BackupOptions, trust: Trust, show: Show) -> Result<(), Error> {
     let under = options.under()?;
+    options.storage.check()?;
     let shares = read_shares(&options.shares)?;
     let ciphertexts = read_ciphertexts(&options.ciphertexts)?;
     if ciphertexts.is_none() {
@@ -126,7 +127,7 @@ pub(super) async fn run(options: &BackupOptions, trust: Trust, show: Show) -> Re
         Under::Passkey(path) => by_passkey(options, path, (shares, ciphertexts), &on, trust, show).await,
         Under::Password | Under::App => {
             let (device, prepared) = prepare(&options.perhaps.service, trust, show).await?;
-            let device = options.storage.apply(device)?;
+            let device = options.storage.apply(device);
             let own = Own::new(&prepared, &options.backup, &options.method)?;
             let ciphertexts = match ciphertexts {
                 Some(ciphertexts) => ciphertexts,
@@ -198,7 +199,7 @@ async fn by_passkey(
         files::check_new(path)?;
     }
     let (device, prepared) = prepare(&options.perhaps.service, trust, show).await?;
-    let device = options.storage.apply(device)?;
+    let device = options.storage.apply(device);
     let is_new = known.is_none();
     let passkey = known.map_or_else(|| Passkey::create(&prepared.statement().statement().rp_id), Ok)?;
     let creation = Creation {

@@ -30,14 +30,19 @@ pub(crate) struct StorageFlags {
 }
 
 impl StorageFlags {
-    pub(super) fn apply(&self, device: Device) -> Result<Device, Error> {
-        match (self.storage, &self.keep) {
-            (StorageName::Managed, None) => Ok(device),
-            (StorageName::SelfManaged, Some(folder)) => Ok(device.with_keeper(Arc::new(Folder::new(folder)))),
-            _ => {
-                let problem = "stands with --storage self-managed, and only with it".to_owned();
-                Err(Error::Input { field: "--keep".to_owned(), problem })
-            }
+    /// Refuses a folder without a use, and a use without a folder.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if (self.storage == StorageName::SelfManaged) == self.keep.is_some() {
+            return Ok(());
+        }
+        let problem = "stands with --storage self-managed, and only with it".to_owned();
+        Err(Error::Input { field: "--keep".to_owned(), problem })
+    }
+
+    pub(super) fn apply(&self, device: Device) -> Device {
+        match &self.keep {
+            Some(folder) => device.with_keeper(Arc::new(Folder::new(folder))),
+            None => device,
         }
     }
 

@@ -53,7 +53,7 @@ pub(crate) struct RecoverOptions {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// The MPC server's public key: the custodian's shares are released to it by the same act.
-    #[arg(long, value_name = "FILE", requires_all = ["custodian_release", "passkey"])]
+    #[arg(long, value_name = "FILE", requires_all = ["custodian_release", "passkey"], conflicts_with = "method")]
     mpc_recipient: Option<PathBuf>,
     /// New file for the custodian's release, for the MPC server.
     #[arg(long, value_name = "FILE", requires = "mpc_recipient")]
