@@ -8,6 +8,7 @@ mod stories {
     mod clock;
     mod command;
     mod commits;
+    mod demo;
     mod durability;
     mod examples;
     mod hostile;
@@ -20,6 +21,7 @@ mod stories {
     mod resources;
     mod rotation;
     mod secrets;
+    mod storage;
     mod surface;
 }
 
