@@ -10,6 +10,7 @@ use prost::Message;
 use strongroom_proto::v1::{ActKind, BackupState, Event, GetBackupRequest, Receipt, Role};
 use strongroom_sdk::device::{Device, select};
 use strongroom_sdk::passkey::Passkey;
+use strongroom_sdk::prepare::Prepared;
 use strongroom_tests::company::Company;
 use strongroom_tests::stack::Stack;
 use strongroom_tests::user::{User, pairs, shares};
@@ -108,8 +109,11 @@ impl Parties {
     }
 
     async fn commit(&self) -> Result<(), strongroom_sdk::Error> {
-        let prepared = self.device.prepare(WALLET).await?;
-        self.device.commit(&prepared, None).await.map(drop)
+        self.commit_prepared(&self.device.prepare(WALLET).await?).await
+    }
+
+    async fn commit_prepared(&self, prepared: &Prepared) -> Result<(), strongroom_sdk::Error> {
+        self.device.commit(prepared, None).await.map(drop)
     }
 
     /// Both shares come back as a round put them.
@@ -172,9 +176,11 @@ async fn act(parties: Parties, round: usize, phase: watch::Sender<Phase>) -> (Pa
     let mut told = Told::default();
     phase.send_replace(Phase::Puts);
     told.put = matches!(timeout(ANSWER_MAX, parties.put(round)).await, Ok(Ok(())));
-    if told.put {
+    if told.put
+        && let Ok(Ok(prepared)) = timeout(ANSWER_MAX, parties.device.prepare(WALLET)).await
+    {
         phase.send_replace(Phase::Commits);
-        told.commit = matches!(timeout(ANSWER_MAX, parties.commit()).await, Ok(Ok(())));
+        told.commit = matches!(timeout(ANSWER_MAX, parties.commit_prepared(&prepared)).await, Ok(Ok(())));
     }
     (parties.user.passkey, told)
 }
@@ -213,8 +219,9 @@ async fn backed_up(stack: &Stack) -> (Parties, [Duration; 2]) {
     let started = Instant::now();
     parties.put(0).await.unwrap();
     let put = started.elapsed();
+    let prepared = parties.device.prepare(WALLET).await.unwrap();
     let started = Instant::now();
-    parties.commit().await.unwrap();
+    parties.commit_prepared(&prepared).await.unwrap();
     (parties, [put, started.elapsed()].map(|it| it.mul_f64(REACH)))
 }
 
