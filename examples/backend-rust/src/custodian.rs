@@ -14,10 +14,13 @@ use strongroom_proto::limits::SHARE_BYTES_MAX;
 use strongroom_proto::names::is_id;
 use strongroom_proto::secret::Secret;
 use strongroom_proto::v1::intent::Action;
-use strongroom_proto::v1::{CustodianSeal, Intent, Pair, Role, SentDraft, SignedDraft, SignedReceipt, TenantSignature};
+use strongroom_proto::v1::{
+    CustodianSeal, Intent, OwnCiphertexts, Pair, Role, SentAlone, SentDraft, SignedDraft, SignedReceipt,
+    TenantSignature,
+};
 use strongroom_sdk::client::Client;
 use strongroom_sdk::device::{Device, now};
-use strongroom_sdk::intent::{ClientPolicy, CustodianPolicy, Policies};
+use strongroom_sdk::intent::{Alone, ClientPolicy, CustodianPolicy, Policies};
 use strongroom_sdk::prepare::Prepared;
 use strongroom_sdk::receipt::newest_of_roles;
 use strongroom_sdk::statement::VerifiedStatement;
@@ -104,6 +107,24 @@ impl Desk {
         let ready = held.finish(signed)?.sign(&self.company.key)?;
         let prepared = self.prepare(user, &self.statement.get().verified).await?;
         Ok(ready.send(&self.client, &prepared).await?.1)
+    }
+
+    /// Makes the company's record beside what the user's device encrypted itself, or its next generation; signs alone, and sends both.
+    pub(crate) async fn send_alone(&self, user: &User, own: OwnCiphertexts) -> Result<SentAlone, Error> {
+        let (pairs, shares) = self.shares(&user.wallet)?;
+        let statement = self.statement.get();
+        let prepared = self.prepare(user, &statement.verified).await?;
+        let service = Service::new(&prepared, &statement.verified)?;
+        let whole = if let Some(record_id) = RecordId::from_slice(&own.record_id) {
+            service.put_alone(record_id, &pairs, shares)?
+        } else {
+            let (backup, method) = (own.backup.clone(), own.method.clone());
+            service.create_alone(&Alone { backup, method, pairs, policy: CustodianPolicy::TENANT }, shares)?
+        };
+        // The wallet and every name in it are compared with what the company made.
+        let ready = whole.with_device(own)?.sign(&self.company.key)?;
+        let (_, sent) = ready.send(&self.client, &prepared).await?;
+        Ok(ready.told(sent))
     }
 
     /// The service, checked as a device checks it.

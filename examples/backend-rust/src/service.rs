@@ -12,9 +12,10 @@ use strongroom_proto::v1::passkey_service_client::PasskeyServiceClient;
 use strongroom_proto::v1::recovery_service_client::RecoveryServiceClient;
 use strongroom_proto::v1::{
     Act, CommitBackupRequest, CommitBackupResponse, CreateBackupRequest, CreateBackupResponse, CustodianSeal,
-    GetBackupRequest, GetBackupResponse, GetStatementRequest, GetStatementResponse, Intent, PrepareRequest,
-    PrepareResponse, RecoverRequest, RecoverResponse, RehearseBackupRequest, RehearseBackupResponse, SealDraftRequest,
-    SentDraft, SignIntentRequest, SignIntentResponse, SignedDraft, SignedReceipt,
+    GetBackupRequest, GetBackupResponse, GetClientCiphertextsRequest, GetClientCiphertextsResponse,
+    GetStatementRequest, GetStatementResponse, Intent, OwnCiphertexts, PrepareRequest, PrepareResponse, RecoverRequest,
+    RecoverResponse, RehearseBackupRequest, RehearseBackupResponse, SealDraftRequest, SentAlone, SentDraft,
+    SignIntentRequest, SignIntentResponse, SignedDraft, SignedReceipt,
 };
 use strongroom_sdk::client::{ApiKey, Client};
 use strongroom_sdk::{Error, Trust};
@@ -242,6 +243,17 @@ impl BackupService for Backend {
         self.call("CommitBackup", request, work).await
     }
 
+    async fn get_client_ciphertexts(
+        &self,
+        request: Request<GetClientCiphertextsRequest>,
+    ) -> Result<Response<GetClientCiphertextsResponse>, Status> {
+        let work = |user: Arc<User>, message: GetClientCiphertextsRequest| async move {
+            check::wallet(&user.wallet, &message.wallet)?;
+            relay(BackupServiceClient::new(self.0.host.clone()).get_client_ciphertexts(message).await)
+        };
+        self.call("GetClientCiphertexts", request, work).await
+    }
+
     async fn rehearse_backup(
         &self,
         request: Request<RehearseBackupRequest>,
@@ -297,5 +309,17 @@ impl TenantBackendService for Backend {
             Ok(sent)
         };
         self.call("SendDraft", request, work).await
+    }
+
+    async fn send_alone(&self, request: Request<OwnCiphertexts>) -> Result<Response<SentAlone>, Status> {
+        let work = |user: Arc<User>, message: OwnCiphertexts| async move {
+            check::wallet(&user.wallet, &message.wallet)?;
+            let sent = self.desk()?.send_alone(&user, message).await.map_err(not_done)?;
+            let act = Act { intent: sent.intent.clone(), ..Act::default() };
+            let intent = self.act(&user, Some(&act), |_| true)?;
+            self.keep(Some(&act), &intent, &sent.receipts)?;
+            Ok(sent)
+        };
+        self.call("SendAlone", request, work).await
     }
 }

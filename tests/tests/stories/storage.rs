@@ -7,7 +7,7 @@ use std::sync::Arc;
 use strongroom_host::keys;
 use strongroom_host::store::{SqliteStore, Store};
 use strongroom_proto::v1::{
-    BackupPart, BackupState, GetBackupRequest, GetClientCiphertextsRequest, ReportStoredRequest, Role,
+    BackupPart, BackupReason, BackupState, GetBackupRequest, GetClientCiphertextsRequest, ReportStoredRequest, Role,
 };
 use strongroom_sdk::ciphertext::{Ciphertexts, Known, NewPassword, PASSWORD, Password, encrypt, open};
 use strongroom_sdk::device::{Device, Own, select};
@@ -87,12 +87,19 @@ fn copy(from: &Path, to: &Path) {
 async fn a_generation_that_the_caller_could_not_store_leaves_the_one_before_in_force() {
     let (folder, stack) = stack().await;
     let user = User::new(&stack, "wallet-1").await.unwrap();
-    let device = keeping(&stack, &user, &folder.path().join("kept"));
+    let kept = folder.path().join("kept");
+    let device = keeping(&stack, &user, &kept);
     let prepared = device.prepare("wallet-1").await.unwrap();
     device.backup(&prepared, &user.creation_of("main"), shares(CLIENT), &mut user.asked()).await.unwrap();
+    // The disk is gone when the next generation comes.
+    let away = folder.path().join("away");
+    fs::rename(&kept, &away).unwrap();
+    fs::write(&kept, b"no folder").unwrap();
     let prepared = device.prepare("wallet-1").await.unwrap();
-    device.put(&prepared, None, &pairs(), shares(NEXT), &mut user.asked()).await.unwrap();
-    assert_eq!(backup(&user).await.generation, 2);
+    device.put(&prepared, None, &pairs(), shares(NEXT), &mut user.asked()).await.unwrap_err();
+    let told = backup(&user).await;
+    assert_eq!((told.generation, told.reason()), (1, BackupReason::Failed));
+    assert_eq!(recovered(&keeping(&stack, &user, &away), &user).await, CLIENT);
     let report = |success| ReportStoredRequest {
         wallet: "wallet-1".to_owned(),
         backup: "main".to_owned(),
@@ -101,10 +108,6 @@ async fn a_generation_that_the_caller_could_not_store_leaves_the_one_before_in_f
         success,
         method: "PASSKEY".to_owned(),
     };
-    user.client.report_stored(&report(false)).await.unwrap();
-    let told = backup(&user).await;
-    let states: Vec<_> = told.generations.iter().map(strongroom_proto::v1::BackupGeneration::state).collect();
-    assert_eq!((told.generation, states[0]), (1, BackupState::Active), "{states:?}");
     user.client.report_stored(&report(true)).await.unwrap();
     assert_eq!(backup(&user).await.generation, 2);
     let other = ReportStoredRequest { method: "GDRIVE".to_owned(), ..report(true) };

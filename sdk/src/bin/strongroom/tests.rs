@@ -248,7 +248,7 @@ fn what_does_not_go_together_is_refused_before_anything_is_asked() {
     for (options, expect) in [
         (format!("{share} --method PASSKEY"), "--passkey: is needed for the method PASSKEY"),
         (format!("{share} --method PASSWORD --passkey p --tenant-consent c"), "--passkey: a PASSWORD backup has none"),
-        (format!("{share} --method PASSWORD"), "--tenant-consent: is needed"),
+        (format!("{share} --method PASSWORD"), "--tenant-consent or --tenant-backend: is needed"),
         (format!("{ciphertext} --method PASSWORD --tenant-consent c"), "--share: is what a PASSWORD backup takes"),
         (
             format!("{share} --method GDRIVE --tenant-consent c"),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use strongroom_proto::intent as form;
 use strongroom_proto::v1::tenant_backend_service_client::TenantBackendServiceClient;
 use strongroom_proto::v1::{Role, SealDraftRequest, SignIntentRequest, SignedDraft};
-use strongroom_sdk::device::{Device, Recovery, select};
+use strongroom_sdk::ciphertext::{Known, NewPassword, PASSWORD, Password, encrypt, open};
+use strongroom_sdk::device::{Device, Own, Recovery, select};
 use strongroom_sdk::intent::{self, ClientPolicy, Creation, CustodianPolicy, EncodedIntent, Policies};
 use strongroom_sdk::seal::{MpcKey, MpcRecipient};
 use strongroom_tests::stack::roles::BOTH;
@@ -68,6 +69,20 @@ async fn both_shares_are_backed_up_and_recovered_through_the_companys_backend() 
     assert_eq!(opened, CUSTODIAN);
     // The creation and the recovery, in each role.
     assert_eq!(backend.kept().unwrap().len(), 4);
+
+    // And beside it a backup that no passkey opens: the company makes its record alone.
+    let known = Known { wallet: "wallet-1", backup: "paper", rp_id: RP_ID };
+    let text = || Password::new("three tall herons skipping breakfast".to_owned()).unwrap();
+    let prepared = ann.prepare().await.unwrap();
+    let paper = Own::new(&prepared, "paper", PASSWORD).unwrap();
+    let password = NewPassword::new(text(), &known).unwrap();
+    let ciphertexts = encrypt(&paper.belongs(), &pairs(), &shares(CLIENT), &password).unwrap();
+    ann.device.store_own(&paper, &ciphertexts).await.unwrap();
+    let prepared = ann.prepare().await.unwrap();
+    let (paper, generation) = Own::opening(&prepared, Some("paper"), None).unwrap();
+    let opened = open(&paper.belongs(), &ann.device.fetch_own(&paper, generation).await.unwrap(), &text()).unwrap();
+    assert!(opened.iter().map(|share| share.bytes.expose()).eq(CLIENT));
+    assert_eq!(backend.kept().unwrap().len(), 5);
 }
 
 #[tokio::test]
