@@ -8,6 +8,12 @@ pub const SEAL_BYTES: usize = 1 + 32 + 16;
 pub const SEALED_SHARE_BYTES_MAX: usize = SHARE_BYTES_MAX + SEAL_BYTES;
 /// Longest ciphertext of a device in bytes: a secret, and 1 KiB for what its scheme adds.
 pub const CIPHERTEXT_BYTES_MAX: usize = SHARE_BYTES_MAX + 1024;
+/// Longest encoded capsule in bytes: every share and ciphertext that one role can keep, which is more than two roles do, and 2 MiB for
+/// records, receipts, KEKs and attestation documents.
+pub const CAPSULE_BYTES_MAX: usize =
+    GENERATIONS_MAX * PAIRS_MAX * (SEALED_SHARE_BYTES_MAX + CIPHERTEXT_BYTES_MAX) + 2 * 1024 * 1024;
+/// Longest chunk of a capsule on its way, in bytes.
+pub const CAPSULE_CHUNK_BYTES_MAX: usize = 64 * 1024;
 /// Most pairs in one backup.
 pub const PAIRS_MAX: usize = 4;
 /// Longest HPKE message in bytes: every pair's share, its framing and the encapsulated key.

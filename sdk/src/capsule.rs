@@ -7,7 +7,7 @@
 
 use strongroom_proto::canonical;
 use strongroom_proto::id::{ContentHash, RecordId, TenantId};
-use strongroom_proto::limits::{CIPHERTEXT_BYTES_MAX, GENERATIONS_MAX, PAIRS_MAX, SEALED_SHARE_BYTES_MAX};
+use strongroom_proto::limits::{CAPSULE_BYTES_MAX, CIPHERTEXT_BYTES_MAX};
 use strongroom_proto::names::{is_id, is_method};
 use strongroom_proto::v1::{Capsule, Pair, Role, RoleAttestation, SecretKind, SignedStatement, Storage};
 
@@ -19,12 +19,6 @@ use crate::trust::Trust;
 mod role;
 
 pub use role::{CapsuleGeneration, CapsuleRole};
-
-/// Longest capsule in bytes: every generation of both roles with its shares and ciphertexts, and everything small.
-pub const CAPSULE_BYTES_MAX: usize =
-    GENERATIONS_MAX * PAIRS_MAX * (2 * SEALED_SHARE_BYTES_MAX + CIPHERTEXT_BYTES_MAX + 512) + 6 * 1024 * 1024;
-/// Longest chunk of a capsule on its way in bytes.
-pub const CHUNK_BYTES_MAX: usize = 64 * 1024;
 
 const FORMAT: u32 = 1;
 const PART: &str = "capsule";

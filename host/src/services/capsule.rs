@@ -7,7 +7,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use strongroom_proto::limits::{CIPHERTEXT_BYTES_MAX, GENERATIONS_MAX, PAIRS_MAX, SEALED_SHARE_BYTES_MAX};
 use strongroom_proto::v1::CapsuleChunk;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tonic::Status;
@@ -21,12 +20,6 @@ mod form;
 pub(super) mod import;
 mod rows;
 
-/// Longest chunk in bytes.
-pub(super) const CHUNK_BYTES_MAX: usize = 64 * 1024;
-/// Longest encoded capsule in bytes: every share and ciphertext that one role can keep, which is more than two roles do, and 2 MiB for
-/// records, receipts, KEKs and attestation documents.
-pub(super) const CAPSULE_BYTES_MAX: usize =
-    GENERATIONS_MAX * PAIRS_MAX * (SEALED_SHARE_BYTES_MAX + CIPHERTEXT_BYTES_MAX) + 2 * 1024 * 1024;
 /// Most capsules that are exported at a time, and most that are imported: each is whole in memory.
 pub(super) const CAPSULES_MAX: usize = 2;
 

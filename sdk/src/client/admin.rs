@@ -9,8 +9,8 @@ use strongroom_proto::v1::{
 use tonic::transport::Channel;
 
 use super::body;
-use crate::capsule::CHUNK_BYTES_MAX;
 use crate::error::{Error, array};
+use strongroom_proto::limits::CAPSULE_CHUNK_BYTES_MAX;
 
 /// A connection to the admin socket, as [`connect`](super::connect) makes it for `unix:PATH`.
 pub type Connection = Channel;
@@ -81,7 +81,7 @@ pub async fn list_keks(socket: Connection, request: ListKeksRequest) -> Result<V
 /// [`Error::Refused`].
 pub async fn import_capsule(socket: Connection, capsule: &[u8]) -> Result<ImportCapsuleResponse, Error> {
     let chunks: Vec<CapsuleChunk> =
-        capsule.chunks(CHUNK_BYTES_MAX).map(|data| CapsuleChunk { data: data.to_vec() }).collect();
+        capsule.chunks(CAPSULE_CHUNK_BYTES_MAX).map(|data| CapsuleChunk { data: data.to_vec() }).collect();
     body(AdminServiceClient::new(socket).import_capsule(Chunks(chunks.into_iter())).await)
 }
 

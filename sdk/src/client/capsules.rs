@@ -4,9 +4,9 @@ use strongroom_proto::v1::ExportCapsuleRequest;
 use strongroom_proto::v1::backup_service_client::BackupServiceClient;
 
 use super::{Client, body};
-use crate::capsule::{CAPSULE_BYTES_MAX, CHUNK_BYTES_MAX};
 use crate::error::Error;
 use crate::status::Refusal;
+use strongroom_proto::limits::{CAPSULE_BYTES_MAX, CAPSULE_CHUNK_BYTES_MAX};
 
 impl Client {
     /// The bytes of a backup's capsule. Nothing is checked yet but their number.
@@ -26,8 +26,8 @@ impl Client {
 }
 
 fn add(bytes: &mut Vec<u8>, data: &[u8]) -> Result<(), Error> {
-    if data.is_empty() || data.len() > CHUNK_BYTES_MAX {
-        let problem = format_args!("a chunk has {} bytes; 1 to {CHUNK_BYTES_MAX} are allowed", data.len());
+    if data.is_empty() || data.len() > CAPSULE_CHUNK_BYTES_MAX {
+        let problem = format_args!("a chunk has {} bytes; 1 to {CAPSULE_CHUNK_BYTES_MAX} are allowed", data.len());
         return Err(Error::malformed("capsule", problem));
     }
     if bytes.len() + data.len() > CAPSULE_BYTES_MAX {
@@ -44,9 +44,9 @@ mod tests {
     #[test]
     fn chunks_end_at_their_limits() {
         let mut bytes = Vec::new();
-        add(&mut bytes, &vec![1; CHUNK_BYTES_MAX]).unwrap();
-        assert_eq!(bytes.len(), CHUNK_BYTES_MAX);
-        for chunk in [vec![], vec![1; CHUNK_BYTES_MAX + 1]] {
+        add(&mut bytes, &vec![1; CAPSULE_CHUNK_BYTES_MAX]).unwrap();
+        assert_eq!(bytes.len(), CAPSULE_CHUNK_BYTES_MAX);
+        for chunk in [vec![], vec![1; CAPSULE_CHUNK_BYTES_MAX + 1]] {
             assert!(add(&mut bytes, &chunk).unwrap_err().to_string().contains("a chunk has"), "{}", chunk.len());
         }
         let mut whole = vec![0; CAPSULE_BYTES_MAX - 1];

@@ -32,14 +32,20 @@ impl Recovery<'_> {
     pub(super) fn named<'b>(&self, backup: Backup<'b>) -> Result<Backup<'b>, Error> {
         if self.custodian.is_some() { backup.whole() } else { backup.only(Role::Client) }
     }
-
-    /// The generation that the whole backup has in common: a share of the client's that has no counterpart recovers no wallet.
-    pub(super) fn number(&self, backup: Backup<'_>) -> Option<u64> {
-        self.generation.or_else(|| backup.common(None).map(|generation| generation.number))
-    }
 }
 
 impl Device {
+    /// The number of the generation that a recovery is for: where it names none, the highest that the whole backup has in common, since a
+    /// share of the client's that has no counterpart recovers no wallet; where this device keeps the client's part, the highest of which it
+    /// has it.
+    pub(super) fn number(&self, recovery: &Recovery<'_>, backup: Backup<'_>) -> Option<u64> {
+        let numbers = backup.any().generations.iter().rev().map(|generation| generation.number);
+        let mut common = numbers.filter_map(|number| backup.common(Some(number)));
+        let held = |generation: &&Generation| self.brought(backup, generation).is_ok();
+        let newest = || backup.common(None);
+        recovery.generation.or_else(|| common.find(held).or_else(newest).map(|generation| generation.number))
+    }
+
     /// Recovers the client's shares of a backup to a key made for this call: of the active generation. `backup` may be left out where
     /// there is one only.
     ///
@@ -82,7 +88,7 @@ impl Device {
     ) -> Result<Recovered, Error> {
         let whole = select(prepared, recovery.backup)?;
         let backup = recovery.named(whole)?;
-        let generation = releasable(backup, recovery.number(whole))?;
+        let generation = releasable(backup, self.number(recovery, whole))?;
         let own = RecipientKey::generate()?;
         let keys = Keys { client: Some(&own), custodian: recovery.custodian.map(To::Mpc) };
         check_recipients(prepared, &keys.recipients(), Purpose::Recovery)?;

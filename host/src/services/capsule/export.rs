@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use prost::Message;
 use strongroom_proto::id::TenantId;
+use strongroom_proto::limits::{CAPSULE_BYTES_MAX, CAPSULE_CHUNK_BYTES_MAX};
 use strongroom_proto::v1::{
     Capsule, CapsuleChunk, CapsuleCiphertext, CapsuleGeneration, CapsuleKek, CapsuleRole, CapsuleSeal,
     ClientCiphertext, ExportCapsuleRequest, Identity, Role, SignedReceipt, Storage, StoredShare,
 };
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use super::{CAPSULE_BYTES_MAX, CHUNK_BYTES_MAX, Chunks};
+use super::Chunks;
 use crate::error::Error;
 use crate::keys::{self, Key, Kind, Name};
 use crate::rows::{BackupRow, CiphertextRow, GenerationNote, RecordRow, decode};
@@ -44,7 +45,7 @@ pub(in crate::services) async fn export(
 
 /// Sends the chunks until all are taken or the caller has gone. The room is held as long as the bytes are.
 async fn send(bytes: Vec<u8>, sender: mpsc::Sender<Result<CapsuleChunk, tonic::Status>>, room: OwnedSemaphorePermit) {
-    for data in bytes.chunks(CHUNK_BYTES_MAX) {
+    for data in bytes.chunks(CAPSULE_CHUNK_BYTES_MAX) {
         let chunk = sender.send(Ok(CapsuleChunk { data: data.to_vec() }));
         if !matches!(tokio::time::timeout(CHUNK_WAIT_MAX, chunk).await, Ok(Ok(()))) {
             break;

@@ -3,10 +3,11 @@
 use prost::Message;
 use strongroom_proto::canonical;
 use strongroom_proto::id::TenantId;
+use strongroom_proto::limits::{CAPSULE_BYTES_MAX, CAPSULE_CHUNK_BYTES_MAX};
 use strongroom_proto::v1::{Capsule, CapsuleChunk, ImportCapsuleResponse, Statement};
 use tonic::Streaming;
 
-use super::{CAPSULE_BYTES_MAX, CHUNK_BYTES_MAX, check, rows};
+use super::{check, rows};
 use crate::error::Error;
 use crate::keys::{self, Kind};
 use crate::services::{App, tenant};
@@ -39,8 +40,8 @@ async fn gather(chunks: &mut Streaming<CapsuleChunk>) -> Result<Vec<u8>, Error> 
     let mut bytes = Vec::new();
     let cut = |status: tonic::Status| Error::bad("capsule", format!("a whole stream: {}", status.message()));
     while let Some(CapsuleChunk { data }) = chunks.message().await.map_err(cut)? {
-        if !(1..=CHUNK_BYTES_MAX).contains(&data.len()) {
-            return Err(Error::bad("data", format!("1 to {CHUNK_BYTES_MAX} bytes")));
+        if !(1..=CAPSULE_CHUNK_BYTES_MAX).contains(&data.len()) {
+            return Err(Error::bad("data", format!("1 to {CAPSULE_CHUNK_BYTES_MAX} bytes")));
         }
         if bytes.len().saturating_add(data.len()) > CAPSULE_BYTES_MAX {
             return Err(Error::bad("capsule", format!("at most {CAPSULE_BYTES_MAX} bytes")));

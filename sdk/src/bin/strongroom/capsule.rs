@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use strongroom_sdk::attestation::Time;
 use strongroom_sdk::capsule::{
-    CAPSULE_BYTES_MAX, CapsuleGeneration, CapsuleRole, Question, VerifiedCapsule, unverified_statement, verify,
+    CapsuleGeneration, CapsuleRole, Question, VerifiedCapsule, unverified_statement, verify,
 };
 use strongroom_sdk::intent::shown::kind_name;
 use strongroom_sdk::proto::id::TenantId;
+use strongroom_sdk::proto::limits::CAPSULE_BYTES_MAX;
 use strongroom_sdk::proto::statement as form;
 use strongroom_sdk::proto::v1::{Pair, Role, SecretKind, Storage};
 use strongroom_sdk::{Error, Trust, curve_name, files, role_name};

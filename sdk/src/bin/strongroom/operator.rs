@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use prost::Message;
 use strongroom_sdk::attestation::Time;
-use strongroom_sdk::capsule::CAPSULE_BYTES_MAX;
 use strongroom_sdk::client::{admin, connect};
 use strongroom_sdk::identity::manifest_pcr16;
 use strongroom_sdk::proto::id::TenantId;
+use strongroom_sdk::proto::limits::CAPSULE_BYTES_MAX;
 use strongroom_sdk::proto::limits::MANIFEST_BYTES_MAX;
 use strongroom_sdk::proto::v1::{
     CreateApiKeyRequest, CreateKekRequest, CreateTenantRequest, Development, KekState, ListKeksRequest, Manifest,

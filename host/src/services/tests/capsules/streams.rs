@@ -3,7 +3,9 @@
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::services::capsule::{CAPSULE_BYTES_MAX, CAPSULES_MAX, Room};
+use strongroom_proto::limits::CAPSULE_BYTES_MAX;
+
+use crate::services::capsule::{CAPSULES_MAX, Room};
 
 #[tokio::test]
 async fn a_capsule_that_was_cut_anywhere_is_refused() {
