@@ -1,7 +1,8 @@
 //! The company's half of a backup: its own shares, sealed to the custodian enclave for a draft that was read, and its signature.
 //!
-//! It asks for its own signature on every release of its shares, and gives it to whichever of its users asks for his own wallet. A real
-//! company has its own approval before that.
+//! It asks for its own signature on every release of its shares, and gives it to whichever of its users asks for his own wallet, so a
+//! session is all that it takes: to a release a passkey comes too, to a new backup without a passkey nothing else. It replaces no such
+//! backup. A real company has its own approval before each.
 
 use std::collections::HashMap;
 use std::fs;
@@ -109,18 +110,19 @@ impl Desk {
         Ok(ready.send(&self.client, &prepared).await?.1)
     }
 
-    /// Makes the company's record beside what the user's device encrypted itself, or its next generation; signs alone, and sends both.
+    /// Makes the company's record of a new backup beside what the user's device encrypted itself; signs alone, and sends both.
     pub(crate) async fn send_alone(&self, user: &User, own: OwnCiphertexts) -> Result<SentAlone, Error> {
+        if !own.record_id.is_empty() {
+            // Nobody has shown more than a session, and a session is stolen: it must not put anything in a backup's place.
+            return Err(refused("record_id", "this company replaces no backup without a passkey; make a new one"));
+        }
         let (pairs, shares) = self.shares(&user.wallet)?;
         let statement = self.statement.get();
         let prepared = self.prepare(user, &statement.verified).await?;
         let service = Service::new(&prepared, &statement.verified)?;
-        let whole = if let Some(record_id) = RecordId::from_slice(&own.record_id) {
-            service.put_alone(record_id, &pairs, shares)?
-        } else {
-            let (backup, method) = (own.backup.clone(), own.method.clone());
-            service.create_alone(&Alone { backup, method, pairs, policy: CustodianPolicy::TENANT }, shares)?
-        };
+        let (backup, method) = (own.backup.clone(), own.method.clone());
+        let alone = Alone { backup, method, pairs, policy: CustodianPolicy::TENANT };
+        let whole = service.create_alone(&alone, shares)?;
         // The wallet and every name in it are compared with what the company made.
         let ready = whole.with_device(own)?.sign(&self.company.key)?;
         let (_, sent) = ready.send(&self.client, &prepared).await?;

@@ -83,6 +83,12 @@ async fn both_shares_are_backed_up_and_recovered_through_the_companys_backend() 
     let opened = open(&paper.belongs(), &ann.device.fetch_own(&paper, generation).await.unwrap(), &text()).unwrap();
     assert!(opened.iter().map(|share| share.bytes.expose()).eq(CLIENT));
     assert_eq!(backend.kept().unwrap().len(), 5);
+    // Nobody puts anything in its place with a session alone.
+    let next = Own::next(&prepared, Some("paper")).unwrap();
+    let password = NewPassword::new(text(), &known).unwrap();
+    let ciphertexts = encrypt(&next.belongs(), &pairs(), &shares(CLIENT), &password).unwrap();
+    let refused = ann.device.store_own(&next, &ciphertexts).await.unwrap_err();
+    assert!(refused.to_string().contains("record_id"), "{refused}");
 }
 
 #[tokio::test]
