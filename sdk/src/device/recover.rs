@@ -46,6 +46,15 @@ impl Device {
         recovery.generation.or_else(|| common.find(held).or_else(newest).map(|generation| generation.number))
     }
 
+    /// The generation that a recovery is for. A caller that names it in the recovery gets that very one, whatever the keeper has by then.
+    ///
+    /// # Errors
+    /// As [`select`] and [`openable`]; [`Error::RoleNotServed`].
+    pub fn generation<'a>(&self, prepared: &'a Prepared, recovery: &Recovery<'_>) -> Result<&'a Generation, Error> {
+        let whole = select(prepared, recovery.backup)?;
+        openable(recovery.named(whole)?, self.number(recovery, whole))
+    }
+
     /// Recovers the client's shares of a backup to a key made for this call: of the active generation. `backup` may be left out where
     /// there is one only.
     ///

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use strongroom_proto::id::{ContentHash, RecordId};
-use strongroom_proto::v1::{SecretKind, Storage, StoredShare};
+use strongroom_proto::v1::{GenerationState, SecretKind, Storage, StoredShare};
 
 use super::host::{Both, Hand, One, Tamper, both_of, one_of};
 use super::*;
@@ -184,6 +184,30 @@ async fn a_release_brings_what_is_kept_and_takes_what_was_sealed_anew() {
     // A host that keeps back what was sealed anew takes nothing away: what was brought goes on to open.
     host.kept.hand(Vec::clear);
     assert!(device.recover(&prepared, None, &mut at(&passkey)).await.unwrap().resealed.is_none());
+}
+
+/// Generation 2, of the first pair alone, takes the place of generation 1.
+fn second(record: &mut strongroom_proto::v1::RecordView) {
+    let mut second = record.generations[0].clone();
+    record.generations[0].state = GenerationState::Former.into();
+    (second.generation, second.put_intent_hash) = (2, vec![14; 32]);
+    second.pairs.truncate(1);
+    record.generations.push(second);
+    record.highest_generation = 2;
+}
+
+#[tokio::test]
+async fn a_recovery_is_for_the_newest_generation_that_is_here_and_says_so_first() {
+    let (one, _, _dir, _) = keeping(second).await;
+    let One { device, passkey, prepared, .. } = one;
+    let found = device.generation(&prepared, &Recovery::default()).unwrap();
+    assert_eq!((found.number, found.pairs.as_slice()), (1, pairs().as_slice()));
+    let done = device.recover(&prepared, None, &mut at(&passkey)).await.unwrap();
+    assert_eq!((done.generation, done.pairs), (found.number, found.pairs.clone()));
+    let named = Recovery { generation: Some(2), ..Recovery::default() };
+    assert_eq!(device.generation(&prepared, &named).unwrap().pairs, pairs()[..1]);
+    let gone = Recovery { generation: Some(3), ..Recovery::default() };
+    assert_eq!(device.generation(&prepared, &gone).unwrap_err().reason(), Some("NO_VALID_BACKUP"));
 }
 
 #[tokio::test]
