@@ -42,6 +42,6 @@ pub(super) async fn run(options: &EjectOptions, trust: Trust, show: Show) -> Res
         write_shares(show, folder, shares, &done.pairs)?;
     }
     show.caution("  whoever has both folders has the wallet");
-    options.kept.released(show, (&done.acted, done.generation), done.resealed.as_ref())?;
+    options.kept.released(show, &done.acted, (done.brought.as_ref(), done.resealed.as_ref()))?;
     keep_receipts(&options.on, &done.acted)
 }

@@ -115,7 +115,7 @@ async fn by_passkey(options: &RecoverOptions, path: &Path, trust: Trust, show: S
     let mut authenticator = PasskeyAt { passkey: &passkey, origin };
     let done = device.recover_with(&prepared, &recovery, &mut authenticator).await?;
     released(show, &done, &options.out, options.custodian_release.as_deref())?;
-    options.kept.released(show, (&done.acted, done.generation), done.resealed.as_ref())?;
+    options.kept.released(show, &done.acted, (done.brought.as_ref(), done.resealed.as_ref()))?;
     keep_receipts(&options.on, &done.acted)
 }
 

@@ -136,7 +136,7 @@ pub(super) async fn release(options: &Release, trust: Trust, show: Show) -> Resu
     let (custodian, started) = (custodian.as_ref(), started.as_ref());
     let done = device.release_recovery_with(&prepared, backup, &key, custodian, started).await?;
     released(show, &done, &options.out, options.for_custodian.as_deref())?;
-    options.kept.released(show, (&done.acted, done.generation), done.resealed.as_ref())?;
+    options.kept.released(show, &done.acted, (done.brought.as_ref(), done.resealed.as_ref()))?;
     keep_receipts(&options.on, &done.acted)
 }
 
