@@ -85,7 +85,7 @@ impl Device {
         self.open_eject(prepared, &eject, &response).await
     }
 
-    /// Signs the eject of a backup: the generation that both roles have in common, each role's shares to a key made for this call.
+    /// Signs the eject of a backup: the generation that a recovery of both roles is for, each role's shares to a key made for this call.
     ///
     /// # Errors
     /// As [`select`] and [`releasable`]; `EJECT_NOT_ENABLED` where no window of the tenant's is open; what the consents fail.
@@ -97,7 +97,7 @@ impl Device {
     ) -> Result<Eject<'a>, Error> {
         let backup = select(prepared, backup)?.whole()?;
         check_window(prepared, backup)?;
-        let generation = releasable(backup, None)?;
+        let generation = releasable(backup, self.number(backup, None)?)?;
         let brought = self.brought(backup, generation)?;
         let (client, custodian) = (RecipientKey::generate()?, RecipientKey::generate()?);
         let recipients = Keys { client: Some(&client), custodian: Some(To::Own(&custodian)) }.recipients();
@@ -145,7 +145,7 @@ impl Device {
     ) -> Result<Acted, Error> {
         let backup = select(prepared, backup)?.whole()?;
         check_window(prepared, backup)?;
-        let generation = openable(backup, None)?;
+        let generation = openable(backup, self.number(backup, None)?)?;
         for (role, record) in backup.records() {
             check_delayed(prepared, role, record)?;
         }

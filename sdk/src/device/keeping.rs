@@ -103,6 +103,26 @@ impl Device {
         kept.and(reported.map(|_| ()))
     }
 
+    /// The number of the generation that an act is for: where it names none, the highest that the whole backup has in common, since a
+    /// share of the client's that has no counterpart recovers no wallet; where this device keeps the client's part, the highest of which
+    /// it has it.
+    ///
+    /// # Errors
+    /// What the keeper fails: where the newest is damaged, nothing older passes for it.
+    pub(super) fn number(&self, backup: Backup<'_>, named: Option<u64>) -> Result<Option<u64>, Error> {
+        let highest = || backup.common(None).map(|generation| generation.number);
+        let (Some(keeper), None) = (&self.keeper, named) else { return Ok(named.or_else(highest)) };
+        let numbers = backup.any().generations.iter().rev().map(|generation| generation.number);
+        for number in numbers.filter(|number| backup.common(Some(*number)).is_some()) {
+            let has = |kind: &Kind| Ok(keeper.bring(*kind, &backup.id(), number, 0)?.is_some());
+            let has: Vec<bool> = kinds(backup).iter().map(has).collect::<Result<_, Error>>()?;
+            if has.into_iter().all(|has| has) {
+                return Ok(Some(number));
+            }
+        }
+        Ok(highest())
+    }
+
     /// What a release brings along: the sealed client shares of its generation, where this device keeps them.
     pub(super) fn brought(&self, backup: Backup<'_>, generation: &Generation) -> Result<Brought, Error> {
         match &self.keeper {
@@ -112,6 +132,16 @@ impl Device {
             }
             _ => Ok(Brought::default()),
         }
+    }
+}
+
+/// What is kept of a generation of a backup whose client's part is with its owner.
+fn kinds(backup: Backup<'_>) -> &'static [Kind] {
+    match backup.record(Role::Client) {
+        Ok(record) if record.secret == SecretKind::Key => &[Kind::Shares, Kind::Ciphertexts],
+        Ok(_) => &[Kind::Shares],
+        Err(_) if backup.any().is_alone_in(Role::Custodian) => &[Kind::Ciphertexts],
+        Err(_) => &[],
     }
 }
 

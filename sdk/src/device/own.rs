@@ -131,6 +131,19 @@ impl Device {
         Ok(acted)
     }
 
+    /// As [`Own::opening`]; where no generation is named and this device keeps the ciphertexts, the newest of which it has them.
+    ///
+    /// # Errors
+    /// As [`Own::opening`], and what the keeper fails.
+    pub fn opening_own<'a>(
+        &self,
+        prepared: &'a Prepared,
+        backup: Option<&str>,
+        number: Option<u64>,
+    ) -> Result<(Own<'a>, &'a Generation), Error> {
+        Own::opening(prepared, backup, self.number(select(prepared, backup)?, number)?)
+    }
+
     /// Fetches the ciphertexts of a generation, from the host or from this device's keeper, and checks each against its hash.
     ///
     /// # Errors
@@ -164,7 +177,7 @@ impl Device {
                 format!("{} has a share in the enclave, and no ciphertext", record.backup),
             ));
         }
-        let generation = openable(backup, number)?;
+        let generation = openable(backup, self.number(backup, number)?)?;
         let kept = self.keeper.as_ref().map(|keeper| {
             newest(keeper.as_ref(), Kind::Ciphertexts, backup, generation.number)?.ciphertexts(&generation.pairs)
         });

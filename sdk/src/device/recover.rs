@@ -36,24 +36,13 @@ impl Recovery<'_> {
 }
 
 impl Device {
-    /// The number of the generation that a recovery is for: where it names none, the highest that the whole backup has in common, since a
-    /// share of the client's that has no counterpart recovers no wallet; where this device keeps the client's part, the highest of which it
-    /// has it.
-    pub(super) fn number(&self, recovery: &Recovery<'_>, backup: Backup<'_>) -> Option<u64> {
-        let numbers = backup.any().generations.iter().rev().map(|generation| generation.number);
-        let mut common = numbers.filter_map(|number| backup.common(Some(number)));
-        let held = |generation: &&Generation| self.brought(backup, generation).is_ok();
-        let newest = || backup.common(None);
-        recovery.generation.or_else(|| common.find(held).or_else(newest).map(|generation| generation.number))
-    }
-
     /// The generation that a recovery is for. A caller that names it in the recovery gets that very one, whatever the keeper has by then.
     ///
     /// # Errors
     /// As [`select`] and [`openable`]; [`Error::RoleNotServed`].
     pub fn generation<'a>(&self, prepared: &'a Prepared, recovery: &Recovery<'_>) -> Result<&'a Generation, Error> {
         let whole = select(prepared, recovery.backup)?;
-        openable(recovery.named(whole)?, self.number(recovery, whole))
+        openable(recovery.named(whole)?, self.number(whole, recovery.generation)?)
     }
 
     /// Recovers the client's shares of a backup to a key made for this call: of the active generation. `backup` may be left out where
@@ -98,7 +87,7 @@ impl Device {
     ) -> Result<Recovered, Error> {
         let whole = select(prepared, recovery.backup)?;
         let backup = recovery.named(whole)?;
-        let generation = releasable(backup, self.number(recovery, whole))?;
+        let generation = releasable(backup, self.number(whole, recovery.generation)?)?;
         let own = RecipientKey::generate()?;
         let keys = Keys { client: Some(&own), custodian: recovery.custodian.map(To::Mpc) };
         check_recipients(prepared, &keys.recipients(), Purpose::Recovery)?;
@@ -129,7 +118,7 @@ impl Device {
         Ok(recovered(acted, released, generation, (brought.kept().cloned(), resealed)))
     }
 
-    /// Asks whether the active generation of a backup would open, in every role of it. Nothing is released and nothing is written.
+    /// Asks whether the generation of a backup that a recovery is for would open, in every role of it. Nothing is released and nothing is written.
     ///
     /// # Errors
     /// As [`Device::recover`].
@@ -140,7 +129,7 @@ impl Device {
         authenticator: &mut dyn Authenticator,
     ) -> Result<VerifiedRehearsal, Error> {
         let backup = select(prepared, backup)?.whole()?;
-        let generation = openable(backup, None)?;
+        let generation = openable(backup, self.number(backup, None)?)?;
         let mut brought = self.brought(backup, generation)?;
         let intent = intent::rehearse(&prepared.base_for(backup.roles())?, backup, generation.number)?;
         let tenant = backup.records().any(|(_, record)| record.policy.tenant_signature);

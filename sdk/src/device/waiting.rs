@@ -52,7 +52,7 @@ impl Device {
     ) -> Result<(Acted, EncodedIntent), Error> {
         let whole = select(prepared, recovery.backup)?;
         let backup = recovery.named(whole)?;
-        let generation = openable(backup, self.number(recovery, whole))?;
+        let generation = openable(backup, self.number(whole, recovery.generation)?)?;
         for (role, record) in backup.records() {
             check_delayed(prepared, role, record)?;
         }

@@ -187,6 +187,30 @@ async fn a_release_brings_what_is_kept_and_takes_what_was_sealed_anew() {
     assert!(device.recover(&prepared, None, &mut at(&passkey)).await.unwrap().resealed.is_none());
 }
 
+#[tokio::test]
+async fn every_act_is_for_the_newest_generation_that_is_here_and_for_no_older_one_where_it_is_damaged() {
+    let (one, _, dir, record_id) = keeping(second).await;
+    let One { device, passkey, prepared, host } = one;
+    assert!(device.rehearse(&prepared, None, &mut at(&passkey)).await.unwrap().opens);
+    assert_eq!(host.kept.brought()[0].sealed, b"a");
+    let backup = prepared.backups().unwrap()[0];
+    assert_eq!(device.number(backup, None).unwrap(), Some(1));
+
+    std::fs::write(dir.path().join(format!("{record_id}.2.1.shares")), b"damaged").unwrap();
+    let key = RecipientKey::generate().unwrap();
+    for error in [
+        device.generation(&prepared, &Recovery::default()).map(|_| ()).unwrap_err(),
+        device.recover(&prepared, None, &mut Nobody).await.map(|_| ()).unwrap_err(),
+        device.rehearse(&prepared, None, &mut Nobody).await.map(|_| ()).unwrap_err(),
+        device.start_recovery(&prepared, None, None, &key, &mut Nobody).await.map(|_| ()).unwrap_err(),
+    ] {
+        assert!(error.to_string().contains(".2.1.shares: the kept file is malformed"), "{error}");
+    }
+    // Its owner can still name the older one.
+    assert_eq!(device.number(backup, Some(1)).unwrap(), Some(1));
+    device.recover_generation(&prepared, None, Some(1), &mut at(&passkey)).await.unwrap();
+}
+
 /// What a recovery sealed anew is kept, and by a recovery elsewhere the enclave forgets it.
 async fn forgotten(one: &One, folder: &Folder) {
     one.host.kept.reseal();

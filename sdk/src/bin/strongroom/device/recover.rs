@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use strongroom_sdk::ciphertext::{Ciphertexts, PASSWORD, open};
-use strongroom_sdk::device::{Own, PasskeyAt, Recovery, choose, releasable, select};
+use strongroom_sdk::device::{PasskeyAt, Recovery, choose, releasable, select};
 use strongroom_sdk::passkey::Passkey;
 use strongroom_sdk::prepare::Prepared;
 use strongroom_sdk::proto::v1::Role;
@@ -130,7 +130,7 @@ async fn by_password(options: &RecoverOptions, trust: Trust, show: Show) -> Resu
         Some(backup) => backup.as_str(),
         None => only_by_password(&prepared)?,
     };
-    let (own, generation) = Own::opening(&prepared, Some(backup), options.generation)?;
+    let (own, generation) = device.opening_own(&prepared, Some(backup), options.generation)?;
     check_share_files(&options.out, &generation.pairs)?;
     show.heading("Recovering");
     show.waiting("asking for the ciphertexts");
@@ -184,7 +184,7 @@ pub(super) async fn ciphertexts(options: &CiphertextsOptions, trust: Trust, show
     show.heading("Fetching ciphertexts");
     let record = select(&prepared, backup)?.any();
     let ciphertexts: Ciphertexts = if record.is_alone_in(Role::Custodian) {
-        let (own, generation) = Own::opening(&prepared, backup, options.generation)?;
+        let (own, generation) = device.opening_own(&prepared, backup, options.generation)?;
         device.fetch_own(&own, generation).await?
     } else {
         device.fetch_escrowed(&prepared, backup, options.generation).await?
