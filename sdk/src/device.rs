@@ -121,6 +121,8 @@ pub struct Recovered {
     pub acted: Acted,
     /// For the MPC server, where the custodian role was named: this device cannot open it.
     pub custodian: Option<Delivery>,
+    /// What this device kept and brought, and what opened.
+    pub brought: Option<Kept>,
     /// What this device kept was sealed anew: to be kept beside what it brought.
     pub resealed: Option<Kept>,
 }
@@ -138,6 +140,8 @@ pub struct Ejected {
     pub generation: u64,
     /// The receipts.
     pub acted: Acted,
+    /// What this device kept and brought, and what opened.
+    pub brought: Option<Kept>,
     /// What this device kept was sealed anew: to be kept beside what it brought.
     pub resealed: Option<Kept>,
 }

@@ -256,7 +256,7 @@ impl Error {
 }
 
 /// A reason as `google.rpc.ErrorInfo.reason` carries it.
-fn reason_name(reason: Reason) -> &'static str {
+pub(crate) fn reason_name(reason: Reason) -> &'static str {
     let name = reason.as_str_name();
     name.strip_prefix("REASON_").unwrap_or(name)
 }

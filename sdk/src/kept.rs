@@ -44,11 +44,11 @@ pub trait Keeper: fmt::Debug + Send + Sync {
     /// Where they cannot be kept.
     fn keep(&self, kept: &Kept) -> Result<(), Error>;
 
-    /// The newest that are kept of a generation.
+    /// What is kept of a generation: the newest, or what was kept `before` times earlier. `None` where nothing is.
     ///
     /// # Errors
-    /// Where there are none.
-    fn bring(&self, kind: Kind, record_id: &RecordId, generation: u64) -> Result<Kept, Error>;
+    /// Where it is there and cannot be read, or is damaged: names it.
+    fn bring(&self, kind: Kind, record_id: &RecordId, generation: u64, before: usize) -> Result<Option<Kept>, Error>;
 }
 
 /// What shares are to be.

@@ -1,10 +1,10 @@
 //! Ejects: the user takes both roles' shares to his device, by one assertion, while a window of the tenant's is open.
 
-use strongroom_proto::v1::{Act, ActRequest, OpenActKind, Reason, RecoverRequest, RecoverResponse, Role, StoredShare};
+use strongroom_proto::v1::{Act, ActRequest, OpenActKind, Reason, RecoverRequest, RecoverResponse, Role};
 
 use super::asking::SignedAct;
 use super::checks::{check_delayed, openable, releasable, select};
-use super::keeping::resealed;
+use super::keeping::{Brought, resealed};
 use super::release::{Keys, Released, To, Wanted, release_of};
 use super::{Acted, Authenticator, Device, Ejected, request_id};
 use crate::error::Error;
@@ -23,7 +23,7 @@ pub struct Eject<'a> {
     custodian: RecipientKey,
     intent: EncodedIntent,
     signed: SignedAct,
-    kept: Vec<StoredShare>,
+    brought: Brought,
     request_id: String,
 }
 
@@ -34,7 +34,8 @@ impl Eject<'_> {
         &self.signed.act
     }
 
-    /// The request that carries it: the same bytes each time, so that a lost answer costs no second prompt.
+    /// The request that carries it: the same bytes each time, so that a lost answer costs no second prompt, until
+    /// [`Eject::bring_older`].
     #[must_use]
     pub fn request(&self) -> RecoverRequest {
         RecoverRequest {
@@ -42,8 +43,18 @@ impl Eject<'_> {
             act: Some(self.signed.act.clone()),
             client_recipient_key: self.client.public_key().to_vec(),
             custodian_recipient_key: self.custodian.public_key().to_vec(),
-            client_shares: self.kept.clone(),
+            client_shares: self.brought.shares(),
         }
+    }
+
+    /// After a refusal by `CIPHERTEXT_HASH_MISMATCH`: the same act by another request, with what the device kept before.
+    ///
+    /// # Errors
+    /// The refusal, where it is another one or where nothing older is kept; what the keeper fails.
+    pub fn bring_older(&mut self, refused: Error) -> Result<(), Error> {
+        self.brought.older(refused)?;
+        self.request_id = request_id()?;
+        Ok(())
     }
 }
 
@@ -64,12 +75,17 @@ impl Device {
         backup: Option<&str>,
         authenticator: &mut dyn Authenticator,
     ) -> Result<Ejected, Error> {
-        let eject = self.sign_eject(prepared, backup, authenticator).await?;
-        let response = self.client.eject(&eject.request()).await?;
+        let mut eject = self.sign_eject(prepared, backup, authenticator).await?;
+        let response = loop {
+            match self.client.eject(&eject.request()).await {
+                Ok(response) => break response,
+                Err(refused) => eject.bring_older(refused)?,
+            }
+        };
         self.open_eject(prepared, &eject, &response).await
     }
 
-    /// Signs the eject of a backup: the generation that both roles have in common, each role's shares to a key made for this call.
+    /// Signs the eject of a backup: the generation that a recovery of both roles is for, each role's shares to a key made for this call.
     ///
     /// # Errors
     /// As [`select`] and [`releasable`]; `EJECT_NOT_ENABLED` where no window of the tenant's is open; what the consents fail.
@@ -81,14 +97,14 @@ impl Device {
     ) -> Result<Eject<'a>, Error> {
         let backup = select(prepared, backup)?.whole()?;
         check_window(prepared, backup)?;
-        let generation = releasable(backup, None)?;
-        let kept = self.brought(backup, generation)?;
+        let generation = releasable(backup, self.number(backup, None)?)?;
+        let brought = self.brought(backup, generation)?;
         let (client, custodian) = (RecipientKey::generate()?, RecipientKey::generate()?);
         let recipients = Keys { client: Some(&client), custodian: Some(To::Own(&custodian)) }.recipients();
         let base = prepared.base_for(backup.roles())?;
         let intent = intent::release(&base, backup, generation.number, recipients, Purpose::Eject)?;
         let signed = self.sign(prepared, backup, &intent, asks_tenant(backup), authenticator).await?;
-        Ok(Eject { backup, generation, client, custodian, intent, signed, kept, request_id: request_id()? })
+        Ok(Eject { backup, generation, client, custodian, intent, signed, brought, request_id: request_id()? })
     }
 
     /// Checks both receipts of an eject, and opens both releases.
@@ -111,7 +127,7 @@ impl Device {
         let check = |role, receipt: &_, statement: &_| receipt::verify(receipt, statement, &sent(role));
         let (acted, released) = self.open_releases(prepared, response, &wanted, check).await?;
         let resealed = resealed(response.client_shares.clone(), &acted, generation)?;
-        Ok(ejected(acted, released, generation, resealed))
+        Ok(ejected(acted, released, generation, (eject.brought.kept().cloned(), resealed)))
     }
 
     /// Starts an eject under policies with a delay, to keys that the caller keeps until it is due. The window must be open now, and not when
@@ -129,7 +145,7 @@ impl Device {
     ) -> Result<Acted, Error> {
         let backup = select(prepared, backup)?.whole()?;
         check_window(prepared, backup)?;
-        let generation = openable(backup, None)?;
+        let generation = openable(backup, self.number(backup, None)?)?;
         for (role, record) in backup.records() {
             check_delayed(prepared, role, record)?;
         }
@@ -153,9 +169,9 @@ impl Device {
         keys: EjectKeys<'_>,
     ) -> Result<Ejected, Error> {
         let backup = select(prepared, backup)?.whole()?;
-        let (acted, released, generation, resealed) =
+        let (acted, released, generation, kept) =
             self.release_due(prepared, backup, keys.keys(), None, Purpose::Eject).await?;
-        Ok(ejected(acted, released, generation, resealed))
+        Ok(ejected(acted, released, generation, kept))
     }
 }
 
@@ -193,11 +209,17 @@ fn asks_tenant(backup: Backup<'_>) -> bool {
 }
 
 /// Both roles' shares, the client's first.
-fn ejected(acted: Acted, released: Vec<(Role, Released)>, generation: &Generation, resealed: Option<Kept>) -> Ejected {
+fn ejected(
+    acted: Acted,
+    released: Vec<(Role, Released)>,
+    generation: &Generation,
+    (brought, resealed): (Option<Kept>, Option<Kept>),
+) -> Ejected {
     let mut of = released.into_iter().map(|(_, released)| match released {
         Released::Shares(shares) => shares,
         Released::Delivery(_) => Vec::new(),
     });
     let (client, custodian) = (of.next().unwrap_or_default(), of.next().unwrap_or_default());
-    Ejected { client, custodian, pairs: generation.pairs.clone(), generation: generation.number, acted, resealed }
+    let Generation { pairs, number, .. } = generation.clone();
+    Ejected { client, custodian, pairs, generation: number, acted, brought, resealed }
 }

@@ -2,13 +2,15 @@
 //!
 //! The host learns that it is stored only once it is, and that it is not where it could not be.
 
+use std::sync::Arc;
+
 use strongroom_proto::contents::Share;
-use strongroom_proto::v1::{Pair, ReportStoredRequest, Role, SecretKind, Storage, StoredShare};
+use strongroom_proto::v1::{Pair, Reason, ReportStoredRequest, Role, SecretKind, Storage, StoredShare};
 
 use super::draft::Beside;
 use super::{Acted, Device, Receipted};
 use crate::ciphertext::Ciphertexts;
-use crate::error::{Error, expect};
+use crate::error::{Error, expect, reason_name};
 use crate::intent::sorted_pairs;
 use crate::kept::{self, Expected, Keeper, Kept, Kind};
 use crate::view::{Backup, Generation};
@@ -101,14 +103,93 @@ impl Device {
         kept.and(reported.map(|_| ()))
     }
 
+    /// The number of the generation that an act is for: where it names none, the highest that the whole backup has in common, since a
+    /// share of the client's that has no counterpart recovers no wallet; where this device keeps the client's part, the highest of which
+    /// it has it.
+    ///
+    /// # Errors
+    /// What the keeper fails: where the newest is damaged, nothing older passes for it.
+    pub(super) fn number(&self, backup: Backup<'_>, named: Option<u64>) -> Result<Option<u64>, Error> {
+        let highest = || backup.common(None).map(|generation| generation.number);
+        let (Some(keeper), None) = (&self.keeper, named) else { return Ok(named.or_else(highest)) };
+        let numbers = backup.any().generations.iter().rev().map(|generation| generation.number);
+        for number in numbers.filter(|number| backup.common(Some(*number)).is_some()) {
+            let has = |kind: &Kind| Ok(keeper.bring(*kind, &backup.id(), number, 0)?.is_some());
+            let has: Vec<bool> = kinds(backup).iter().map(has).collect::<Result<_, Error>>()?;
+            if has.into_iter().all(|has| has) {
+                return Ok(Some(number));
+            }
+        }
+        Ok(highest())
+    }
+
     /// What a release brings along: the sealed client shares of its generation, where this device keeps them.
-    pub(super) fn brought(&self, backup: Backup<'_>, generation: &Generation) -> Result<Vec<StoredShare>, Error> {
+    pub(super) fn brought(&self, backup: Backup<'_>, generation: &Generation) -> Result<Brought, Error> {
         match &self.keeper {
             Some(keeper) if backup.record(Role::Client).is_ok() => {
-                Ok(keeper.bring(Kind::Shares, &backup.id(), generation.number)?.shares().to_vec())
+                let kept = newest(keeper.as_ref(), Kind::Shares, backup, generation.number)?;
+                Ok(Brought { from: Some(Arc::clone(keeper)), kept: Some(kept), before: 0 })
             }
-            _ => Ok(Vec::new()),
+            _ => Ok(Brought::default()),
         }
+    }
+}
+
+/// What is kept of a generation of a backup whose client's part is with its owner.
+fn kinds(backup: Backup<'_>) -> &'static [Kind] {
+    match backup.record(Role::Client) {
+        Ok(record) if record.secret == SecretKind::Key => &[Kind::Shares, Kind::Ciphertexts],
+        Ok(_) => &[Kind::Shares],
+        Err(_) if backup.any().is_alone_in(Role::Custodian) => &[Kind::Ciphertexts],
+        Err(_) => &[],
+    }
+}
+
+/// The newest that is kept of a generation.
+pub(super) fn newest(keeper: &dyn Keeper, kind: Kind, backup: Backup<'_>, number: u64) -> Result<Kept, Error> {
+    let record_id = backup.id();
+    let nothing =
+        || Error::input("keeper", format!("nothing of generation {number} of record {record_id} is kept here"));
+    keeper.bring(kind, &record_id, number, 0)?.ok_or_else(nothing)
+}
+
+/// What a release brings along: first the newest that is kept of its generation.
+#[derive(Default)]
+pub(super) struct Brought {
+    from: Option<Arc<dyn Keeper>>,
+    kept: Option<Kept>,
+    before: usize,
+}
+
+impl Brought {
+    /// As requests have them.
+    pub(super) fn shares(&self) -> Vec<StoredShare> {
+        self.kept.as_ref().map(|kept| kept.shares().to_vec()).unwrap_or_default()
+    }
+
+    /// What was brought last.
+    pub(super) fn kept(&self) -> Option<&Kept> {
+        self.kept.as_ref()
+    }
+
+    /// After a refusal: turns to what was kept before, where the enclave does not know the newest. Where its owner has two copies of what
+    /// is kept, a recovery by the one has the enclave forget what it had sealed anew for the other, and what both had goes on to open.
+    ///
+    /// # Errors
+    /// The refusal, where it is another one or where nothing older is kept; what the keeper fails.
+    pub(super) fn older(&mut self, refused: Error) -> Result<(), Error> {
+        let is_unknown = refused.reason() == Some(reason_name(Reason::CiphertextHashMismatch));
+        if is_unknown && self.turn()? { Ok(()) } else { Err(refused) }
+    }
+
+    /// Turns to what was kept before, where there is any.
+    pub(super) fn turn(&mut self) -> Result<bool, Error> {
+        let (Some(from), Some(kept)) = (&self.from, &self.kept) else { return Ok(false) };
+        let Some(older) = from.bring(kept.kind(), &kept.record_id(), kept.generation(), self.before + 1)? else {
+            return Ok(false);
+        };
+        (self.kept, self.before) = (Some(older), self.before + 1);
+        Ok(true)
     }
 }
 

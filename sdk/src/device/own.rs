@@ -11,7 +11,7 @@ use strongroom_proto::v1::{GetClientCiphertextsRequest, Intent, Pair, Role, Role
 
 use super::asking::check_tenant;
 use super::checks::{openable, select};
-use super::keeping::Named;
+use super::keeping::{Named, newest};
 use super::{Acted, Device, check_room_for};
 use crate::ciphertext::{Belongs, Ciphertexts};
 use crate::error::{Error, array, expect, expect_bytes};
@@ -131,15 +131,29 @@ impl Device {
         Ok(acted)
     }
 
+    /// As [`Own::opening`]; where no generation is named and this device keeps the ciphertexts, the newest of which it has them.
+    ///
+    /// # Errors
+    /// As [`Own::opening`], and what the keeper fails.
+    pub fn opening_own<'a>(
+        &self,
+        prepared: &'a Prepared,
+        backup: Option<&str>,
+        number: Option<u64>,
+    ) -> Result<(Own<'a>, &'a Generation), Error> {
+        Own::opening(prepared, backup, self.number(select(prepared, backup)?, number)?)
+    }
+
     /// Fetches the ciphertexts of a generation, from the host or from this device's keeper, and checks each against its hash.
     ///
     /// # Errors
     /// [`Error::Refused`], what the keeper fails, or as [`Ciphertexts::read`].
     pub async fn fetch_own(&self, own: &Own<'_>, generation: &Generation) -> Result<Ciphertexts, Error> {
-        let kept = match (&self.keeper, own.record_id()) {
-            (Some(keeper), Some(record_id)) => {
-                Some(keeper.bring(Kind::Ciphertexts, &record_id, generation.number)?.ciphertexts(&generation.pairs)?)
-            }
+        let kept = match (&self.keeper, own.record) {
+            (Some(keeper), Some(record)) => Some(
+                newest(keeper.as_ref(), Kind::Ciphertexts, record, generation.number)?
+                    .ciphertexts(&generation.pairs)?,
+            ),
             _ => None,
         };
         self.fetch(own.prepared.wallet(), own.backup, generation, kept.as_ref()).await
@@ -163,9 +177,9 @@ impl Device {
                 format!("{} has a share in the enclave, and no ciphertext", record.backup),
             ));
         }
-        let generation = openable(backup, number)?;
+        let generation = openable(backup, self.number(backup, number)?)?;
         let kept = self.keeper.as_ref().map(|keeper| {
-            keeper.bring(Kind::Ciphertexts, &backup.id(), generation.number)?.ciphertexts(&generation.pairs)
+            newest(keeper.as_ref(), Kind::Ciphertexts, backup, generation.number)?.ciphertexts(&generation.pairs)
         });
         self.fetch(prepared.wallet(), &record.backup, generation, kept.transpose()?.as_ref()).await
     }

@@ -1,15 +1,16 @@
 //! Recovering at once and rehearsing: choose a backup, sign, send, check the receipts, open.
 
-use strongroom_proto::v1::{RecoverRequest, Rehearsal, RehearseBackupRequest, Role};
+use strongroom_proto::v1::{RecoverRequest, Rehearsal, RehearseBackupRequest, RehearseBackupResponse, Role};
 
 use prost::Message;
 
+use super::asking::SignedAct;
 use super::checks::{openable, releasable, select};
 use super::keeping::resealed;
 use super::release::{Keys, Released, To, Wanted, release_of};
 use super::{Authenticator, Device, Recovered, request_id};
 use crate::error::{Error, expect};
-use crate::intent::{self, Purpose, Recipients};
+use crate::intent::{self, EncodedIntent, Purpose, Recipients};
 use crate::kept::Kept;
 use crate::prepare::Prepared;
 use crate::receipt::{self, Sent, VerifiedRehearsal};
@@ -35,15 +36,13 @@ impl Recovery<'_> {
 }
 
 impl Device {
-    /// The number of the generation that a recovery is for: where it names none, the highest that the whole backup has in common, since a
-    /// share of the client's that has no counterpart recovers no wallet; where this device keeps the client's part, the highest of which it
-    /// has it.
-    pub(super) fn number(&self, recovery: &Recovery<'_>, backup: Backup<'_>) -> Option<u64> {
-        let numbers = backup.any().generations.iter().rev().map(|generation| generation.number);
-        let mut common = numbers.filter_map(|number| backup.common(Some(number)));
-        let held = |generation: &&Generation| self.brought(backup, generation).is_ok();
-        let newest = || backup.common(None);
-        recovery.generation.or_else(|| common.find(held).or_else(newest).map(|generation| generation.number))
+    /// The generation that a recovery is for. A caller that names it in the recovery gets that very one, whatever the keeper has by then.
+    ///
+    /// # Errors
+    /// As [`select`] and [`openable`]; [`Error::RoleNotServed`].
+    pub fn generation<'a>(&self, prepared: &'a Prepared, recovery: &Recovery<'_>) -> Result<&'a Generation, Error> {
+        let whole = select(prepared, recovery.backup)?;
+        openable(recovery.named(whole)?, self.number(whole, recovery.generation)?)
     }
 
     /// Recovers the client's shares of a backup to a key made for this call: of the active generation. `backup` may be left out where
@@ -88,33 +87,38 @@ impl Device {
     ) -> Result<Recovered, Error> {
         let whole = select(prepared, recovery.backup)?;
         let backup = recovery.named(whole)?;
-        let generation = releasable(backup, self.number(recovery, whole))?;
+        let generation = releasable(backup, self.number(whole, recovery.generation)?)?;
         let own = RecipientKey::generate()?;
         let keys = Keys { client: Some(&own), custodian: recovery.custodian.map(To::Mpc) };
         check_recipients(prepared, &keys.recipients(), Purpose::Recovery)?;
-        let kept = self.brought(backup, generation)?;
+        let mut brought = self.brought(backup, generation)?;
         let base = prepared.base_for(backup.roles())?;
         let intent = intent::release(&base, backup, generation.number, keys.recipients(), Purpose::Recovery)?;
         let tenant = backup.records().any(|(_, record)| record.policy.tenant_signature);
         let signed = self.sign(prepared, backup, &intent, tenant, authenticator).await?;
 
-        let request = RecoverRequest {
-            request_id: request_id()?,
-            act: Some(signed.act.clone()),
-            client_recipient_key: keys.public_key(Role::Client),
-            custodian_recipient_key: keys.public_key(Role::Custodian),
-            client_shares: kept,
+        let response = loop {
+            let request = RecoverRequest {
+                request_id: request_id()?,
+                act: Some(signed.act.clone()),
+                client_recipient_key: keys.public_key(Role::Client),
+                custodian_recipient_key: keys.public_key(Role::Custodian),
+                client_shares: brought.shares(),
+            };
+            match self.client.recover(&request).await {
+                Ok(response) => break response,
+                Err(refused) => brought.older(refused)?,
+            }
         };
-        let response = self.client.recover(&request).await?;
         let wanted = Wanted { backup, generation, keys, intent: intent.hash, bytes: Some(&intent) };
         let sent = |role| Sent { release: Some(release_of(&response, role)), ..signed.sent(&intent, backup, role) };
         let check = |role, receipt: &_, statement: &_| receipt::verify(receipt, statement, &sent(role));
         let (acted, released) = self.open_releases(prepared, &response, &wanted, check).await?;
         let resealed = resealed(response.client_shares, &acted, generation)?;
-        Ok(recovered(acted, released, generation, resealed))
+        Ok(recovered(acted, released, generation, (brought.kept().cloned(), resealed)))
     }
 
-    /// Asks whether the active generation of a backup would open, in every role of it. Nothing is released and nothing is written.
+    /// Asks whether the generation of a backup that a recovery is for would open, in every role of it. Nothing is released and nothing is written.
     ///
     /// # Errors
     /// As [`Device::recover`].
@@ -125,13 +129,29 @@ impl Device {
         authenticator: &mut dyn Authenticator,
     ) -> Result<VerifiedRehearsal, Error> {
         let backup = select(prepared, backup)?.whole()?;
-        let generation = openable(backup, None)?;
-        let client_shares = self.brought(backup, generation)?;
+        let generation = openable(backup, self.number(backup, None)?)?;
+        let mut brought = self.brought(backup, generation)?;
         let intent = intent::rehearse(&prepared.base_for(backup.roles())?, backup, generation.number)?;
         let tenant = backup.records().any(|(_, record)| record.policy.tenant_signature);
         let signed = self.sign(prepared, backup, &intent, tenant, authenticator).await?;
-        let request = RehearseBackupRequest { act: Some(signed.act.clone()), client_shares };
-        let response = self.client.rehearse(&request).await?;
+        loop {
+            let request = RehearseBackupRequest { act: Some(signed.act.clone()), client_shares: brought.shares() };
+            let response = self.client.rehearse(&request).await?;
+            let rehearsed = self.rehearsed(prepared, (&signed, &intent, backup), &response).await?;
+            // What a recovery would turn to may open.
+            if rehearsed.opens || !brought.turn()? {
+                return Ok(rehearsed);
+            }
+        }
+    }
+
+    /// Every role's rehearsal of one act: the whole opens where every role says so.
+    async fn rehearsed(
+        &self,
+        prepared: &Prepared,
+        (signed, intent, backup): (&SignedAct, &EncodedIntent, Backup<'_>),
+        response: &RehearseBackupResponse,
+    ) -> Result<VerifiedRehearsal, Error> {
         expect("answer", "number of rehearsals", response.rehearsals.len(), backup.records().count())?;
         let mut rehearsed: Option<VerifiedRehearsal> = None;
         for role in backup.roles() {
@@ -139,9 +159,8 @@ impl Device {
             let of_role = |it: &&_| rehearsal_role(it) == Some(role);
             let found = response.rehearsals.iter().find(of_role);
             let missing = || Error::malformed("answer", "it has not one rehearsal of each role that the act names");
-            let (found, sent) = (found.ok_or_else(missing)?, signed.sent(&intent, backup, role));
+            let (found, sent) = (found.ok_or_else(missing)?, signed.sent(intent, backup, role));
             let one = self.judge(prepared, |statement| receipt::verify_rehearsal(found, statement, &sent)).await?;
-            // The whole opens where every role says so.
             rehearsed = Some(match rehearsed {
                 Some(before) if !before.opens => before,
                 _ => one,
@@ -171,7 +190,7 @@ pub(super) fn recovered(
     acted: super::Acted,
     released: Vec<(Role, Released)>,
     generation: &Generation,
-    resealed: Option<Kept>,
+    (brought, resealed): (Option<Kept>, Option<Kept>),
 ) -> Recovered {
     let (mut shares, mut custodian) = (Vec::new(), None);
     for (_, released) in released {
@@ -180,5 +199,6 @@ pub(super) fn recovered(
             Released::Delivery(delivery) => custodian = Some(delivery),
         }
     }
-    Recovered { shares, pairs: generation.pairs.clone(), generation: generation.number, acted, custodian, resealed }
+    let Generation { pairs, number, .. } = generation.clone();
+    Recovered { shares, pairs, generation: number, acted, custodian, brought, resealed }
 }

@@ -52,7 +52,7 @@ impl Device {
     ) -> Result<(Acted, EncodedIntent), Error> {
         let whole = select(prepared, recovery.backup)?;
         let backup = recovery.named(whole)?;
-        let generation = openable(backup, self.number(recovery, whole))?;
+        let generation = openable(backup, self.number(whole, recovery.generation)?)?;
         for (role, record) in backup.records() {
             check_delayed(prepared, role, record)?;
         }
@@ -98,12 +98,13 @@ impl Device {
     ) -> Result<Recovered, Error> {
         let keys = Keys { client: Some(recipient), custodian: custodian.map(To::Mpc) };
         let selected = select(prepared, backup)?;
-        let (acted, released, generation, resealed) =
+        let (acted, released, generation, kept) =
             self.release_due(prepared, selected, keys, started, Purpose::Recovery).await?;
-        Ok(recovered(acted, released, generation, resealed))
+        Ok(recovered(acted, released, generation, kept))
     }
 
-    /// Releases what waits, to the keys that it was started for, from every role in which it does.
+    /// Releases what waits, to the keys that it was started for, from every role in which it does. Gives what was brought, and what was
+    /// sealed anew.
     pub(super) async fn release_due<'a>(
         &self,
         prepared: &Prepared,
@@ -111,26 +112,31 @@ impl Device {
         keys: Keys<'_>,
         started: Option<&EncodedIntent>,
         purpose: Purpose,
-    ) -> Result<(Acted, Vec<(Role, Released)>, &'a Generation, Option<Kept>), Error> {
+    ) -> Result<(Acted, Vec<(Role, Released)>, &'a Generation, (Option<Kept>, Option<Kept>)), Error> {
         let (backup, open) = due(prepared, backup, OpenActKind::Recovery)?;
         let number = check_fixed(prepared, backup, keys.recipients(), purpose)?;
         if started.is_some_and(|started| started.hash != open.intent) {
             return Err(Error::input("intent", "is not the one that started the recovery"));
         }
         let generation = openable(backup, Some(number))?;
-        let client_shares = self.brought(backup, generation)?;
+        let mut brought = self.brought(backup, generation)?;
         let second = self.second(prepared, backup, open).await?;
-        let request = ReleaseRecoveryRequest {
-            request_id: request_id()?,
-            wallet: prepared.wallet().to_owned(),
-            backup: backup.any().backup.clone(),
-            recovery: open.intent.0.to_vec(),
-            client_recipient_key: keys.public_key(Role::Client),
-            act: second.as_ref().map(act_of),
-            custodian_recipient_key: keys.public_key(Role::Custodian),
-            client_shares,
+        let response = loop {
+            let request = ReleaseRecoveryRequest {
+                request_id: request_id()?,
+                wallet: prepared.wallet().to_owned(),
+                backup: backup.any().backup.clone(),
+                recovery: open.intent.0.to_vec(),
+                client_recipient_key: keys.public_key(Role::Client),
+                act: second.as_ref().map(act_of),
+                custodian_recipient_key: keys.public_key(Role::Custodian),
+                client_shares: brought.shares(),
+            };
+            match self.client.release_recovery(&request).await {
+                Ok(response) => break response,
+                Err(refused) => brought.older(refused)?,
+            }
         };
-        let response = self.client.release_recovery(&request).await?;
         let wanted = Wanted { backup, generation, keys, intent: open.intent, bytes: started };
         let check = |role, receipt: &_, statement: &_| {
             let due = due_of(prepared, backup, OpenActKind::Recovery, role, &second)?;
@@ -138,7 +144,7 @@ impl Device {
         };
         let (acted, released) = self.open_releases(prepared, &response, &wanted, check).await?;
         let resealed = resealed(response.client_shares, &acted, generation)?;
-        Ok((acted, released, generation, resealed))
+        Ok((acted, released, generation, (brought.kept().cloned(), resealed)))
     }
 
     /// Carries out what waited and is due, a recovery excepted: in every role in which it waits or, where the tenant must sign a second

@@ -32,13 +32,23 @@ impl Folder {
     ///
     /// # Errors
     /// [`Error::File`].
-    pub fn opened(&self, kind: Kind, record_id: &RecordId, generation: u64) -> Result<(), Error> {
-        let numbers = self.numbers(kind, record_id, generation)?;
-        let Some((_, older)) = numbers.split_last() else { return Ok(()) };
-        older.iter().try_for_each(|number| {
-            let path = self.path(kind, record_id, generation, *number);
+    pub fn opened(&self, brought: &Kept) -> Result<(), Error> {
+        let Kept { kind, record_id, generation, .. } = brought;
+        let numbers = self.numbers(*kind, record_id, *generation)?;
+        // Not always the newest file: the enclave can have forgotten that one.
+        let is_it =
+            |number: &&u32| matches!(self.read(*kind, record_id, *generation, **number), Ok(it) if it == *brought);
+        let Some(opened) = numbers.iter().rfind(is_it) else { return Ok(()) };
+        numbers.iter().filter(|number| *number < opened).try_for_each(|number| {
+            let path = self.path(*kind, record_id, *generation, *number);
             std::fs::remove_file(&path).map_err(|error| Error::File { path, problem: error.to_string() })
         })
+    }
+
+    fn read(&self, kind: Kind, record_id: &RecordId, generation: u64, number: u32) -> Result<Kept, Error> {
+        let path = self.path(kind, record_id, generation, number);
+        let bytes = files::read(&path, KEPT_FILE_BYTES_MAX)?;
+        read(&bytes, kind, record_id, generation).map_err(|error| Error::File { path, problem: error.to_string() })
     }
 
     /// Where the newest of a generation is.
@@ -86,13 +96,9 @@ impl Keeper for Folder {
         files::write_whole(&self.path(kept.kind, &kept.record_id, kept.generation, number), &kept.to_bytes())
     }
 
-    fn bring(&self, kind: Kind, record_id: &RecordId, generation: u64) -> Result<Kept, Error> {
-        let path = self.newest(kind, record_id, generation)?.ok_or_else(|| {
-            let problem = format!("nothing of generation {generation} of record {record_id} is kept here");
-            Error::File { path: self.0.clone(), problem }
-        })?;
-        let bytes = files::read(&path, KEPT_FILE_BYTES_MAX)?;
-        read(&bytes, kind, record_id, generation).map_err(|error| Error::File { path, problem: error.to_string() })
+    fn bring(&self, kind: Kind, record_id: &RecordId, generation: u64, before: usize) -> Result<Option<Kept>, Error> {
+        let numbers = self.numbers(kind, record_id, generation)?;
+        numbers.iter().rev().nth(before).map(|number| self.read(kind, record_id, generation, *number)).transpose()
     }
 }
 

@@ -47,10 +47,10 @@ fn ciphertexts_are_kept_beside_shares_and_given_back_for_their_pairs() {
     let folder = Folder::new(&dir.path().join("made when it is needed"));
     folder.keep(&Kept::of_ciphertexts(&ciphertexts, RECORD, 3)).unwrap();
     folder.keep(&kept([b"one", b"two"]).unwrap()).unwrap();
-    let back = folder.bring(Kind::Ciphertexts, &RECORD, 3).unwrap();
+    let back = folder.bring(Kind::Ciphertexts, &RECORD, 3, 0).unwrap().unwrap();
     assert_eq!(back.ciphertexts(&pairs()).unwrap(), ciphertexts);
     assert!(back.ciphertexts(&pairs()[..1]).unwrap_err().to_string().contains("list of pairs is a, b, not a"));
-    assert_eq!(folder.bring(Kind::Shares, &RECORD, 3).unwrap().shares()[0].sealed, b"one");
+    assert_eq!(folder.bring(Kind::Shares, &RECORD, 3, 0).unwrap().unwrap().shares()[0].sealed, b"one");
 }
 
 #[test]
@@ -63,18 +63,27 @@ fn a_folder_keeps_all_and_gives_up_only_what_something_newer_replaced() {
         names.sort();
         names.iter().map(|it| it.replace(&RECORD.to_string(), "R")).collect::<Vec<_>>()
     };
-    assert!(folder.bring(Kind::Shares, &RECORD, 3).unwrap_err().to_string().contains("nothing of generation 3"));
-    folder.opened(Kind::Shares, &RECORD, 3).unwrap();
+    assert_eq!(folder.bring(Kind::Shares, &RECORD, 3, 0).unwrap(), None);
+    let of = |text: &[u8]| kept([text, b"x"]).unwrap();
+    folder.opened(&of(b"one")).unwrap();
     for bytes in [b"one".as_slice(), b"two", b"three"] {
         folder.keep(&kept([bytes, b"x"]).unwrap()).unwrap();
-        assert_eq!(folder.bring(Kind::Shares, &RECORD, 3).unwrap().shares()[0].sealed, bytes);
+        assert_eq!(folder.bring(Kind::Shares, &RECORD, 3, 0).unwrap().unwrap().shares()[0].sealed, bytes);
     }
     // Others' files are neither read nor given up.
     for name in ["R.3.04.shares", "R.3.9.shares.next", "R.3.x.shares", "R.30.7.shares", "R.3.8.ciphertexts", "notes"] {
         std::fs::write(dir.path().join(name.replace('R', &RECORD.to_string())), b"x").unwrap();
     }
-    assert_eq!(folder.bring(Kind::Shares, &RECORD, 3).unwrap().shares()[0].sealed, b"three");
-    folder.opened(Kind::Shares, &RECORD, 3).unwrap();
+    assert_eq!(folder.bring(Kind::Shares, &RECORD, 3, 0).unwrap().unwrap().shares()[0].sealed, b"three");
+    for (before, expect) in [(1, Some(of(b"two"))), (2, Some(of(b"one"))), (3, None)] {
+        assert_eq!(folder.bring(Kind::Shares, &RECORD, 3, before).unwrap(), expect);
+    }
+    // What is not kept here gives up nothing, and what opened stays with everything newer.
+    folder.opened(&of(b"elsewhere")).unwrap();
+    folder.opened(&of(b"two")).unwrap();
+    assert_eq!(folder.bring(Kind::Shares, &RECORD, 3, 1).unwrap(), Some(of(b"two")));
+    assert_eq!(folder.bring(Kind::Shares, &RECORD, 3, 2).unwrap(), None);
+    folder.opened(&of(b"three")).unwrap();
     let mut left = names();
     left.retain(|it| it != "R.3.3.shares");
     let others = ["R.3.04.shares", "R.3.8.ciphertexts", "R.3.9.shares.next", "R.3.x.shares", "R.30.7.shares", "notes"];
@@ -109,11 +118,11 @@ fn a_kept_file_is_read_in_its_one_encoding_for_its_own_record_and_generation() {
         let mut file = good.clone();
         change(&mut file);
         std::fs::write(&path, file.encode_to_vec()).unwrap();
-        let error = folder.bring(Kind::Shares, &RECORD, 3).unwrap_err().to_string();
+        let error = folder.bring(Kind::Shares, &RECORD, 3, 0).unwrap_err().to_string();
         assert!(error.contains(expect), "{error}");
     }
     for bytes in [&[good.encode_to_vec(), vec![0x28, 1]].concat()[..], &[], &[0xff]] {
         std::fs::write(&path, bytes).unwrap();
-        assert!(folder.bring(Kind::Shares, &RECORD, 3).is_err(), "{bytes:?}");
+        assert!(folder.bring(Kind::Shares, &RECORD, 3, 0).is_err(), "{bytes:?}");
     }
 }

@@ -11,7 +11,7 @@ use strongroom_proto::v1::{
 };
 use strongroom_sdk::ciphertext::{Ciphertexts, Known, NewPassword, PASSWORD, Password, encrypt, open};
 use strongroom_sdk::device::{Device, Own, select};
-use strongroom_sdk::kept::Folder;
+use strongroom_sdk::kept::{Folder, Keeper};
 use strongroom_tests::company::Company;
 use strongroom_tests::rotation::{list, publish, rotate};
 use strongroom_tests::stack::roles::BOTH;
@@ -31,10 +31,18 @@ fn keeping(stack: &Stack, user: &User, folder: &Path) -> Device {
     device.with_keeper(Arc::new(Folder::new(folder)))
 }
 
-async fn recovered(device: &Device, user: &User) -> Vec<Vec<u8>> {
+/// Recovers, and keeps what was sealed anew in a folder, as an app does.
+async fn recovered_into(device: &Device, user: &User, folder: Option<&Path>) -> Vec<Vec<u8>> {
     let prepared = device.prepare(&user.wallet).await.unwrap();
     let recovered = device.recover(&prepared, None, &mut user.asked()).await.unwrap();
+    if let (Some(folder), Some(resealed)) = (folder, &recovered.resealed) {
+        Folder::new(folder).keep(resealed).unwrap();
+    }
     recovered.shares.iter().map(|share| share.bytes.expose().to_vec()).collect()
+}
+
+async fn recovered(device: &Device, user: &User) -> Vec<Vec<u8>> {
+    recovered_into(device, user, None).await
 }
 
 async fn backup(user: &User) -> strongroom_proto::v1::Backup {
@@ -63,12 +71,14 @@ async fn what_the_caller_keeps_is_not_with_the_host_and_follows_a_rotation() {
     let prepared = without.prepare("wallet-1").await.unwrap();
     assert!(without.recover(&prepared, None, &mut user.asked()).await.is_err());
 
-    // Under a new epoch a recovery hands them back sealed anew; both open, until the new ones are brought.
+    // Under a new epoch a recovery hands them back sealed anew; both open, until the new ones are brought. Another copy's recovery takes
+    // the place of what the first device has sealed anew, which then brings what it had before.
     rotate(&stack).await.unwrap();
     publish(&stack, None).await.unwrap();
     let before = folder.path().join("before");
     copy(&kept, &before);
-    assert_eq!(recovered(&device, &user).await, CLIENT);
+    assert_eq!(recovered_into(&device, &user, Some(&kept)).await, CLIENT);
+    assert_eq!(fs::read_dir(&kept).unwrap().count(), 2, "what was sealed anew is kept beside what was brought");
     assert_eq!(recovered(&keeping(&stack, &user, &before), &user).await, CLIENT, "what was brought still opens");
     assert_eq!(recovered(&device, &user).await, CLIENT, "and so does what the first device has");
     let epochs = list(&stack).await.unwrap();

@@ -27,7 +27,7 @@ mod recover;
 mod report;
 mod waiting;
 
-use outcome::{acted, keep_receipts, mpc_recipient, pair_name, released, share_paths};
+use outcome::{acted, check_share_files, keep_receipts, mpc_recipient, pair_name, released, write_shares};
 pub(crate) use outcome::{read_ciphertexts, read_shares};
 pub(crate) use policy::{CustodianFlags, PolicyFlags};
 

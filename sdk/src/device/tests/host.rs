@@ -263,7 +263,8 @@ impl BackupService for Host {
         let request = request.into_inner();
         self.kept.anew(&request.client_shares);
         let act = request.act.unwrap();
-        let mut rehearsals: Vec<_> = self.named(&act).into_iter().map(|it| it.rehearsal(&act)).collect();
+        let is_forgotten = self.kept.is_forgotten(&request.client_shares);
+        let mut rehearsals: Vec<_> = self.named(&act).into_iter().map(|it| it.rehearsal(&act, is_forgotten)).collect();
         match self.tamper {
             Tamper::NoReceipt => rehearsals.clear(),
             Tamper::NoCustodianReceipt => rehearsals.truncate(1),

@@ -2,8 +2,9 @@
 
 use std::sync::Mutex;
 
+use prost::Message;
 use strongroom_proto::id::{ContentHash, RecordId};
-use strongroom_proto::v1::{SecretKind, Storage, StoredShare};
+use strongroom_proto::v1::{GenerationState, RecoverRequest, SecretKind, Storage, StoredShare};
 
 use super::host::{Both, Hand, One, Tamper, both_of, one_of};
 use super::*;
@@ -29,10 +30,10 @@ impl Keeper for Shelf {
         Ok(())
     }
 
-    fn bring(&self, kind: Kind, record_id: &RecordId, generation: u64) -> Result<Kept, Error> {
+    fn bring(&self, kind: Kind, record_id: &RecordId, generation: u64, before: usize) -> Result<Option<Kept>, Error> {
         let kept = self.kept.lock().unwrap();
         let is = |it: &&Kept| (it.kind(), it.record_id(), it.generation()) == (kind, *record_id, generation);
-        kept.iter().rfind(is).cloned().ok_or_else(|| Error::input("shelf", "is empty"))
+        Ok(kept.iter().rev().filter(is).nth(before).cloned())
     }
 }
 
@@ -124,7 +125,7 @@ async fn a_put_in_both_roles_is_kept_through_the_backend() {
     host.kept.stored_by(Storage::SelfManaged);
     let device = device.with_backend(desk).with_keeper(Arc::clone(&shelf) as Arc<dyn Keeper>);
     device.put(&prepared, None, &pairs(), shares(), &mut at(&passkey)).await.unwrap();
-    let kept = shelf.bring(Kind::Shares, &record_id, 2).unwrap();
+    let kept = shelf.bring(Kind::Shares, &record_id, 2, 0).unwrap().unwrap();
     assert_eq!(kept.shares().iter().map(|it| it.sealed.len()).collect::<Vec<_>>(), [3, 5]);
     assert_eq!(host.kept.reports(), [(2, true, "PASSKEY".to_owned())]);
 }
@@ -162,12 +163,12 @@ async fn a_release_brings_what_is_kept_and_takes_what_was_sealed_anew() {
     assert_eq!(done.shares.len(), 2);
     folder.keep(&done.resealed.unwrap()).unwrap();
     // The newest is brought next; what it took the place of is still there, and goes when the newest has opened.
-    device.recover(&prepared, None, &mut at(&passkey)).await.unwrap();
+    let done = device.recover(&prepared, None, &mut at(&passkey)).await.unwrap();
     assert_eq!(host.kept.brought()[0].sealed, b"a anew");
     let newest = folder.newest(Kind::Shares, &record_id, 1).unwrap().unwrap();
     assert!(newest.ends_with(format!("{record_id}.1.2.shares")));
     assert_eq!(std::fs::read_dir(newest.parent().unwrap()).unwrap().count(), 2);
-    folder.opened(Kind::Shares, &record_id, 1).unwrap();
+    folder.opened(&done.brought.unwrap()).unwrap();
     assert_eq!(std::fs::read_dir(newest.parent().unwrap()).unwrap().count(), 1);
 
     let cases: [(Hand, &str); 4] = [
@@ -184,6 +185,91 @@ async fn a_release_brings_what_is_kept_and_takes_what_was_sealed_anew() {
     // A host that keeps back what was sealed anew takes nothing away: what was brought goes on to open.
     host.kept.hand(Vec::clear);
     assert!(device.recover(&prepared, None, &mut at(&passkey)).await.unwrap().resealed.is_none());
+}
+
+#[tokio::test]
+async fn every_act_is_for_the_newest_generation_that_is_here_and_for_no_older_one_where_it_is_damaged() {
+    let (one, _, dir, record_id) = keeping(second).await;
+    let One { device, passkey, prepared, host } = one;
+    assert!(device.rehearse(&prepared, None, &mut at(&passkey)).await.unwrap().opens);
+    assert_eq!(host.kept.brought()[0].sealed, b"a");
+    let backup = prepared.backups().unwrap()[0];
+    assert_eq!(device.number(backup, None).unwrap(), Some(1));
+
+    std::fs::write(dir.path().join(format!("{record_id}.2.1.shares")), b"damaged").unwrap();
+    let key = RecipientKey::generate().unwrap();
+    for error in [
+        device.generation(&prepared, &Recovery::default()).map(|_| ()).unwrap_err(),
+        device.recover(&prepared, None, &mut Nobody).await.map(|_| ()).unwrap_err(),
+        device.rehearse(&prepared, None, &mut Nobody).await.map(|_| ()).unwrap_err(),
+        device.start_recovery(&prepared, None, None, &key, &mut Nobody).await.map(|_| ()).unwrap_err(),
+    ] {
+        assert!(error.to_string().contains(".2.1.shares: the kept file is malformed"), "{error}");
+    }
+    // Its owner can still name the older one.
+    assert_eq!(device.number(backup, Some(1)).unwrap(), Some(1));
+    device.recover_generation(&prepared, None, Some(1), &mut at(&passkey)).await.unwrap();
+}
+
+/// What a recovery sealed anew is kept, and by a recovery elsewhere the enclave forgets it.
+async fn forgotten(one: &One, folder: &Folder) {
+    one.host.kept.reseal();
+    let done = one.device.recover(&one.prepared, None, &mut at(&one.passkey)).await.unwrap();
+    folder.keep(&done.resealed.unwrap()).unwrap();
+    one.host.kept.forget(" anew");
+}
+
+#[tokio::test]
+async fn what_was_kept_before_is_brought_where_the_enclave_forgot_the_newest() {
+    let (one, folder, _dir, record_id) = keeping(|_| {}).await;
+    forgotten(&one, &folder).await;
+    let One { device, passkey, prepared, host } = &one;
+    host.calls.lock().unwrap().clear();
+    let done = device.recover(prepared, None, &mut at(passkey)).await.unwrap();
+    assert_eq!((done.shares.len(), host.kept.brought()[0].sealed.as_slice()), (2, &b"a"[..]));
+    // The same act, by another request.
+    let calls: Vec<_> = host.calls.lock().unwrap().iter().map(|it| RecoverRequest::decode(&it[..]).unwrap()).collect();
+    assert_eq!((calls.len(), &calls[0].act), (2, &calls[1].act));
+    assert_ne!(calls[0].request_id, calls[1].request_id);
+    // What opened is not given up for what did not.
+    folder.opened(&done.brought.unwrap()).unwrap();
+    assert_eq!(folder.bring(Kind::Shares, &record_id, 1, 1).unwrap().unwrap().shares()[0].sealed, b"a");
+    assert!(device.rehearse(prepared, None, &mut at(passkey)).await.unwrap().opens);
+    assert_eq!(host.kept.brought()[0].sealed, b"a");
+
+    // Where nothing is known any more, the refusal stands, and no other refusal has anything older brought.
+    host.kept.forget("a");
+    let refused = device.recover(prepared, None, &mut at(passkey)).await.unwrap_err();
+    assert_eq!(refused.reason(), Some("CIPHERTEXT_HASH_MISMATCH"));
+    assert!(!device.rehearse(prepared, None, &mut at(passkey)).await.unwrap().opens);
+    host.kept.refuse("RECORD_STALE");
+    host.calls.lock().unwrap().clear();
+    let refused = device.recover(prepared, None, &mut at(passkey)).await.unwrap_err();
+    assert_eq!((refused.reason(), host.calls.lock().unwrap().len()), (Some("RECORD_STALE"), 1));
+}
+
+/// Generation 2, of the first pair alone, takes the place of generation 1.
+fn second(record: &mut strongroom_proto::v1::RecordView) {
+    let mut second = record.generations[0].clone();
+    record.generations[0].state = GenerationState::Former.into();
+    (second.generation, second.put_intent_hash) = (2, vec![14; 32]);
+    second.pairs.truncate(1);
+    record.generations.push(second);
+    record.highest_generation = 2;
+}
+
+#[tokio::test]
+async fn a_recovery_is_for_the_newest_generation_that_is_here_and_says_so_first() {
+    let (one, _, _dir, _) = keeping(second).await;
+    let One { device, passkey, prepared, .. } = one;
+    let found = device.generation(&prepared, &Recovery::default()).unwrap();
+    assert_eq!((found.number, found.pairs.as_slice()), (1, pairs().as_slice()));
+    let done = device.recover(&prepared, None, &mut at(&passkey)).await.unwrap();
+    assert_eq!((done.generation, done.pairs), (found.number, found.pairs.clone()));
+    let named = Recovery { generation: Some(2), ..Recovery::default() };
+    assert_eq!(device.generation(&prepared, &named).unwrap().pairs, pairs()[..1]);
+    let gone = Recovery { generation: Some(3), ..Recovery::default() };
+    assert_eq!(device.generation(&prepared, &gone).unwrap_err().reason(), Some("NO_VALID_BACKUP"));
 }
 
 #[tokio::test]
@@ -225,7 +311,7 @@ impl Authenticator for Nobody {
 #[tokio::test]
 async fn a_recovery_that_waited_brings_what_is_kept() {
     let key = RecipientKey::generate().unwrap();
-    let (one, _, _dir, _) = keeping(|record| {
+    let (one, folder, _dir, _) = keeping(|record| {
         record.policy.as_mut().unwrap().delay_seconds = 1;
         let mut open = open_recovery();
         (open.not_before_ms, open.expires_ms) = (NOW_MS - 1, NOW_MS + 1000);
@@ -237,7 +323,12 @@ async fn a_recovery_that_waited_brings_what_is_kept() {
     host.kept.reseal();
     let done = device.release_recovery(&prepared, None, &key).await.unwrap();
     assert_eq!((done.shares.len(), host.kept.brought().len()), (2, 2));
-    assert_eq!(done.resealed.unwrap().shares()[1].sealed, b"b anew");
+    let resealed = done.resealed.unwrap();
+    assert_eq!(resealed.shares()[1].sealed, b"b anew");
+    folder.keep(&resealed).unwrap();
+    host.kept.forget(" anew");
+    let done = device.release_recovery(&prepared, None, &key).await.unwrap();
+    assert_eq!(done.brought.unwrap().shares()[1].sealed, b"b");
 }
 
 #[tokio::test]

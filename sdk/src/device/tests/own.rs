@@ -172,6 +172,15 @@ async fn an_owner_keeps_his_ciphertexts_and_the_host_has_their_hashes() {
     assert_eq!(device.fetch_own(&own, generation).await.unwrap(), opaque("own"));
     host.kept.back(|it| it[0].sha256[0] ^= 1);
     assert!(device.fetch_own(&own, generation).await.unwrap_err().to_string().contains("SHA-256 is"));
+    assert_eq!(device.opening_own(&after, None, None).unwrap().1.number, 2);
+    // A folder that has the first one only.
+    let other = tempfile::tempdir().unwrap();
+    let older = Folder::new(other.path());
+    older.keep(&Kept::of_ciphertexts(&opaque("first"), done.receipt().record_id, 1)).unwrap();
+    let device = device.with_keeper(Arc::new(older));
+    assert_eq!(device.opening_own(&after, None, None).unwrap().1.number, 1);
+    assert_eq!(device.opening_own(&after, None, Some(2)).unwrap().1.number, 2);
+    let device = device.with_keeper(Arc::new(folder));
     let (first, generation) = Own::opening(&prepared, None, Some(1)).unwrap();
     assert!(device.fetch_own(&first, generation).await.unwrap_err().to_string().contains("nothing of generation 1"));
 }

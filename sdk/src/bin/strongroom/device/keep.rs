@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use strongroom_sdk::Error;
 use strongroom_sdk::device::{Acted, Device};
-use strongroom_sdk::kept::{Folder, Keeper, Kept, Kind};
+use strongroom_sdk::kept::{Folder, Keeper, Kept};
 
 use crate::show::Show;
 
@@ -72,19 +72,19 @@ impl KeptFlags {
     pub(super) fn released(
         &self,
         show: Show,
-        (acted, generation): (&Acted, u64),
-        resealed: Option<&Kept>,
+        acted: &Acted,
+        (brought, resealed): (Option<&Kept>, Option<&Kept>),
     ) -> Result<(), Error> {
         let Some(path) = &self.kept else { return Ok(()) };
-        let (folder, record_id) = (Folder::new(path), acted.receipt().record_id);
+        let folder = Folder::new(path);
         // What was brought goes on to open until a release of the newer ones seals nothing anew.
-        if acted.receipt().resealed.is_empty() {
-            folder.opened(Kind::Shares, &record_id, generation)?;
+        if let Some(brought) = brought.filter(|_| acted.receipt().resealed.is_empty()) {
+            folder.opened(brought)?;
         }
         if let Some(resealed) = resealed {
             folder.keep(resealed)?;
             let text = "sealed anew under the epoch in force, beside the old ones";
-            show.value("kept", format_args!("generation {generation}, {text}, in {}", path.display()));
+            show.value("kept", format_args!("generation {}, {text}, in {}", resealed.generation(), path.display()));
         }
         Ok(())
     }

@@ -30,31 +30,34 @@ pub(super) fn mpc_recipient(
     Ok(Some(recipient))
 }
 
-/// The new files of a release: checked before an act that is lost without them.
-pub(super) fn share_paths(out: &Path, pairs: &[Pair]) -> Result<Vec<PathBuf>, Error> {
-    let paths: Vec<PathBuf> = pairs.iter().map(|pair| out.join(format!("{}.share", pair.id))).collect();
+/// Makes the folder of a release and refuses its files where they are there already: before an act that is lost without them.
+pub(super) fn check_share_files(out: &Path, pairs: &[Pair]) -> Result<(), Error> {
     std::fs::create_dir_all(out).map_err(|error| Error::File { path: out.to_owned(), problem: error.to_string() })?;
-    paths.iter().try_for_each(|path| files::check_new(path))?;
-    Ok(paths)
+    pairs.iter().try_for_each(|pair| files::check_new(&share_path(out, &pair.id)))
 }
 
-pub(super) fn released(
-    show: Show,
-    done: &sdk::Recovered,
-    paths: &[PathBuf],
-    custodian: Option<&Path>,
-) -> Result<(), Error> {
+/// Writes every share of a release, each under the name of its own pair, and shows where it is.
+pub(super) fn write_shares(show: Show, out: &Path, shares: &[Share], pairs: &[Pair]) -> Result<(), Error> {
+    for share in shares {
+        files::write_new(&share_path(out, &share.pair), share.bytes.expose())?;
+    }
+    for (share, pair) in shares.iter().zip(pairs) {
+        report::share(show, share, pair, &share_path(out, &share.pair));
+    }
+    Ok(())
+}
+
+fn share_path(out: &Path, pair: &str) -> PathBuf {
+    out.join(format!("{pair}.share"))
+}
+
+pub(super) fn released(show: Show, done: &sdk::Recovered, out: &Path, custodian: Option<&Path>) -> Result<(), Error> {
     done.acted.receipts().for_each(|receipted| report::receipt(show, receipted));
     show.check(
         "release",
         format_args!("opened; intent, record, generation {} and pairs are as asked", done.generation),
     );
-    for (share, path) in done.shares.iter().zip(paths) {
-        files::write_new(path, share.bytes.expose())?;
-    }
-    for ((share, pair), path) in done.shares.iter().zip(&done.pairs).zip(paths) {
-        report::share(show, share, pair, path);
-    }
+    write_shares(show, out, &done.shares, &done.pairs)?;
     if let (Some(delivery), Some(path)) = (&done.custodian, custodian) {
         files::write_new(path, &delivery.encode_to_vec())?;
         show.value("custodian's release", format_args!("for the MPC server, in {}", path.display()));
@@ -142,4 +145,31 @@ pub(super) fn keep_receipts(on: &On, done: &sdk::Acted) -> Result<(), Error> {
 
 pub(super) fn pair_name(pair: &Pair) -> String {
     format!("{}:{}", pair.id, curve_name(pair.curve()))
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_sdk::proto::v1::Curve;
+
+    use super::*;
+
+    fn pair(id: &str) -> Pair {
+        Pair { id: id.to_owned(), curve: Curve::Ed25519.into() }
+    }
+
+    #[test]
+    fn every_share_lands_under_the_name_of_its_own_pair() {
+        let dir = tempfile::tempdir().unwrap();
+        let (out, show) = (dir.path().join("out"), Show::from_environment());
+        // The files were checked for one pair, and two came back.
+        check_share_files(&out, &[pair("b")]).unwrap();
+        let shares =
+            ["a", "b"].map(|id| Share { pair: id.to_owned(), bytes: Secret::take(&mut id.as_bytes().to_vec()) });
+        write_shares(show, &out, &shares, &[pair("a"), pair("b")]).unwrap();
+        for id in ["a", "b"] {
+            assert_eq!(std::fs::read(out.join(format!("{id}.share"))).unwrap(), id.as_bytes());
+        }
+        assert!(matches!(check_share_files(&out, &[pair("c"), pair("b")]), Err(Error::Exists(_))));
+        assert!(matches!(write_shares(show, &out, &shares, &[pair("a")]), Err(Error::Exists(_))));
+    }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use strongroom_sdk::ciphertext::{Ciphertexts, PASSWORD, open};
-use strongroom_sdk::device::{Own, PasskeyAt, Recovery, choose, releasable, select};
+use strongroom_sdk::device::{PasskeyAt, Recovery, choose, releasable, select};
 use strongroom_sdk::passkey::Passkey;
 use strongroom_sdk::prepare::Prepared;
 use strongroom_sdk::proto::v1::Role;
@@ -12,8 +12,8 @@ use strongroom_sdk::{Error, Trust, files};
 
 use super::keep::KeptFlags;
 use super::{
-    Common, On, Perhaps, Service, keep_receipts, mpc_recipient, origin, origin_of, pair_name, prepare, released,
-    report, share_paths,
+    Common, On, Perhaps, Service, check_share_files, keep_receipts, mpc_recipient, origin, origin_of, pair_name,
+    prepare, released, report, write_shares,
 };
 use crate::password::PasswordFlags;
 use crate::show::Show;
@@ -102,18 +102,20 @@ async fn by_passkey(options: &RecoverOptions, path: &Path, trust: Trust, show: S
     let passkey = Passkey::read(path)?;
     let (device, prepared) = prepare(&options.perhaps.service, trust, show).await?;
     let device = options.kept.apply(device);
-    let record = choose(&prepared, backup)?;
-    let number = options.generation.or_else(|| select(&prepared, backup).ok()?.common(None).map(|it| it.number));
-    let paths = share_paths(&options.out, &releasable(record, number)?.pairs)?;
     let custodian = mpc_recipient(options.mpc_recipient.as_deref(), &prepared, show)?;
     let recovery = Recovery { backup, generation: options.generation, custodian: custodian.as_ref() };
+    // Resolved once: what is asked for is what the files are for.
+    let generation = device.generation(&prepared, &recovery)?;
+    let recovery = Recovery { generation: Some(generation.number), ..recovery };
+    releasable(choose(&prepared, backup)?, recovery.generation)?;
+    check_share_files(&options.out, &generation.pairs)?;
     show.heading("Recovering");
     show.waiting("signing, and waiting for the enclave");
     let origin = origin_of(options.perhaps.origin.as_deref(), &prepared)?;
     let mut authenticator = PasskeyAt { passkey: &passkey, origin };
     let done = device.recover_with(&prepared, &recovery, &mut authenticator).await?;
-    released(show, &done, &paths, options.custodian_release.as_deref())?;
-    options.kept.released(show, (&done.acted, done.generation), done.resealed.as_ref())?;
+    released(show, &done, &options.out, options.custodian_release.as_deref())?;
+    options.kept.released(show, &done.acted, (done.brought.as_ref(), done.resealed.as_ref()))?;
     keep_receipts(&options.on, &done.acted)
 }
 
@@ -128,8 +130,8 @@ async fn by_password(options: &RecoverOptions, trust: Trust, show: Show) -> Resu
         Some(backup) => backup.as_str(),
         None => only_by_password(&prepared)?,
     };
-    let (own, generation) = Own::opening(&prepared, Some(backup), options.generation)?;
-    let paths = share_paths(&options.out, &generation.pairs)?;
+    let (own, generation) = device.opening_own(&prepared, Some(backup), options.generation)?;
+    check_share_files(&options.out, &generation.pairs)?;
     show.heading("Recovering");
     show.waiting("asking for the ciphertexts");
     let ciphertexts = device.fetch_own(&own, generation).await?;
@@ -137,11 +139,7 @@ async fn by_password(options: &RecoverOptions, trust: Trust, show: Show) -> Resu
     let password = options.password.existing()?;
     show.waiting("deriving the key from the password");
     let shares = open(&own.belongs(), &ciphertexts, &password)?;
-    for ((share, pair), path) in shares.iter().zip(&generation.pairs).zip(&paths) {
-        files::write_new(path, share.bytes.expose())?;
-        report::share(show, share, pair, path);
-    }
-    Ok(())
+    write_shares(show, &options.out, &shares, &generation.pairs)
 }
 
 /// The one backup that a password opens.
@@ -186,7 +184,7 @@ pub(super) async fn ciphertexts(options: &CiphertextsOptions, trust: Trust, show
     show.heading("Fetching ciphertexts");
     let record = select(&prepared, backup)?.any();
     let ciphertexts: Ciphertexts = if record.is_alone_in(Role::Custodian) {
-        let (own, generation) = Own::opening(&prepared, backup, options.generation)?;
+        let (own, generation) = device.opening_own(&prepared, backup, options.generation)?;
         device.fetch_own(&own, generation).await?
     } else {
         device.fetch_escrowed(&prepared, backup, options.generation).await?

@@ -15,7 +15,7 @@ use strongroom_sdk::view::Waiting;
 use strongroom_sdk::{Error, Trust, files};
 
 use super::keep::KeptFlags;
-use super::{Common, On, Service, acted, keep_receipts, mpc_recipient, origin, prepare, released, share_paths};
+use super::{Common, On, Service, acted, check_share_files, keep_receipts, mpc_recipient, origin, prepare, released};
 use crate::options::KindName;
 use crate::show::Show;
 
@@ -128,15 +128,15 @@ pub(super) async fn release(options: &Release, trust: Trust, show: Show) -> Resu
         Some(Waiting::Recovery { generation, .. }) => record.opening(*generation).map(|it| it.pairs.as_slice()),
         _ => None,
     };
-    let paths = share_paths(&options.out, pairs.unwrap_or_default())?;
+    check_share_files(&options.out, pairs.unwrap_or_default())?;
     let custodian = mpc_recipient(options.mpc_recipient.as_deref(), &prepared, show)?;
     let started = options.started.as_ref().map(|path| started(path)).transpose()?;
     show.heading("Releasing a recovery");
     show.waiting("waiting for the enclave");
     let (custodian, started) = (custodian.as_ref(), started.as_ref());
     let done = device.release_recovery_with(&prepared, backup, &key, custodian, started).await?;
-    released(show, &done, &paths, options.for_custodian.as_deref())?;
-    options.kept.released(show, (&done.acted, done.generation), done.resealed.as_ref())?;
+    released(show, &done, &options.out, options.for_custodian.as_deref())?;
+    options.kept.released(show, &done.acted, (done.brought.as_ref(), done.resealed.as_ref()))?;
     keep_receipts(&options.on, &done.acted)
 }
 

@@ -229,8 +229,8 @@ impl Enclave {
         shares.iter().map(stored).collect()
     }
 
-    pub(super) fn rehearsal(&self, act: &Act) -> SignedRehearsal {
-        let is_damaged = self.tamper == Tamper::CustodianDamaged && self.role == Role::Custodian;
+    pub(super) fn rehearsal(&self, act: &Act, is_forgotten: bool) -> SignedRehearsal {
+        let is_damaged = is_forgotten || (self.tamper == Tamper::CustodianDamaged && self.role == Role::Custodian);
         let result = if is_damaged { RehearsalResult::Damaged } else { RehearsalResult::Opens };
         let rehearsal = Rehearsal {
             tenant: tenant().0.to_vec(),

@@ -6,6 +6,8 @@ use strongroom_proto::v1::{
     ClientCiphertext, GetClientCiphertextsRequest, GetClientCiphertextsResponse, ReportStoredRequest, Storage,
     StoredShare,
 };
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
 
 /// What the host does with what it hands out or gives back.
 pub(in crate::device::tests) type Hand = fn(&mut Vec<StoredShare>);
@@ -23,6 +25,8 @@ struct State {
     reseals: bool,
     hand: Option<Hand>,
     brought: Vec<StoredShare>,
+    forgotten: Option<&'static str>,
+    refusal: Option<&'static str>,
 }
 
 impl Kept {
@@ -70,6 +74,32 @@ impl Kept {
         self.with(|it| it.brought = brought.to_vec());
         let anew = |it: &StoredShare| StoredShare { sealed: [&it.sealed[..], b" anew"].concat(), ..it.clone() };
         if self.with(|it| it.reseals) { brought.iter().map(anew).collect() } else { Vec::new() }
+    }
+
+    /// From now on, shares whose bytes end so are none of the record's.
+    pub(in crate::device::tests) fn forget(&self, end: &'static str) {
+        self.with(|it| it.forgotten = Some(end));
+    }
+
+    /// From now on, releases are refused so.
+    pub(in crate::device::tests) fn refuse(&self, reason: &'static str) {
+        self.with(|it| it.refusal = Some(reason));
+    }
+
+    /// Refuses what is none of the record's.
+    pub(super) fn check(&self, brought: &[StoredShare]) -> Result<(), Status> {
+        let reason =
+            self.with(|it| it.refusal).or_else(|| self.is_forgotten(brought).then_some("CIPHERTEXT_HASH_MISMATCH"));
+        let Some(reason) = reason else { return Ok(()) };
+        let details = ErrorDetails::with_error_info(reason, "strongroom", []);
+        Err(Status::with_error_details(Code::FailedPrecondition, "shares: other bytes than the record names", details))
+    }
+
+    pub(super) fn is_forgotten(&self, brought: &[StoredShare]) -> bool {
+        let forgotten = self.with(|it| it.forgotten);
+        let ends = |it: &StoredShare, end: &str| it.sealed.ends_with(end.as_bytes());
+        // The longer ending was forgotten before.
+        forgotten.is_some_and(|end| brought.iter().any(|it| ends(it, end) || ends(it, " anew")))
     }
 
     pub(super) fn ciphertexts(&self, request: &GetClientCiphertextsRequest) -> GetClientCiphertextsResponse {

@@ -7,6 +7,7 @@ impl RecoveryService for Host {
     async fn recover(&self, request: Request<RecoverRequest>) -> Result<Response<RecoverResponse>, Status> {
         let request = request.into_inner();
         self.called(request.encode_to_vec())?;
+        self.kept.check(&request.client_shares)?;
         Ok(Response::new(self.released(&request)))
     }
 
@@ -16,6 +17,7 @@ impl RecoveryService for Host {
     ) -> Result<Response<RecoverResponse>, Status> {
         let request = request.into_inner();
         self.called(request.encode_to_vec())?;
+        self.kept.check(&request.client_shares)?;
         let mut response = RecoverResponse::default();
         for enclave in &self.enclaves {
             let Some((mut deed, open)) = enclave.due(OpenActKind::Recovery, request.act.as_ref()) else { continue };
