@@ -20,6 +20,9 @@ pub const PAIRS_MAX: usize = 4;
 pub const MESSAGE_BYTES_MAX: usize = PAIRS_MAX * (SHARE_BYTES_MAX + 128) + 2048;
 /// Longest frame payload in bytes: one HPKE message or its sealed shares, with record, statement and consents.
 pub const FRAME_BYTES_MAX: usize = MESSAGE_BYTES_MAX + 512 * 1024;
+/// Most bytes of shares in one answer, those that are released and those that are sealed anew: what the longest put stores. The rest of a
+/// frame is for record, receipt and framing.
+pub const ANSWER_SHARES_BYTES_MAX: usize = PAIRS_MAX * SEALED_SHARE_BYTES_MAX;
 /// Longest encoded intent in bytes.
 pub const INTENT_BYTES_MAX: usize = 4 * 1024;
 /// Farthest that an intent's `not_after_ms` may lie ahead of the enclave's time: 15 minutes.

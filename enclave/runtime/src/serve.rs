@@ -13,6 +13,7 @@ use prost::Message;
 use strongroom_core::{Incoming, KEK_PER_STEP_MAX, KmsCall, KmsFailure, Pending, Refusal, Step, parse, refuse};
 use strongroom_proto::enclave::v1::{Response, response::Body};
 use strongroom_proto::frame::{self, Decoder, Frame, FrameTooLong};
+use strongroom_proto::limits::FRAME_BYTES_MAX;
 use strongroom_proto::v1::Reason;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -36,7 +37,7 @@ const OVERLOADED_RETRY_MS: u32 = 200;
 /// Why a connection ended other than by the host's wish.
 #[derive(Debug, Error)]
 pub enum ConnectionError {
-    /// A frame, or an answer, over the limit.
+    /// A frame over the limit.
     #[error("{0}")]
     FrameTooLong(#[from] FrameTooLong),
     /// The host went away in the middle of a frame.
@@ -74,9 +75,13 @@ struct Batch {
 }
 
 impl Batch {
+    /// Adds an answer. One that no frame holds becomes a refusal: the other requests of the connection go on.
     fn push(&mut self, answer: Answer) -> Result<(), FrameTooLong> {
         self.permits.extend(answer.permit);
-        frame::encode(answer.id, &answer.payload, &mut self.bytes)
+        frame::encode(answer.id, &answer.payload, &mut self.bytes).or_else(|FrameTooLong(bytes)| {
+            let detail = format!("an answer of {bytes} bytes is over the limit of {FRAME_BYTES_MAX}");
+            frame::encode(answer.id, &refuse(Reason::InternalError, detail).encode(), &mut self.bytes)
+        })
     }
 }
 

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use strongroom_proto::contents;
 use strongroom_proto::enclave::v1::{Generation, ResealedPart, SealedShare, SharePart};
 use strongroom_proto::id::ContentHash;
+use strongroom_proto::limits::{ANSWER_SHARES_BYTES_MAX, SEAL_BYTES};
 use strongroom_proto::secret::Secret;
 use strongroom_proto::v1::Reason;
 
@@ -46,6 +47,16 @@ fn named(part: &SharePart, sealed: &[u8]) -> Option<SharePart> {
     Some(SharePart { pair: part.pair.clone(), sealed_hash, epoch, resealed: None })
 }
 
+/// Whether one answer holds every share that is released, and once more those that lie under a lower epoch than this.
+fn fits(opened: &[Opened], epoch: u64) -> bool {
+    let bytes = opened.iter().map(|Opened { share, part }| {
+        let released = share.bytes.expose().len();
+        let anew = if part.epoch < epoch { released.saturating_add(SEAL_BYTES) } else { 0 };
+        released.saturating_add(anew)
+    });
+    bytes.fold(0, usize::saturating_add) <= ANSWER_SHARES_BYTES_MAX
+}
+
 impl Record {
     /// Seals one pair's share at its place in this record.
     pub(crate) fn seal_share<P: Platform, R: RoleKind>(
@@ -62,6 +73,9 @@ impl Record {
 
     /// Seals anew what lies under a lower epoch, and names it beside what was brought. Whoever keeps the sealed shares has what he brought,
     /// and not for certain what he is handed now: so both open, until he brings the new one.
+    ///
+    /// Where one answer does not hold the shares twice, nothing is sealed anew, and what was brought goes on to open. Not a part of them
+    /// either: shares of three epochs take one KEK more than a request brings.
     pub(crate) fn raise_shares<P: Platform, R: RoleKind>(
         &self,
         platform: &P,
@@ -69,6 +83,9 @@ impl Record {
         generation: u64,
         opened: &mut [Opened],
     ) -> Result<Vec<SealedShare>, Refusal> {
+        if !fits(opened, kek.context.epoch) {
+            return Ok(Vec::new());
+        }
         let lower = opened.iter_mut().filter(|it| it.part.epoch < kek.context.epoch);
         lower
             .map(|Opened { share, part }| {

@@ -141,9 +141,20 @@ pub(crate) struct Backup {
 
 /// Creates a record and keeps everything.
 pub(crate) fn back_up(world: &World, wallet: &str, passkey: Passkey, change: impl FnOnce(&mut Intent)) -> Backup {
+    back_up_these(world, wallet, passkey, &two_shares(), change)
+}
+
+/// Creates a record of these shares and keeps everything. What `change` leaves of the intent names their pairs.
+pub(crate) fn back_up_these(
+    world: &World,
+    wallet: &str,
+    passkey: Passkey,
+    shares: &[Share],
+    change: impl FnOnce(&mut Intent),
+) -> Backup {
     let mut intent = creation(world, wallet, &passkey);
     change(&mut intent);
-    let message = sealed_message(world, &intent, &two_shares());
+    let message = sealed_message(world, &intent, shares);
     let request = sign_creation(world, intent, message, &passkey, &honest());
     match world.drive(Ask::CreateRecord(request)) {
         Answer::Moved(made) => Backup {

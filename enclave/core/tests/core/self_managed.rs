@@ -1,10 +1,11 @@
 //! Shares that the caller keeps: a release that is brought one of a lower epoch seals it anew and hands it back, and the record opens
 //! both until a release is brought the newer one.
 
+mod long;
 mod random;
 mod refusals;
 
-use strongroom_proto::contents::Release;
+use strongroom_proto::contents::{Release, Share};
 use strongroom_proto::enclave::v1::{
     CarryOut, Moved, Recover, Rehearse, Reseal, Resealed, ResealedPart, SealedShare, SharePart, request::Body as Ask,
     response::Body as Answer,
@@ -12,13 +13,15 @@ use strongroom_proto::enclave::v1::{
 use strongroom_proto::id::ContentHash;
 use strongroom_proto::seal::Direction;
 use strongroom_proto::v1::{
-    ActKind, Intent, OpenActKind, Policy, Rehearsal, RehearsalResult, RehearseAction, Role, StartRecoveryAction,
-    intent::Action,
+    ActKind, Curve, Intent, OpenActKind, Pair, Policy, Rehearsal, RehearsalResult, RehearseAction, Role,
+    StartRecoveryAction, intent::Action,
 };
 
 use prost::Message;
 
-use crate::acts::{Backup, PASSKEY_ONLY, action, back_up, info, own_part, recover, recovery, rehearse, two_shares};
+use crate::acts::{
+    Backup, PASSKEY_ONLY, action, back_up_these, info, own_part, recover, recovery, rehearse, two_shares,
+};
 use crate::device::{Passkey, Recipient};
 use crate::ejects::window;
 use crate::steps::{about, carry_out, change, consents, moves};
@@ -41,11 +44,18 @@ type Keks = (u64, Option<u64>);
 
 impl Stage {
     fn new(role: Role, seed: u64, policy: Policy) -> Self {
+        Self::of(role, seed, policy, &two_shares())
+    }
+
+    /// A stage whose backup is of these shares.
+    fn of(role: Role, seed: u64, policy: Policy, shares: &[Share]) -> Self {
         let mut world = if role == Role::Client { World::new(seed) } else { World::custodian(seed) };
         let [second, third] = [2, 3].map(|number| world.make_epoch(&world.tenant, number));
         let epochs = [world.epoch.clone(), second, third];
-        let backup = back_up(&world, "wallet-1", Passkey::eddsa(9), |intent| {
+        let backup = back_up_these(&world, "wallet-1", Passkey::eddsa(9), shares, |intent| {
             let creation = action(intent);
+            let pair = |share: &Share| Pair { id: share.pair.clone(), curve: Curve::Ed25519.into() };
+            creation.pairs = shares.iter().map(pair).collect();
             for wanted in [&mut creation.client_policy, &mut creation.custodian_policy].into_iter().flatten() {
                 *wanted = policy;
             }

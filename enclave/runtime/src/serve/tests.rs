@@ -1,7 +1,6 @@
 use std::path::Path;
 
 use strongroom_proto::enclave::v1::{Boot, CreateKek, GetHealth, GetIdentity, KekRef, Request, request};
-use strongroom_proto::limits::FRAME_BYTES_MAX;
 use tokio::io::DuplexStream;
 use tokio::task::LocalSet;
 
@@ -201,6 +200,58 @@ async fn a_host_that_reads_no_answers_is_let_go() {
             let end = served.end.await.unwrap();
             assert!(sent.is_ok());
             assert_eq!(end.unwrap_err().to_string(), "the host does not read its answers");
+            assert!(budget.take(IN_FLIGHT_BYTES_MAX).is_some(), "every permit came back");
+        })
+        .await;
+}
+
+/// Answers with as many bytes as the payload says, little-endian.
+struct Lengths;
+
+impl Answering for Lengths {
+    fn begin(&self, payload: &[u8]) -> Step {
+        Step::Reply(vec![0; u32::from_le_bytes(payload.try_into().unwrap()) as usize])
+    }
+
+    async fn finish(&self, _: KmsCall, _: Pending) -> Vec<u8> {
+        unreachable!("nothing here asks the KMS service")
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_no_frame_holds_is_a_refusal_and_the_others_go_on() {
+    LocalSet::new()
+        .run_until(async {
+            let (host, ours) = tokio::io::duplex(1 << 20);
+            let budget = Budget::default();
+            let end = spawn_local(connection(Arc::new(Lengths), budget.clone(), ours));
+            let mut served = Served { host, decoder: Decoder::new(), end };
+            let longest = u32::try_from(FRAME_BYTES_MAX).unwrap();
+            let mut bytes = Vec::new();
+            for (id, length) in [(1, 0), (2, longest + 1), (3, 0), (4, u32::from(u16::MAX) * 64)] {
+                frame::encode(id, &u32::to_le_bytes(length), &mut bytes).unwrap();
+            }
+            served.send(&bytes).await;
+            let mut answers = Vec::new();
+            while answers.len() < 4 {
+                let mut buffer = [0; 4096];
+                let read = served.host.read(&mut buffer).await.unwrap();
+                assert_ne!(read, 0, "closed without an answer");
+                served.decoder.push(&buffer[..read]);
+                while let Some(frame) = served.decoder.next_frame().unwrap() {
+                    answers.push(frame);
+                }
+            }
+            for (frame, (id, is_whole)) in answers.iter().zip([(1, true), (2, false), (3, true), (4, false)]) {
+                assert_eq!((frame.id, frame.payload.is_empty()), (id, is_whole));
+                if !is_whole {
+                    let body = Response::decode(frame.payload.as_slice()).unwrap().body.unwrap();
+                    assert_eq!(error(&body).0, Reason::InternalError);
+                    assert!(error(&body).1.contains("over the limit of 1575424"), "{body:?}");
+                }
+            }
+            drop(served.host);
+            served.end.await.unwrap().unwrap();
             assert!(budget.take(IN_FLIGHT_BYTES_MAX).is_some(), "every permit came back");
         })
         .await;

@@ -88,7 +88,8 @@ pub(super) fn stored(
 }
 
 /// A generation after its release: what was brought stands first, and where it lies under a lower epoch than the one that seals, the same
-/// share stands second as it was handed back.
+/// share stands second as it was handed back; but nothing is handed back where released and sealed anew together are longer than four
+/// sealed shares of the longest kind.
 pub(super) fn raised(
     scene: &Scene<'_>,
     names: &SealedRecord,
@@ -98,6 +99,13 @@ pub(super) fn raised(
 ) -> Generation {
     let (number, own) = (generation.generation, scene.own.epoch());
     let mut handed_back = moved.shares.iter();
+    let mut bytes_of_answer = 0;
+    for (part, (_, bytes)) in generation.parts.iter().zip(plain) {
+        let sealed = &brought_for(generation, part, brought).expect("it was opened").sealed;
+        let is_lower = place(part, sealed).expect("the record names it").0 < own;
+        bytes_of_answer += bytes.len() + if is_lower { sealed.len() } else { 0 };
+    }
+    let fits = bytes_of_answer <= 4 * (256 * 1024 + 49);
     let mut after = generation.clone();
     for (part, (pair, bytes)) in after.parts.iter_mut().zip(plain) {
         let sealed = &brought_for(generation, part, brought).expect("it was opened").sealed;
@@ -105,7 +113,7 @@ pub(super) fn raised(
         if second {
             (part.sealed_hash, part.epoch, part.resealed) = (ContentHash::of(sealed).0.to_vec(), epoch, None);
         }
-        if epoch < own {
+        if epoch < own && fits {
             let anew = handed_back.next().expect("what lies under a lower epoch is sealed anew");
             assert_eq!((anew.generation, &anew.pair, anew.epoch), (number, pair, own), "handed back as another share");
             assert_eq!(open(&scene.own, names, number, anew).as_ref(), Some(bytes), "another share than was brought");

@@ -4,7 +4,7 @@ use strongroom_proto::enclave::v1::{Record, SharePart, request::Body as Ask};
 use strongroom_proto::v1::{Reason, Statement};
 
 use super::*;
-use crate::acts::share;
+use crate::acts::{back_up, share};
 use crate::steps::{put, put_shares};
 use crate::vault::{Spot, edit, seal_under, spot_of};
 use crate::world::reference;
