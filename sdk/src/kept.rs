@@ -6,7 +6,7 @@ use std::fmt;
 
 use prost::Message;
 use strongroom_proto::id::{ContentHash, RecordId};
-use strongroom_proto::limits::CIPHERTEXT_BYTES_MAX;
+use strongroom_proto::limits::{CIPHERTEXT_BYTES_MAX, SHARE_BYTES_MAX};
 use strongroom_proto::v1::{Pair, StoredShare};
 
 use crate::ciphertext::Ciphertexts;
@@ -17,6 +17,8 @@ mod folder;
 pub use folder::Folder;
 
 const PART: &str = "sealed share";
+/// Most bytes that a pair has beside its share in what is kept: what sealing adds, its name, its part of the file's own.
+const KEPT_PAIR_BYTES_MAX: usize = CIPHERTEXT_BYTES_MAX - SHARE_BYTES_MAX + 512;
 
 /// What is kept.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -38,6 +40,13 @@ pub struct Kept {
 
 /// Where an owner keeps them. `Send` and `Sync`, so that a device's calls are `Send`.
 pub trait Keeper: fmt::Debug + Send + Sync {
+    /// Proves that so many bytes can be kept and read back, and leaves nothing behind: asked before an act is signed whose part would
+    /// otherwise be lost.
+    ///
+    /// # Errors
+    /// Where they cannot.
+    fn prove(&self, bytes: usize) -> Result<(), Error>;
+
     /// Keeps them, beside whatever is kept already: once this returns, they must outlive the device's battery.
     ///
     /// # Errors
@@ -141,6 +150,11 @@ impl Kept {
         let wanted: Vec<&str> = pairs.iter().map(|pair| pair.id.as_str()).collect();
         expect("kept ciphertext", "list of pairs", found.join(", "), wanted.join(", "))?;
         Ciphertexts::new(pairs.iter().cloned().zip(self.shares.iter().map(|share| share.sealed.clone())).collect())
+    }
+
+    /// Most bytes of what is kept, where so many bytes are sealed or encrypted for each of some pairs.
+    pub(crate) fn bytes_max(lengths: impl Iterator<Item = usize>) -> usize {
+        lengths.map(|length| length + KEPT_PAIR_BYTES_MAX).sum()
     }
 
     /// The file's form.

@@ -45,6 +45,7 @@ impl Device {
         check_shares(&shares)?;
         check_creation(prepared, creation)?;
         let beside = self.beside(creation.secret, (&creation.pairs, &shares), ciphertexts)?;
+        self.prove(&shares, ciphertexts)?;
         let roles: Vec<Role> = creation.roles().collect();
         let (intent, record_id) = intent::create_backup(&prepared.base_for(roles.clone())?, creation)?;
         let answered = Draft::new(prepared, intent, record_id)?.answered(self).await?;

@@ -32,6 +32,15 @@ impl Device {
         if self.keeper.is_some() { Storage::SelfManaged } else { Storage::Managed }
     }
 
+    /// Has the keeper prove that it can keep what an act will give it: before anybody is asked, since a generation whose part was not kept
+    /// opens nowhere.
+    pub(super) fn prove(&self, shares: &[Share], ciphertexts: Option<&Ciphertexts>) -> Result<(), Error> {
+        let Some(keeper) = self.keeper.as_deref() else { return Ok(()) };
+        let sealed = shares.iter().map(|share| share.bytes.expose().len());
+        let encrypted = ciphertexts.into_iter().flat_map(Ciphertexts::iter).map(|(_, bytes)| bytes.len());
+        keeper.prove(Kept::bytes_max(sealed.chain(encrypted)))
+    }
+
     /// What goes beside the messages: keys in escrow have ciphertexts, one for each pair, and shares have none.
     pub(super) fn beside(
         &self,

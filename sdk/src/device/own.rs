@@ -107,6 +107,8 @@ impl Device {
     /// [`Error::CustodianNeeded`] and [`Error::Input`] before anything is sent; what the backend's act or the receipt fails, after;
     /// [`Error::Mismatch`] where the host does not give back what it was given.
     pub async fn store_own(&self, own: &Own<'_>, ciphertexts: &Ciphertexts) -> Result<Acted, Error> {
+        let backend = self.custodian()?;
+        self.prove(&[], Some(ciphertexts))?;
         let storage = self.storage();
         let request = OwnCiphertexts {
             wallet: own.prepared.wallet().to_owned(),
@@ -118,7 +120,7 @@ impl Device {
             ciphertexts: ciphertexts.to_wire(storage),
             storage: storage.into(),
         };
-        let sent = self.custodian()?.send_alone(request).await?;
+        let sent = backend.send_alone(request).await?;
         let acted = self.check_alone(own, ciphertexts, &sent).await?;
         match self.keeper.as_deref() {
             Some(keeper) => {

@@ -49,6 +49,7 @@ impl Device {
         // A device has client shares to put, and nothing else.
         let record = backup.record(Role::Client)?;
         let beside = self.beside(record.secret, (pairs, &shares), ciphertexts)?;
+        self.prove(&shares, ciphertexts)?;
         let intent = intent::put_shares(&prepared.base_for(backup.roles())?, backup, pairs)?;
         let answered = Draft::new(prepared, intent, backup.id())?.answered(self).await?;
         let sealed = answered.sealed(shares, pairs)?;

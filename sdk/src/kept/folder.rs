@@ -10,7 +10,7 @@ use strongroom_proto::limits::{CIPHERTEXT_BYTES_MAX, PAIRS_MAX};
 
 use super::{Keeper, Kept, KeptFile, Kind, VERSION, check_size};
 use crate::error::{Error, array};
-use crate::files;
+use crate::{files, random};
 
 /// Longest of these files in bytes.
 const KEPT_FILE_BYTES_MAX: usize = PAIRS_MAX * (CIPHERTEXT_BYTES_MAX + 128) + 256;
@@ -85,6 +85,21 @@ impl Folder {
 }
 
 impl Keeper for Folder {
+    fn prove(&self, bytes: usize) -> Result<(), Error> {
+        let failed = |error: std::io::Error| Error::File { path: self.0.clone(), problem: error.to_string() };
+        std::fs::create_dir_all(&self.0).map_err(failed)?;
+        let path = self.0.join(format!("{}.probe", hex::encode(random::bytes::<16>()?)));
+        // Of no one byte, so that no disk keeps less than it was given.
+        let probe: Vec<u8> = random::bytes::<32>()?.into_iter().cycle().take(bytes).collect();
+        files::write_whole(&path, &probe)?;
+        let read = files::read(&path, probe.len());
+        std::fs::remove_file(&path).map_err(|error| Error::File { path: path.clone(), problem: error.to_string() })?;
+        if *read? == probe {
+            return Ok(());
+        }
+        Err(Error::File { path, problem: "other bytes were read than were written".to_owned() })
+    }
+
     fn keep(&self, kept: &Kept) -> Result<(), Error> {
         let failed = |error: std::io::Error| Error::File { path: self.0.clone(), problem: error.to_string() };
         std::fs::create_dir_all(&self.0).map_err(failed)?;

@@ -95,6 +95,20 @@ fn a_folder_keeps_all_and_gives_up_only_what_something_newer_replaced() {
     assert!(folder.keep(&kept([b"five", b"x"]).unwrap()).unwrap_err().to_string().contains("there are 1000"));
 }
 
+#[test]
+fn a_folder_proves_that_it_keeps_and_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = dir.path().join("made");
+    for bytes in [0, 1, 4096] {
+        Folder::new(&made).prove(bytes).unwrap();
+        assert_eq!(std::fs::read_dir(&made).unwrap().count(), 0);
+    }
+    std::fs::write(dir.path().join("file"), b"no folder").unwrap();
+    for place in ["file", "file/below"] {
+        assert!(matches!(Folder::new(&dir.path().join(place)).prove(1), Err(Error::File { .. })), "{place}");
+    }
+}
+
 type Change = fn(&mut KeptFile);
 
 #[test]

@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use strongroom_host::keys;
 use strongroom_host::store::{SqliteStore, Store};
+use strongroom_proto::id::RecordId;
 use strongroom_proto::v1::{
     BackupPart, BackupReason, BackupState, GetBackupRequest, GetClientCiphertextsRequest, ReportStoredRequest, Role,
 };
+use strongroom_sdk::Error;
 use strongroom_sdk::ciphertext::{Ciphertexts, Known, NewPassword, PASSWORD, Password, encrypt, open};
 use strongroom_sdk::device::{Device, Own, select};
-use strongroom_sdk::kept::{Folder, Keeper};
+use strongroom_sdk::kept::{Folder, Keeper, Kept, Kind};
 use strongroom_tests::company::Company;
 use strongroom_tests::rotation::{list, publish, rotate};
 use strongroom_tests::stack::roles::BOTH;
@@ -43,6 +45,24 @@ async fn recovered_into(device: &Device, user: &User, folder: Option<&Path>) -> 
 
 async fn recovered(device: &Device, user: &User) -> Vec<Vec<u8>> {
     recovered_into(device, user, None).await
+}
+
+/// A disk that goes between its proof and what it is to keep.
+#[derive(Debug)]
+struct Failing(Folder);
+
+impl Keeper for Failing {
+    fn prove(&self, _: usize) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn keep(&self, kept: &Kept) -> Result<(), Error> {
+        self.0.keep(kept)
+    }
+
+    fn bring(&self, kind: Kind, record: &RecordId, generation: u64, before: usize) -> Result<Option<Kept>, Error> {
+        self.0.bring(kind, record, generation, before)
+    }
 }
 
 async fn backup(user: &User) -> strongroom_proto::v1::Backup {
@@ -101,11 +121,16 @@ async fn a_generation_that_the_caller_could_not_store_leaves_the_one_before_in_f
     let device = keeping(&stack, &user, &kept);
     let prepared = device.prepare("wallet-1").await.unwrap();
     device.backup(&prepared, &user.creation_of("main"), shares(CLIENT), &mut user.asked()).await.unwrap();
-    // The disk is gone when the next generation comes.
+    // The disk is gone when the next generation comes: where it is before anything is signed, nothing comes of it.
     let away = folder.path().join("away");
     fs::rename(&kept, &away).unwrap();
     fs::write(&kept, b"no folder").unwrap();
     let prepared = device.prepare("wallet-1").await.unwrap();
+    device.put(&prepared, None, &pairs(), shares(NEXT), &mut user.asked()).await.unwrap_err();
+    assert_eq!(backup(&user).await.generation, 1);
+    assert_eq!(backup(&user).await.state(), BackupState::Active);
+    let device = Device::new(user.client.clone(), tenant(&stack).unwrap(), trust(&stack).unwrap());
+    let device = device.with_keeper(Arc::new(Failing(Folder::new(&kept))));
     device.put(&prepared, None, &pairs(), shares(NEXT), &mut user.asked()).await.unwrap_err();
     let told = backup(&user).await;
     assert_eq!((told.generation, told.reason()), (1, BackupReason::Failed));

@@ -18,10 +18,19 @@ use crate::testing::{NOW_MS, open_recovery};
 #[derive(Debug, Default)]
 struct Shelf {
     kept: Mutex<Vec<Kept>>,
+    /// When there is something to keep.
     is_full: bool,
+    /// Most bytes that it has room for, where that is known before.
+    room: Option<usize>,
+    proofs: Mutex<Vec<usize>>,
 }
 
 impl Keeper for Shelf {
+    fn prove(&self, bytes: usize) -> Result<(), Error> {
+        self.proofs.lock().unwrap().push(bytes);
+        if self.room.is_some_and(|room| room < bytes) { Err(Error::input("shelf", "has no room")) } else { Ok(()) }
+    }
+
     fn keep(&self, kept: &Kept) -> Result<(), Error> {
         if self.is_full {
             return Err(Error::input("shelf", "is full"));
@@ -113,6 +122,25 @@ async fn the_host_is_told_where_nothing_could_be_kept() {
     let done = device.put(&prepared, None, &pairs(), shares(), &mut at(&passkey)).await;
     assert!(matches!(done, Err(Error::NoKeeper { .. })), "{done:?}");
     assert!(host.kept.reports().is_empty());
+}
+
+#[tokio::test]
+async fn nobody_is_asked_and_nothing_sent_where_the_keeper_cannot_prove_that_it_keeps() {
+    let One { device, passkey, prepared, host } = one().await;
+    host.kept.stored_by(Storage::SelfManaged);
+    // Room for less than the longest that sealing makes of them.
+    let shelf = Arc::new(Shelf { room: Some(2 * 1024 + 8), ..Shelf::default() });
+    let device = device.with_keeper(Arc::clone(&shelf) as Arc<dyn Keeper>);
+    let plain = creation(&passkey, SecretKind::Share);
+    for error in [
+        device.backup(&prepared, &plain, shares(), &mut Nobody).await.unwrap_err(),
+        device.put(&prepared, None, &pairs(), shares(), &mut Nobody).await.unwrap_err(),
+    ] {
+        assert_eq!(error.to_string(), "shelf: has no room");
+    }
+    assert!(host.calls.lock().unwrap().is_empty() && shelf.kept.lock().unwrap().is_empty());
+    let device = device.with_keeper(Arc::new(Shelf::default()));
+    device.put(&prepared, None, &pairs(), shares(), &mut at(&passkey)).await.unwrap();
 }
 
 #[tokio::test]

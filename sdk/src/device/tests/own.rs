@@ -157,11 +157,17 @@ async fn a_new_backup_of_an_app_is_stored_beside_the_custodians_record() {
 
 #[tokio::test]
 async fn an_owner_keeps_his_ciphertexts_and_the_host_has_their_hashes() {
-    let World { device, prepared, host, .. } = right().await;
+    let World { device, desk, prepared, host } = right().await;
     let dir = tempfile::tempdir().unwrap();
     let folder = Folder::new(dir.path());
     let device = device.with_keeper(Arc::new(folder.clone()));
     let own = Own::next(&prepared, None).unwrap();
+    // Where nothing can be kept, the backend is not even asked.
+    std::fs::write(dir.path().join("file"), b"no folder").unwrap();
+    let device = device.with_keeper(Arc::new(Folder::new(&dir.path().join("file"))));
+    assert!(matches!(device.store_own(&own, &opaque("own")).await, Err(Error::File { .. })));
+    assert!(desk.asked.lock().unwrap().is_empty() && host.kept.reports().is_empty());
+    let device = device.with_keeper(Arc::new(folder.clone()));
     let done = device.store_own(&own, &opaque("own")).await.unwrap();
     assert!(host.kept.has().iter().all(|it| it.ciphertext.is_empty() && it.sha256.len() == 32));
     assert_eq!(host.kept.reports(), [(2, true, PASSWORD.to_owned())]);
