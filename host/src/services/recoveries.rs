@@ -13,7 +13,7 @@ use super::replies::{self, Ticket};
 use crate::clock::now_ms;
 use crate::error::Error;
 use crate::keys::{self, Kind, Name};
-use crate::rows::{RecoveryPart, RecoveryPlaceRow, RecoveryRow, WalletRow, decode};
+use crate::rows::{BackupRow, RecoveryPart, RecoveryPlaceRow, RecoveryRow, WalletRow, decode};
 use crate::store::{Expect, Write};
 
 pub(super) mod show;
@@ -93,7 +93,7 @@ impl Step {
         let before = stored.as_deref().and_then(|row| decode::<RecoveryRow>(row).ok());
         let row = self.applied(before);
         writes.push(Write { key, expect: Expect::unchanged(stored.as_deref()), put: Some(row.encode_to_vec()) });
-        writes.extend(self.ejected(app).await?);
+        writes.extend(self.ejected(app, &row).await?);
         Ok(writes)
     }
 
@@ -149,9 +149,17 @@ impl Step {
         Ok(writes)
     }
 
-    /// The wallet's mark that its shares left the service, where they did so now for the first time.
-    async fn ejected(&self, app: &App) -> Result<Option<Write>, Error> {
-        if !self.eject || !self.parts.iter().any(|part| part.state() == RecoveryState::Released) {
+    /// The wallet's mark that its shares left the service, where they did so now for the first time: every role of the backup has released
+    /// in this recovery. What one of two roles released makes no key.
+    async fn ejected(&self, app: &App, recovery: &RecoveryRow) -> Result<Option<Write>, Error> {
+        if !self.eject || !self.parts.iter().any(is_released) {
+            return Ok(None);
+        }
+        let backup = Name::parse("backup", &self.backup)?;
+        let stored = app.store.get(keys::backup(&self.tenant, &self.wallet, &backup)).await?;
+        let Some(backup) = stored.and_then(|row| decode::<BackupRow>(&row).ok()) else { return Ok(None) };
+        let released = |of: i32| recovery.parts.iter().any(|part| part.role == of && is_released(part));
+        if !backup.roles.iter().all(|role| released(*role)) {
             return Ok(None);
         }
         let key = keys::wallet(&self.tenant, &self.wallet);
@@ -198,6 +206,10 @@ fn part(outcome: &Outcome, event: &Event) -> Option<([u8; 32], RecoveryPart)> {
 
 fn waits(part: &RecoveryPart) -> bool {
     part.state() == RecoveryState::Delayed
+}
+
+fn is_released(part: &RecoveryPart) -> bool {
+    part.state() == RecoveryState::Released
 }
 
 fn begins(part: &RecoveryPart) -> bool {

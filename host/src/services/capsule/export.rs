@@ -10,9 +10,9 @@ use strongroom_proto::v1::{
     Capsule, CapsuleChunk, CapsuleCiphertext, CapsuleGeneration, CapsuleKek, CapsuleRole, CapsuleSeal,
     ClientCiphertext, ExportCapsuleRequest, Identity, Role, SignedReceipt, Storage, StoredShare,
 };
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
-use super::Chunks;
+use super::{Chunks, Exporting};
 use crate::error::Error;
 use crate::keys::{self, Key, Kind, Name};
 use crate::rows::{BackupRow, CiphertextRow, GenerationNote, RecordRow, decode};
@@ -23,6 +23,8 @@ use crate::store::Row;
 
 /// Longest wait for a caller to take a chunk: whoever does not read keeps no room from others.
 const CHUNK_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Longest time in which a caller takes a whole capsule: whoever reads slowly keeps no room from others either.
+const CAPSULE_WAIT_MAX: Duration = Duration::from_mins(1);
 /// Chunks that wait for the caller.
 const CHUNKS_WAITING_MAX: usize = 2;
 
@@ -33,24 +35,33 @@ pub(in crate::services) async fn export(
 ) -> Result<Chunks, Error> {
     let wallet = Name::parse("wallet", &message.wallet)?;
     let backup = Name::parse("backup", &message.backup)?;
-    let room = app.capsules.export()?;
+    let room = app.capsules.export(&tenant)?;
     let bytes = begin(|| capsule(app, &tenant, &wallet, &backup)).await?.encode_to_vec();
     if bytes.len() > CAPSULE_BYTES_MAX {
         return Err(Error::Internal("a backup is larger than a capsule"));
     }
     let (sender, receiver) = mpsc::channel(CHUNKS_WAITING_MAX);
-    tokio::spawn(send(bytes, sender, room));
+    tokio::spawn(send(bytes, sender, room, CAPSULE_WAIT_MAX));
     Ok(Chunks(receiver))
 }
 
-/// Sends the chunks until all are taken or the caller has gone. The room is held as long as the bytes are.
-async fn send(bytes: Vec<u8>, sender: mpsc::Sender<Result<CapsuleChunk, tonic::Status>>, room: OwnedSemaphorePermit) {
-    for data in bytes.chunks(CAPSULE_CHUNK_BYTES_MAX) {
-        let chunk = sender.send(Ok(CapsuleChunk { data: data.to_vec() }));
-        if !matches!(tokio::time::timeout(CHUNK_WAIT_MAX, chunk).await, Ok(Ok(()))) {
-            break;
+/// Sends the chunks until all are taken, the time is over, or the caller has gone. The room is held as long as the bytes are.
+pub(in crate::services) async fn send(
+    bytes: Vec<u8>,
+    sender: mpsc::Sender<Result<CapsuleChunk, tonic::Status>>,
+    room: Exporting,
+    wait: Duration,
+) {
+    let all = async {
+        for data in bytes.chunks(CAPSULE_CHUNK_BYTES_MAX) {
+            let chunk = sender.send(Ok(CapsuleChunk { data: data.to_vec() }));
+            if !matches!(tokio::time::timeout(CHUNK_WAIT_MAX, chunk).await, Ok(Ok(()))) {
+                break;
+            }
         }
-    }
+    };
+    // A capsule that was cut short says so itself.
+    let _ = tokio::time::timeout(wait, all).await;
     drop((bytes, room));
 }
 

@@ -87,17 +87,27 @@ pub(super) async fn list(
     places.truncate(size);
     let last = places.last().filter(|_| more).and_then(|(key, _)| keys::parse_recovery_place(&prefix, key));
     let mut ids: Vec<[u8; 32]> = Vec::with_capacity(places.len());
+    let mut broken = 0_usize;
     for (_, place) in &places {
-        let place: RecoveryPlaceRow = decode(place)?;
-        ids.push(place.recovery.try_into().map_err(|_| Error::Internal("a recovery's place names no recovery"))?);
+        match decode::<RecoveryPlaceRow>(place).ok().and_then(|place| place.recovery.try_into().ok()) {
+            Some(id) => ids.push(id),
+            None => broken = broken.saturating_add(1),
+        }
     }
     let found = app.store.get_all(ids.iter().map(|id| keys::recovery(&tenant, &wallet, id)).collect()).await?;
     let mut rows = Vec::with_capacity(ids.len());
     for (id, row) in ids.into_iter().zip(found) {
         // One that made room for a newer one since its place was read is no longer there.
-        if let Some(row) = row {
-            rows.push((id, decode(&row)?));
+        match row.map(|row| decode(&row)) {
+            Some(Ok(row)) => rows.push((id, row)),
+            Some(Err(_)) => broken = broken.saturating_add(1),
+            None => {}
         }
+    }
+    if broken > 0 {
+        // The others are shown: one damaged row hides no recovery of somebody else.
+        let wallet = wallet.as_str();
+        tracing::error!(name: "a recovery's rows do not parse", tenant = %tenant, wallet, count = broken, error = "row");
     }
     let recoveries = show::shown(app, &tenant, &wallet, rows, Ask::Enclaves).await?;
     Ok(ListRecoveriesResponse { recoveries, next_page_token: last.map(|it| it.to_string()).unwrap_or_default() })

@@ -1,7 +1,8 @@
 //! Rows that are damaged or missing: what stands beside them goes on.
 
-use strongroom_proto::v1::{BackupReason, ListPasskeysRequest, WalletView};
+use strongroom_proto::v1::{BackupReason, ListPasskeysRequest, ListRecoveriesRequest, WalletView};
 
+use super::both::BOTH;
 use super::core::epochs::DAMAGED;
 use super::rotation::{app, back_up, place, recover, rotate, statement, store_statement, tenant};
 use super::*;
@@ -232,4 +233,29 @@ async fn what_is_no_records_fault_is_told_and_nothing_is_left_out() {
     let message = PrepareRequest { wallet: "w".to_owned(), nonce: vec![7; 32] };
     let missing = crate::services::passkey::prepare(&fresh, tenant(&caller), &message).await;
     assert!(matches!(missing, Err(crate::error::Error::NotFound("epoch"))), "{missing:?}");
+}
+
+#[tokio::test]
+async fn one_damaged_row_hides_no_other_recovery() {
+    let (host, caller) = super::both::host_of_both().await;
+    let app = app(&host).await;
+    let wallet = keys::Name::parse("wallet", "w").unwrap();
+    let mut made = Vec::new();
+    for number in 0..4 {
+        let id = format!("r{number}");
+        let act = super::both::act_in(&caller, BOTH, BOTH, "b", &id, calls::action("Recover", &[]));
+        made.push(strongroom_proto::intent::hash(&act.intent).0);
+        calls::send(&host, &caller, "Recover", &id, Some(act)).await.unwrap();
+    }
+    // The row of one, and the places of two others, of which one names none and one is no message.
+    spoil(&app, keys::recovery(&tenant(&caller), &wallet, &made[0]), Some(NO_MESSAGE)).await;
+    spoil(&app, keys::recovery_place(&tenant(&caller), &wallet, 2), Some(NO_MESSAGE)).await;
+    spoil(&app, keys::recovery_place(&tenant(&caller), &wallet, 3), Some(&[])).await;
+    let mut recoveries = RecoveryServiceClient::new(host.api.clone());
+    for page_size in [0, 4] {
+        let list = ListRecoveriesRequest { wallet: "w".to_owned(), page_size, page_token: String::new() };
+        let page = recoveries.list_recoveries(caller.says(list)).await.unwrap().into_inner();
+        let listed: Vec<_> = page.recoveries.iter().map(|it| it.recovery.as_slice()).collect();
+        assert_eq!((listed, page.next_page_token.as_str()), (vec![&made[3][..]], ""));
+    }
 }

@@ -3,8 +3,10 @@
 use tokio::sync::mpsc;
 
 use super::*;
+use strongroom_proto::id::TenantId;
 use strongroom_proto::limits::CAPSULE_BYTES_MAX;
 
+use crate::services::capsule::export::send;
 use crate::services::capsule::{CAPSULES_MAX, Room};
 
 #[tokio::test]
@@ -78,10 +80,33 @@ async fn imports_at_once_are_few_and_the_next_is_shed() {
 #[test]
 fn exports_at_once_are_few() {
     let room = Room::default();
-    let held: Vec<_> = (0..CAPSULES_MAX).map(|_| room.export().unwrap()).collect();
-    assert!(matches!(room.export(), Err(crate::error::Error::Overloaded(_))));
+    let tenant = |number: usize| TenantId([u8::try_from(number).unwrap(); 32]);
+    let held: Vec<_> = (0..CAPSULES_MAX).map(|number| room.export(&tenant(number)).unwrap()).collect();
+    assert!(matches!(room.export(&tenant(9)), Err(crate::error::Error::Overloaded(_))));
     drop(held);
-    assert!(room.export().is_ok());
+    // One tenant takes one place, and what is refused keeps none.
+    let one = room.export(&tenant(0)).unwrap();
+    for _ in 0..CAPSULES_MAX {
+        assert!(matches!(room.export(&tenant(0)), Err(crate::error::Error::Overloaded(_))));
+    }
+    assert!(room.export(&tenant(1)).is_ok());
+    drop(one);
+    assert!(room.export(&tenant(0)).is_ok());
+}
+
+#[tokio::test]
+async fn a_slow_reader_keeps_his_place_for_no_longer_than_the_wait() {
+    let (room, tenant, wait) = (Room::default(), TenantId([1; 32]), Duration::from_millis(400));
+    let (sender, mut receiver) = mpsc::channel(1);
+    let sending = tokio::spawn(send(vec![1; 256 * CHUNK_BYTES], sender, room.export(&tenant).unwrap(), wait));
+    let mut taken = 0;
+    while receiver.recv().await.is_some() {
+        taken += 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    sending.await.unwrap();
+    assert!((1..64).contains(&taken), "{taken}");
+    assert!(room.export(&tenant).is_ok());
 }
 
 #[tokio::test]

@@ -63,6 +63,28 @@ async fn an_eject_that_waited_marks_its_wallet_when_it_is_released() {
 }
 
 #[tokio::test]
+async fn what_one_of_two_roles_released_marks_no_wallet() {
+    for (started, cancelled, left) in [
+        (BOTH, Some(CLIENT), CUSTODIAN),
+        (BOTH, Some(CUSTODIAN), CLIENT),
+        (CUSTODIAN, None, CUSTODIAN),
+        (CLIENT, None, CLIENT),
+        (BOTH, None, BOTH),
+    ] {
+        let (host, caller) = host_that_waits(0).await;
+        let start = Action::StartRecovery(StartRecoveryAction { generation: 1, eject: true });
+        let recovery = sent(&host, &caller, started, "StartRecovery", "start", start).await;
+        if let Some(cancelled) = cancelled {
+            cancel(&host, &caller, &recovery, cancelled, true).await;
+        }
+        set(&host, |core| &core.clock_ms, now_ms() + HOUR_MS);
+        released(&host, &caller, "r", &recovery, left).await.unwrap();
+        assert_eq!(state(&host, &caller, &recovery).await, (RecoveryState::Released, numbers(left)));
+        assert_eq!(wallet(&host, &caller).await.ejected_ms > 0, left == BOTH, "{started:?} {cancelled:?}");
+    }
+}
+
+#[tokio::test]
 async fn ejects_and_creations_at_once_lose_nothing_of_each_other() {
     let (host, caller) = host_of_both().await;
     let mut calls = tokio::task::JoinSet::new();
