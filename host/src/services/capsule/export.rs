@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use super::{Chunks, Exporting};
 use crate::error::Error;
 use crate::keys::{self, Key, Kind, Name};
-use crate::rows::{BackupRow, CiphertextRow, GenerationNote, RecordRow, decode};
+use crate::rows::{BackupRow, BooksRow, CiphertextRow, GenerationNote, RecordRow, decode};
 use crate::services::listing::Place;
 use crate::services::load::{self, StoredRecord};
 use crate::services::{App, begin, roles};
@@ -82,14 +82,19 @@ async fn capsule(app: &App, tenant: &TenantId, wallet: &Name, backup: &Name) -> 
 
     // Once more, with all that lies beside the records: of one moment, or it is begun anew.
     let events = parts.iter().flat_map(Part::puts);
-    let keys: Vec<Key> =
-        [keys::statement(tenant)].into_iter().chain(parts.iter().map(|part| part.place.key())).chain(events).collect();
+    let keys: Vec<Key> = [keys::statement(tenant), keys::books(tenant, &record)]
+        .into_iter()
+        .chain(parts.iter().map(|part| part.place.key()))
+        .chain(events)
+        .collect();
     let (values, mut rows) = app.store.get_all_with(keys, parts.iter().flat_map(Part::prefixes).collect()).await?;
     let mut values = values.into_iter();
     let statement = values.next().flatten().ok_or(Error::State("the tenant has no statement"))?;
+    let books = values.next().flatten();
     if !values.by_ref().take(parts.len()).eq(records) {
         return Err(Error::Conflict(Kind::Record));
     }
+    check_whole(books.as_deref(), &parts)?;
     let mut found = Found { events: values, rows: rows.drain(..) };
     let mut capsule = Capsule {
         format: 1,
@@ -109,6 +114,19 @@ async fn capsule(app: &App, tenant: &TenantId, wallet: &Name, backup: &Name) -> 
         capsule.roles.push(part.role(app, generations).await?);
     }
     Ok(capsule)
+}
+
+/// A capsule says nothing of the host's books: its next host would take for whole what lacks a part here, or was given up.
+fn check_whole(books: Option<&[u8]>, parts: &[Part]) -> Result<(), Error> {
+    let books: BooksRow = books.map(decode).transpose()?.unwrap_or_default();
+    let named = |number: u64| parts.iter().any(|part| part.record.generations.iter().any(|it| it.generation == number));
+    match books.generations.iter().find(|book| named(book.generation) && (book.closed != 0 || !book.missing.is_empty()))
+    {
+        Some(_) => Err(Error::State(
+            "a generation of the backup lacks a part, or was given up: report what is stored or put the next one, and export then",
+        )),
+        None => Ok(()),
+    }
 }
 
 fn part((place, row): (Place, &Option<Vec<u8>>)) -> Result<Part, Error> {

@@ -39,6 +39,21 @@ async fn capsule(host: &Host, caller: &Caller, backup: &str) -> Capsule {
     capsule
 }
 
+/// Nothing leaves while a part of the first generation is missing; then the caller says that it is stored.
+async fn reported(host: &Host, caller: &Caller, backup: &str, method: &str) {
+    let refused = exported(host, caller, "w", backup).await.unwrap_err();
+    assert!(refused.message().contains("lacks a part"), "{refused}");
+    let report = strongroom_proto::v1::ReportStoredRequest {
+        wallet: "w".to_owned(),
+        backup: backup.to_owned(),
+        generation: 1,
+        pairs: Vec::new(),
+        success: true,
+        method: method.to_owned(),
+    };
+    BackupServiceClient::new(host.api.clone()).report_stored(caller.says(report)).await.unwrap();
+}
+
 async fn imported(host: &Host, bytes: &[u8]) -> Result<Response<ImportCapsuleResponse>, Status> {
     let chunks: Vec<CapsuleChunk> =
         bytes.chunks(CHUNK_BYTES).map(|data| CapsuleChunk { data: data.to_vec() }).collect();
@@ -159,6 +174,9 @@ async fn what_a_device_encrypted_itself_goes_along() {
     let caller = host.caller(1).await;
     for (storage, backup) in [(Storage::Managed, "here"), (Storage::SelfManaged, "there")] {
         drive(&host, &caller, backup, storage).await;
+        if storage == Storage::SelfManaged {
+            reported(&host, &caller, backup, "PASSKEY").await;
+        }
         let capsule = capsule(&host, &caller, backup).await;
         let (other, there) = beside(&host).await;
         imported(&other, &capsule.encode_to_vec()).await.unwrap();
@@ -193,6 +211,7 @@ async fn shares_that_the_caller_keeps_stay_with_him_and_open_there_too() {
     };
     let mut backups = BackupServiceClient::new(host.api.clone());
     let kept = backups.create_backup(caller.says(request)).await.unwrap().into_inner().client_shares;
+    reported(&host, &caller, "b", "PASSKEY").await;
     let capsule = capsule(&host, &caller, "b").await;
     let generation = &capsule.roles[0].generations[0];
     assert_eq!((generation.shares.len(), generation.seals.len()), (0, 2));
