@@ -11,6 +11,7 @@ mod error;
 pub mod exchange;
 pub mod files;
 pub mod identity;
+pub mod image;
 pub mod intent;
 pub mod keys;
 pub mod passkey;
