@@ -9,8 +9,6 @@ const VERSION: u16 = 4;
 const SECTIONS_MAX: usize = 32;
 /// Magic, version, flags, memory, CPUs, reserved, number of sections, offsets, sizes, unused, CRC-32.
 const HEADER_BYTES: usize = 4 + 2 + 2 + 8 + 8 + 2 + 2 + SECTIONS_MAX * 16 + 4 + 4;
-/// Type, flags, size.
-const SECTION_HEADER_BYTES: usize = 2 + 2 + 8;
 
 const KERNEL: u16 = 1;
 const COMMAND_LINE: u16 = 2;

@@ -45,8 +45,8 @@ fn main() -> Result<()> {
     let nsm = SimulatedNsm::new(authority, &image)?;
     let device = device::NsmDevice::new(nsm)?;
     let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
-    let mut daemon =
-        VhostUserDaemon::new("nsm".to_owned(), device.clone(), memory).map_err(|error| anyhow!("vhost-user: {error}"))?;
+    let mut daemon = VhostUserDaemon::new("nsm".to_owned(), device.clone(), memory)
+        .map_err(|error| anyhow!("vhost-user: {error}"))?;
     for handler in daemon.get_epoll_handlers() {
         device.tick_on(&handler)?;
     }
