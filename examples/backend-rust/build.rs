@@ -8,6 +8,7 @@ const FILES: &[&str] = &[
     "strongroom/v1/backup_service.proto",
     "strongroom/v1/passkey_service.proto",
     "strongroom/v1/recovery_service.proto",
+    "strongroom/v1/tenant_backend_service.proto",
     "strongroom/v1/tenant_service.proto",
 ];
 

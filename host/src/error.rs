@@ -56,12 +56,30 @@ pub enum Error {
     /// Not there, or another tenant's: not said which.
     #[error("no such {0}")]
     NotFound(&'static str),
+    /// What is stored lacks a part; named, so that somebody looks for it.
+    #[error("the backup is not whole: {0}")]
+    Damaged(String),
     /// The id is taken.
     #[error("{0} already exists")]
     AlreadyExists(&'static str),
     /// The call does not fit the state that stands.
     #[error("{0}")]
     State(&'static str),
+    /// The tenant cancelled the recovery.
+    #[error("the tenant denied the recovery")]
+    RecoveryDenied,
+    /// A part of the generation is not stored.
+    #[error("{0}")]
+    Incomplete(&'static str),
+    /// The method is not the backup's.
+    #[error("method: the backup's")]
+    MethodNotAllowed,
+    /// Bytes that do not have the hash which was given with them.
+    #[error("{field}: other bytes than its sha256 says")]
+    HashMismatch {
+        /// The field's path in the message.
+        field: &'static str,
+    },
     /// A statement whose serial is not above the stored one's.
     #[error("serial {given} is not above the stored serial {stored}")]
     StatementStale {
@@ -128,8 +146,13 @@ impl Error {
             Self::BadRequest { .. } => Reason::BadRequest,
             Self::ShareTooLarge { .. } => Reason::ShareTooLarge,
             Self::NotFound(_) => Reason::NotFound,
+            Self::Damaged(_) => Reason::NoValidBackup,
             Self::AlreadyExists(_) => Reason::AlreadyExists,
             Self::State(_) => Reason::StateInvalid,
+            Self::RecoveryDenied => Reason::RecoveryDenied,
+            Self::Incomplete(_) => Reason::BackupIncomplete,
+            Self::MethodNotAllowed => Reason::MethodNotAllowed,
+            Self::HashMismatch { .. } => Reason::CiphertextHashMismatch,
             Self::StatementStale { .. } => Reason::StatementStale,
             Self::EpochNotInStatement { .. } => Reason::EpochNotInStatement,
             Self::RequestIdReused => Reason::RequestIdReused,

@@ -13,8 +13,13 @@ use strongroom_proto::v1::Role;
 use crate::error::Error;
 
 mod queues;
+mod recoveries;
 
-pub use queues::{Due, Uncommitted, due, dues, parse_due, parse_uncommitted, uncommitted, uncommitted_generation};
+pub use queues::{
+    Due, Uncommitted, due, dues, parse_due, parse_uncommitted, parse_unfinished, uncommitted, uncommitted_generation,
+    unfinished, unfinished_generation,
+};
+pub use recoveries::{parse_recovery_place, recoveries, recovery, recovery_place, recovery_places};
 
 /// An id that was checked: 1 to 64 bytes of `[A-Za-z0-9._-]`.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -82,6 +87,16 @@ kinds! {
     StatementSerial = 13, "statement by serial";
     /// A generation that waits for its commit, by the time when the host tries to commit it.
     Uncommitted = 14, "generation to commit";
+    /// What a device encrypted itself.
+    ClientCiphertext = 15, "client ciphertext";
+    /// What is missing of a backup's generations, and what was given up.
+    Books = 16, "books of a backup";
+    /// A recovery, by the hash of the intent that started it.
+    Recovery = 17, "recovery";
+    /// Which recovery was the wallet's first, second and so on.
+    RecoveryPlace = 18, "place of a recovery";
+    /// A generation of which a part is missing, by the time until when.
+    Unfinished = 19, "unfinished generation";
     /// What is sealed under an epoch.
     Listed = 20, "list of an epoch";
 }
@@ -229,6 +244,24 @@ pub fn shares(tenant: &TenantId, record: &RecordId, role: Role, generation: u64)
 #[must_use]
 pub fn share(tenant: &TenantId, record: &RecordId, role: Role, generation: u64, pair: &Name) -> Key {
     shares(tenant, record, role, generation).name(pair)
+}
+
+/// Start of the keys of what a device encrypted itself of one generation, in order of its pairs.
+#[must_use]
+pub fn ciphertexts(tenant: &TenantId, record: &RecordId, generation: u64) -> Key {
+    Key::new(Kind::ClientCiphertext).fixed(&tenant.0).fixed(&record.0).number(generation)
+}
+
+/// What a device encrypted itself of a pair.
+#[must_use]
+pub fn ciphertext(tenant: &TenantId, record: &RecordId, generation: u64, pair: &Name) -> Key {
+    ciphertexts(tenant, record, generation).name(pair)
+}
+
+/// The books of a backup, by the id that its records share.
+#[must_use]
+pub fn books(tenant: &TenantId, record: &RecordId) -> Key {
+    Key::new(Kind::Books).fixed(&tenant.0).fixed(&record.0)
 }
 
 /// Start of the keys of the receipts of a backup's records, in order of role and version.

@@ -3,9 +3,13 @@
 use prost::Message;
 use strongroom_proto::enclave::v1::SealedRecord;
 use strongroom_proto::id::RecordId;
-use strongroom_proto::v1::{OpenAct, Pair, Role, SignedReceipt};
+use strongroom_proto::v1::{OpenAct, Pair, Role, SecretKind, SignedReceipt, Storage};
 
 use crate::error::Error;
+
+mod books;
+
+pub use books::{BooksRow, CiphertextRow, GenerationBook, SealNote, UnfinishedRow};
 
 /// A tenant.
 #[derive(Clone, PartialEq, Message)]
@@ -52,7 +56,7 @@ pub struct KekRow {
     pub created_ms: u64,
 }
 
-/// A wallet. Every creation of a record replaces it, so that two creations cannot both take the last place.
+/// A wallet. Every creation of a record replaces it, so that two creations cannot both take the last place; the first eject does, too.
 #[derive(Clone, PartialEq, Message)]
 pub struct WalletRow {
     /// By the host's clock.
@@ -61,6 +65,9 @@ pub struct WalletRow {
     /// Backups made so far.
     #[prost(uint32, tag = "2")]
     pub backups: u32,
+    /// When its shares were ejected for the first time, by the host's clock; 0 if never.
+    #[prost(uint64, tag = "3")]
+    pub ejected_ms: u64,
 }
 
 /// A backup.
@@ -84,12 +91,27 @@ pub struct BackupRow {
     /// By the host's clock.
     #[prost(uint64, tag = "6")]
     pub created_ms: u64,
+    /// A `Storage`: who keeps the client's part of every generation. Fixed at creation; 0 in rows of releases that knew one place alone.
+    #[prost(int32, tag = "7")]
+    pub storage: i32,
 }
 
 impl BackupRow {
+    /// Whether the caller keeps the client's part.
+    #[must_use]
+    pub fn is_self_managed(&self) -> bool {
+        self.storage == i32::from(Storage::SelfManaged)
+    }
+
     /// The roles that it was made in, in order.
     pub fn roles(&self) -> impl Iterator<Item = Role> {
         self.roles.iter().filter_map(|role| Role::try_from(*role).ok())
+    }
+
+    /// Whether the caller keeps the sealed shares of a role: those of the user, and no key in escrow.
+    #[must_use]
+    pub fn keeps_outside(&self, role: Role) -> bool {
+        self.is_self_managed() && role == Role::Client && self.secret != i32::from(SecretKind::Key)
     }
 
     /// Its record.
@@ -119,6 +141,9 @@ pub struct RecordRow {
     /// The record was deleted: it has no shares and takes no act.
     #[prost(bool, tag = "5")]
     pub closed: bool,
+    /// The caller keeps its sealed shares: there are no rows of them.
+    #[prost(bool, tag = "6")]
+    pub outside: bool,
 }
 
 /// What the host notes of a generation, so that it finds the rows of its shares.
@@ -136,6 +161,12 @@ pub struct GenerationNote {
     /// The version of the record that its put led to: the key of the put's receipt.
     #[prost(uint64, tag = "4")]
     pub put_version: u64,
+    /// Of shares that the caller keeps: every sealed form that the record names, at most two of a pair, the older one first.
+    #[prost(message, repeated, tag = "5")]
+    pub seals: Vec<SealNote>,
+    /// Beside it lie the rows of what the device encrypted itself.
+    #[prost(bool, tag = "6")]
+    pub ciphertexts: bool,
 }
 
 /// One of the things that are sealed under an epoch: a record, or a generation of one.
@@ -197,6 +228,57 @@ pub struct UncommittedRow {
     /// How often the commit was refused.
     #[prost(uint32, tag = "2")]
     pub tries: u32,
+}
+
+/// A recovery; its key says which.
+#[derive(Clone, PartialEq, Message)]
+pub struct RecoveryRow {
+    /// The backup's id.
+    #[prost(string, tag = "1")]
+    pub backup: String,
+    /// The generation that it releases.
+    #[prost(uint64, tag = "2")]
+    pub generation: u64,
+    /// To the user's device, in both roles.
+    #[prost(bool, tag = "3")]
+    pub eject: bool,
+    /// By the host's clock.
+    #[prost(uint64, tag = "4")]
+    pub created_ms: u64,
+    /// One for each role that it was begun in.
+    #[prost(message, repeated, tag = "5")]
+    pub parts: Vec<RecoveryPart>,
+    /// A `RecoveryState`: COMPLETED or FAILED where a caller reported it.
+    #[prost(int32, tag = "6")]
+    pub reported: i32,
+}
+
+/// A recovery in one role.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct RecoveryPart {
+    /// A `Role`.
+    #[prost(int32, tag = "1")]
+    pub role: i32,
+    /// A `RecoveryState`: DELAYED while it waits, due or not; then RELEASED, CANCELLED or DENIED.
+    #[prost(int32, tag = "2")]
+    pub state: i32,
+    /// By the enclave's time; 0 where it did not wait.
+    #[prost(uint64, tag = "3")]
+    pub not_before_ms: u64,
+    /// By the enclave's time; 0 where it did not wait.
+    #[prost(uint64, tag = "4")]
+    pub expires_ms: u64,
+    /// By the host's clock; 0 before.
+    #[prost(uint64, tag = "5")]
+    pub released_ms: u64,
+}
+
+/// Which recovery has a place; its key says which place.
+#[derive(Clone, PartialEq, Message)]
+pub struct RecoveryPlaceRow {
+    /// Hash of the intent that started it, 32 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub recovery: Vec<u8>,
 }
 
 /// Reads a row.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_proto::FILE_DESCRIPTOR_SET;
-use strongroom_proto::limits::FRAME_BYTES_MAX;
+use strongroom_proto::limits::{FRAME_BYTES_MAX, MESSAGE_BYTES_MAX};
 use strongroom_proto::v1::admin_service_server::AdminServiceServer;
 use strongroom_proto::v1::backup_service_server::BackupServiceServer;
 use strongroom_proto::v1::eject_service_server::EjectServiceServer;
@@ -44,7 +44,7 @@ use crate::services::recovery::Recoveries;
 use crate::services::reseal::sweep;
 use crate::services::tenant::Tenants;
 use crate::services::wallet::Wallets;
-use crate::services::{App, commits, due, replies};
+use crate::services::{App, commits, due, replies, unfinished};
 use crate::store::SqliteStore;
 use crate::{status, telemetry};
 
@@ -56,8 +56,8 @@ const ADMIN_CONNECTIONS_MAX: usize = 16;
 const STREAMS_MAX: u32 = 256;
 /// Most bytes of a call's headers.
 const HEADER_BYTES_MAX: u32 = 16 * 1024;
-/// Most bytes of a request.
-const REQUEST_BYTES_MAX: usize = FRAME_BYTES_MAX;
+/// Most bytes of a request: a message for each role's enclave, or one and what the device encrypted itself.
+const REQUEST_BYTES_MAX: usize = FRAME_BYTES_MAX + MESSAGE_BYTES_MAX;
 /// Longest time from a call's headers to its answer.
 const CALL_MAX: Duration = Duration::from_mins(1);
 /// Longest TLS handshake.
@@ -115,6 +115,7 @@ pub async fn serve(
     let app = Arc::new(App::new(store, enclaves));
     background.spawn(due::run(Arc::clone(&app)));
     background.spawn(commits::run(Arc::clone(&app)));
+    background.spawn(unfinished::run(Arc::clone(&app)));
     background.spawn(sweep::run(Arc::clone(&app)));
 
     let stopping = watch::Sender::new(false);

@@ -21,21 +21,27 @@ mod act;
 pub(crate) mod admin;
 mod attestations;
 pub(crate) mod backup;
+mod books;
+mod brought;
+pub(crate) mod capsule;
 mod check;
 pub(crate) mod commits;
 mod damaged;
 pub(crate) mod due;
 pub(crate) mod eject;
 mod epochs;
+mod generations;
 mod keks;
 mod listing;
 mod load;
 pub(crate) mod passkey;
+mod recoveries;
 pub(crate) mod recovery;
 pub(crate) mod replies;
 pub(crate) mod reseal;
 mod roles;
 pub(crate) mod tenant;
+pub(crate) mod unfinished;
 pub(crate) mod wallet;
 
 use act::Call;
@@ -50,6 +56,7 @@ pub(crate) struct App {
     pub(crate) enclaves: Vec<Enclave>,
     pub(crate) calls: InFlight,
     pub(crate) attestations: Attestations,
+    capsules: capsule::Room,
     damaged: Damaged,
     due: due::Queue,
     keks: KnownKeks,
@@ -76,7 +83,18 @@ impl App {
         enclaves.sort_by_key(|enclave| enclave.role() as i32);
         let (calls, attestations) = (InFlight::default(), Attestations::default());
         let (damaged, due) = (Damaged::default(), due::Queue::default());
-        Self { store, enclaves, calls, attestations, damaged, due, keks: KnownKeks::default(), sweep: Sweep::default() }
+        let capsules = capsule::Room::default();
+        Self {
+            store,
+            enclaves,
+            calls,
+            attestations,
+            capsules,
+            damaged,
+            due,
+            keks: KnownKeks::default(),
+            sweep: Sweep::default(),
+        }
     }
 
     /// The enclave of a role.
@@ -148,7 +166,7 @@ where
 
 /// Whether a record, or what lies beside it, was not any more as it was read.
 fn is_overtaken(error: &Error) -> bool {
-    matches!(error.cause(), Error::Conflict(Kind::Record | Kind::Share | Kind::Listed | Kind::Statement))
+    matches!(error.cause(), Error::Conflict(Kind::Record | Kind::Share | Kind::Listed | Kind::Statement | Kind::Books))
 }
 
 fn answer<T>(

@@ -29,6 +29,7 @@ pub fn code(reason: Reason) -> Code {
         | Reason::OriginNotAllowed
         | Reason::UserNotVerified
         | Reason::PolicyDenied
+        | Reason::RecoveryDenied
         | Reason::MethodNotAllowed => Code::PermissionDenied,
         Reason::StateInvalid
         | Reason::IntentExpired
@@ -39,6 +40,7 @@ pub fn code(reason: Reason) -> Code {
         | Reason::LastPasskey
         | Reason::RecoveryDelayed
         | Reason::EjectNotEnabled
+        | Reason::BackupIncomplete
         | Reason::RequestIdReused => Code::FailedPrecondition,
         Reason::BadRequest | Reason::CiphertextHashMismatch | Reason::PrfResultPresent => Code::InvalidArgument,
         Reason::NotFound | Reason::NoValidBackup => Code::NotFound,
@@ -113,6 +115,7 @@ fn message(error: &Error) -> String {
 fn metadata(error: &Error) -> HashMap<String, String> {
     let pairs: Vec<(&str, String)> = match error {
         Error::BadRequest { field, limit } => vec![("field", (*field).to_owned()), ("limit", limit.clone())],
+        Error::HashMismatch { field } => vec![("field", (*field).to_owned())],
         Error::ShareTooLarge { field, max } => vec![("field", (*field).to_owned()), ("limit", max.to_string())],
         Error::StatementStale { given, stored } => vec![("given", given.to_string()), ("stored", stored.to_string())],
         Error::EpochNotInStatement { given, lowest, newest } => {
@@ -176,7 +179,14 @@ mod tests {
             (Code::Unauthenticated, &["AUTH_FAILED"]),
             (
                 Code::PermissionDenied,
-                &["PROOF_REJECTED", "ORIGIN_NOT_ALLOWED", "USER_NOT_VERIFIED", "METHOD_NOT_ALLOWED", "POLICY_DENIED"],
+                &[
+                    "PROOF_REJECTED",
+                    "ORIGIN_NOT_ALLOWED",
+                    "USER_NOT_VERIFIED",
+                    "METHOD_NOT_ALLOWED",
+                    "POLICY_DENIED",
+                    "RECOVERY_DENIED",
+                ],
             ),
             (
                 Code::FailedPrecondition,
@@ -191,6 +201,7 @@ mod tests {
                     "LAST_PASSKEY",
                     "RECOVERY_DELAYED",
                     "EJECT_NOT_ENABLED",
+                    "BACKUP_INCOMPLETE",
                 ],
             ),
             (Code::InvalidArgument, &["BAD_REQUEST", "CIPHERTEXT_HASH_MISMATCH", "PRF_RESULT_PRESENT"]),

@@ -17,7 +17,7 @@ pub use sqlite::SqliteStore;
 /// Most rows that one scan gives.
 pub const SCAN_ROWS_MAX: usize = 1024;
 /// Most writes in one commit.
-pub const COMMIT_WRITES_MAX: usize = 64;
+pub const COMMIT_WRITES_MAX: usize = 128;
 
 /// What must stand at a key before a write.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -2,6 +2,12 @@
 
 /// Longest secret in bytes: 256 KiB.
 pub const SHARE_BYTES_MAX: usize = 256 * 1024;
+/// What sealing at rest adds to a secret in bytes: format, salt and tag.
+pub const SEAL_BYTES: usize = 1 + 32 + 16;
+/// Longest sealed share in bytes.
+pub const SEALED_SHARE_BYTES_MAX: usize = SHARE_BYTES_MAX + SEAL_BYTES;
+/// Longest ciphertext of a device in bytes: a secret, and 1 KiB for what its scheme adds.
+pub const CIPHERTEXT_BYTES_MAX: usize = SHARE_BYTES_MAX + 1024;
 /// Most pairs in one backup.
 pub const PAIRS_MAX: usize = 4;
 /// Longest HPKE message in bytes: every pair's share, its framing and the encapsulated key.

@@ -27,6 +27,8 @@ prefixes! {
     INTENT = "intent";
     /// Info of the HKDF that gives the id of a KEK.
     KEK_ID = "kek-id";
+    /// AAD of what a device encrypts under a password, and info of the HKDF that gives its key.
+    PASSWORD = "password";
     /// Info of the HKDF that gives the Ed25519 seed of an epoch.
     RECEIPT_KEY = "receipt-key";
     /// Signature over a receipt.

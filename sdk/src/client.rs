@@ -14,8 +14,8 @@ use strongroom_proto::v1::tenant_service_client::TenantServiceClient;
 use strongroom_proto::v1::wallet_service_client::WalletServiceClient;
 use strongroom_proto::v1::{
     CreateBackupRequest, CreateBackupResponse, CreateWalletRequest, GetAttestationRequest, GetStatementRequest,
-    PrepareRequest, PrepareResponse, PutStatementRequest, RecoverRequest, RecoverResponse, RehearseBackupRequest,
-    RehearseBackupResponse, Role, RoleAttestation, SignedStatement, Wallet,
+    GetWalletRequest, PrepareRequest, PrepareResponse, PutStatementRequest, RecoverRequest, RecoverResponse,
+    RehearseBackupRequest, RehearseBackupResponse, Role, RoleAttestation, SignedStatement, Wallet,
 };
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
@@ -29,6 +29,9 @@ use crate::status::Refusal;
 
 mod acts;
 pub mod admin;
+mod backend;
+mod books;
+mod capsules;
 
 /// Longest wait for a connection.
 pub const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -176,6 +179,17 @@ impl Client {
     pub async fn create_wallet(&self, wallet: &str) -> Result<Wallet, Error> {
         let request = CreateWalletRequest { wallet: wallet.to_owned() };
         let answer = body(WalletServiceClient::new(self.service()).create_wallet(request).await)?;
+        answer.wallet.ok_or_else(|| Error::malformed("answer", "it has no wallet"))
+    }
+
+    /// A wallet as the host's books have it.
+    ///
+    /// # Errors
+    /// [`Error::Refused`].
+    pub async fn get_wallet(&self, wallet: &str) -> Result<Wallet, Error> {
+        let request = GetWalletRequest { wallet: wallet.to_owned() };
+        let answer =
+            retry(|| async { WalletServiceClient::new(self.service()).get_wallet(request.clone()).await }).await?;
         answer.wallet.ok_or_else(|| Error::malformed("answer", "it has no wallet"))
     }
 

@@ -16,6 +16,7 @@ use strongroom_proto::v1::{Assertion, Pair, Role, SignedReceipt};
 use crate::client::Client;
 use crate::error::{Error, expect};
 use crate::exchange::Delivery;
+use crate::kept::{Keeper, Kept};
 use crate::passkey::Passkey;
 use crate::prepare::{self, Prepared, Question};
 use crate::random;
@@ -29,6 +30,8 @@ mod checks;
 mod commit;
 mod draft;
 mod eject;
+mod keeping;
+mod own;
 mod passkeys;
 mod policy;
 mod put;
@@ -39,9 +42,11 @@ mod waiting;
 pub use asking::{Answer, Consent, TenantBackend};
 pub use backup::check_creation;
 pub(crate) use backup::check_room_for;
+pub(crate) use checks::{check_room, waiting};
 pub use checks::{choose, openable, releasable, select};
 pub(crate) use draft::check_pairs;
 pub use eject::{Eject, EjectKeys};
+pub use own::Own;
 pub use passkeys::{ADDITION_BYTES_MAX, Addition, Pace};
 pub use recover::Recovery;
 
@@ -82,6 +87,7 @@ pub struct Device {
     trust: Trust,
     serial: u64,
     backend: Option<Arc<dyn TenantBackend>>,
+    keeper: Option<Arc<dyn Keeper>>,
 }
 
 /// One role's receipt of an act.
@@ -115,6 +121,8 @@ pub struct Recovered {
     pub acted: Acted,
     /// For the MPC server, where the custodian role was named: this device cannot open it.
     pub custodian: Option<Delivery>,
+    /// What this device kept was sealed anew: to be kept beside what it brought.
+    pub resealed: Option<Kept>,
 }
 
 /// Both roles' shares, released to this device.
@@ -130,6 +138,8 @@ pub struct Ejected {
     pub generation: u64,
     /// The receipts.
     pub acted: Acted,
+    /// What this device kept was sealed anew: to be kept beside what it brought.
+    pub resealed: Option<Kept>,
 }
 
 impl Acted {
@@ -161,7 +171,7 @@ impl Device {
     /// A device that trusts AWS's root or what the caller chose in code.
     #[must_use]
     pub fn new(client: Client, tenant: TenantId, trust: Trust) -> Self {
-        Self { client, tenant, trust, serial: 0, backend: None }
+        Self { client, tenant, trust, serial: 0, backend: None, keeper: None }
     }
 
     /// Refuses statements older than one that this device has seen.
@@ -174,6 +184,12 @@ impl Device {
     #[must_use]
     pub fn with_backend(self, backend: Arc<dyn TenantBackend>) -> Self {
         Self { backend: Some(backend), ..self }
+    }
+
+    /// Has this keeper keep the client's part of backups in the host's place, and bring it when it is to be opened.
+    #[must_use]
+    pub fn with_keeper(self, keeper: Arc<dyn Keeper>) -> Self {
+        Self { keeper: Some(keeper), ..self }
     }
 
     /// Asks the host for what it has of a wallet, with a fresh nonce, and checks the whole answer.

@@ -195,6 +195,23 @@ pub enum Error {
     /// A key file that the passphrase does not open.
     #[error("{path}: the passphrase is wrong, or the file was changed", path = .0.display())]
     Passphrase(PathBuf),
+    /// Ciphertext that the password does not open.
+    #[error("the password is wrong, or the ciphertext was changed: the two cannot be told apart")]
+    Password,
+    /// A host that hands out sealed shares which this device was not asked to keep.
+    #[error(
+        "the host handed out the sealed shares of backup {backup}, for the caller to keep them, and the device has no place for them"
+    )]
+    NoKeeper {
+        /// The backup's id.
+        backup: String,
+    },
+    /// Sealed shares or ciphertext that the caller keeps, and that are not here.
+    #[error("the share of pair {pair} is kept by its owner, not by the host, and is not here")]
+    NotKept {
+        /// The pair's id.
+        pair: String,
+    },
     /// The system gives no random bytes.
     #[error("the system gives no random bytes")]
     Random,

@@ -1,30 +1,19 @@
-//! What a tenant's devices, backend and MPC servers hand each other. None of it is on the service's wire, and none is a secret: shares
-//! are in it sealed only.
+//! What a tenant's devices, backend and MPC servers hand each other. The host sees none of it, and none is a secret: shares are in it
+//! sealed only.
 
 use prost::Message;
 use strongroom_proto::canonical;
-use strongroom_proto::limits::{INTENT_BYTES_MAX, MESSAGE_BYTES_MAX};
-use strongroom_proto::v1::{Assertion, NewCredential, SignedReceipt, TenantSignature};
+use strongroom_proto::limits::{CIPHERTEXT_BYTES_MAX, INTENT_BYTES_MAX, MESSAGE_BYTES_MAX, PAIRS_MAX};
+use strongroom_proto::v1::SignedReceipt;
+pub use strongroom_proto::v1::{CustodianSeal, OwnCiphertexts, SentAlone, SentDraft, SignedDraft};
 
 use crate::error::Error;
 use crate::receipt::RECEIPT_BYTES_MAX;
 
-/// Longest of these messages in bytes: one sealed message or release, an intent, consents and receipts.
-pub const EXCHANGE_BYTES_MAX: usize = MESSAGE_BYTES_MAX + INTENT_BYTES_MAX + 2 * RECEIPT_BYTES_MAX + 16 * 1024;
-
-/// From the backend to the device: what it sealed for the custodian role, for one draft.
-#[derive(Clone, PartialEq, Message)]
-pub struct CustodianSeal {
-    /// Hash of the draft, as of any intent.
-    #[prost(bytes = "vec", tag = "1")]
-    pub draft: Vec<u8>,
-    /// SHA-256 of the sealed message, 32 bytes. The backend keeps the message.
-    #[prost(bytes = "vec", tag = "2")]
-    pub message_hash: Vec<u8>,
-    /// Epoch of the channel key that it is sealed to.
-    #[prost(uint64, tag = "3")]
-    pub epoch: u64,
-}
+/// Longest of these messages in bytes: one sealed message or release, every pair's ciphertext or sealed share, an intent, consents and
+/// receipts.
+pub const EXCHANGE_BYTES_MAX: usize =
+    MESSAGE_BYTES_MAX + PAIRS_MAX * (CIPHERTEXT_BYTES_MAX + 256) + INTENT_BYTES_MAX + 2 * RECEIPT_BYTES_MAX + 16 * 1024;
 
 /// What the backend keeps between a draft and its signature.
 #[derive(Clone, PartialEq, Message)]
@@ -38,37 +27,6 @@ pub struct HeldDraft {
     /// Epoch of the channel key that it is sealed to.
     #[prost(uint64, tag = "3")]
     pub epoch: u64,
-}
-
-/// From the device to the backend: the draft with both message hashes, and the passkey's consent to it.
-#[derive(Clone, PartialEq, Message)]
-pub struct SignedDraft {
-    /// Encoded intent.
-    #[prost(bytes = "vec", tag = "1")]
-    pub intent: Vec<u8>,
-    /// The passkey's assertion over it.
-    #[prost(message, optional, tag = "2")]
-    pub assertion: Option<Assertion>,
-    /// Of a creation: its first credential.
-    #[prost(message, optional, tag = "3")]
-    pub credential: Option<NewCredential>,
-    /// The message sealed for the client role.
-    #[prost(bytes = "vec", tag = "4")]
-    pub client_message: Vec<u8>,
-    /// Epoch of the channel key that it is sealed to.
-    #[prost(uint64, tag = "5")]
-    pub client_epoch: u64,
-}
-
-/// From the backend to the device: what the host answered to what both signed.
-#[derive(Clone, PartialEq, Message)]
-pub struct SentDraft {
-    /// The tenant's signature over the same intent.
-    #[prost(message, optional, tag = "1")]
-    pub tenant_signature: Option<TenantSignature>,
-    /// One receipt for each role.
-    #[prost(message, repeated, tag = "2")]
-    pub receipts: Vec<SignedReceipt>,
 }
 
 /// From whoever asked for a release to the MPC server that it is sealed to.

@@ -81,6 +81,28 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     std::fs::rename(&next, path).map_err(|error| Error::File { path: path.to_owned(), problem: error.to_string() })
 }
 
+/// Writes a new file in one step, and waits until it and its name are on the disk: whoever looks sees no file or the whole one.
+///
+/// # Errors
+/// [`Error::Exists`] where the path is taken, [`Error::File`] otherwise.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let failed = |error: std::io::Error| Error::File { path: path.to_owned(), problem: error.to_string() };
+    check_new(path)?;
+    let mut name = path.as_os_str().to_owned();
+    name.push(".next");
+    let next = std::path::PathBuf::from(name);
+    if next.exists() {
+        // Of a write that was cut short.
+        std::fs::remove_file(&next).map_err(failed)?;
+    }
+    write_new(&next, bytes)?;
+    std::fs::rename(&next, path).map_err(failed)?;
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,5 +132,12 @@ mod tests {
         }
         replace(&path, b"new").unwrap();
         assert_eq!(&**read(&path, 3).unwrap(), b"new");
+        let whole = dir.path().join("w.1.x");
+        std::fs::write(dir.path().join("w.1.x.next"), b"cut sho").unwrap();
+        write_whole(&whole, b"whole").unwrap();
+        assert!(!dir.path().join("w.1.x.next").exists());
+        assert!(matches!(write_whole(&whole, b"other"), Err(Error::Exists(_))));
+        assert_eq!(&**read(&whole, 5).unwrap(), b"whole");
+        assert!(matches!(write_whole(&dir.path().join("no/w"), b"x"), Err(Error::File { .. })));
     }
 }

@@ -22,8 +22,8 @@ mod shares;
 pub mod shown;
 mod waiting;
 
-pub(crate) use creation::check_creation;
 pub use creation::{Alone, Creation, create_alone, create_backup, with_client_message, with_messages};
+pub(crate) use creation::{check_creation, check_names};
 pub use eject::{EJECT_WINDOW_SECONDS, EjectWindow, open_eject_window};
 pub use passkeys::{Newcomer, add_passkey, remove_passkey, rename_passkey};
 pub use policy::{ClientPolicy, CustodianPolicy, Delay, Policies, TenantConsent, change_policy};

@@ -5,6 +5,8 @@
 
 pub mod attest;
 pub mod audit;
+pub mod capsule;
+pub mod ciphertext;
 pub mod client;
 pub mod device;
 mod error;
@@ -13,6 +15,7 @@ pub mod files;
 pub mod identity;
 pub mod image;
 pub mod intent;
+pub mod kept;
 pub mod keys;
 pub mod passkey;
 pub mod prepare;

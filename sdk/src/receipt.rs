@@ -4,7 +4,8 @@
 
 use prost::Message;
 use strongroom_proto::canonical;
-use strongroom_proto::id::{Head, IntentHash, RecordId};
+use strongroom_proto::id::{ContentHash, Head, IntentHash, RecordId};
+use strongroom_proto::limits::PAIRS_MAX;
 use strongroom_proto::v1::{Event, GenerationRef, Receipt, Role, SignedReceipt, Stages, TenantSignature};
 use strongroom_proto::{prefix, signed};
 
@@ -87,6 +88,11 @@ pub struct VerifiedReceipt {
     pub time_ms: u64,
     /// Who must be trusted, and how fresh the answer is.
     pub stages: Stages,
+    /// SHA-256 of each sealed byte string that the act made: stored shares in the order of their pairs, or the one release.
+    pub sealed: Vec<ContentHash>,
+    /// Of a release: SHA-256 of each sealed share that it sealed anew, in the order of their pairs. Whoever keeps the sealed shares takes
+    /// no others in the place of what he brought.
+    pub resealed: Vec<ContentHash>,
 }
 
 /// Checks the receipt of an act that was sent.
@@ -127,7 +133,7 @@ fn read_fresh(signed: &SignedReceipt, statement: &VerifiedStatement, role: Role)
 }
 
 /// A receipt in its one encoding, signed by a receipt key that the statement names for the role.
-fn read(signed: &SignedReceipt, statement: &VerifiedStatement, role: Role) -> Result<Receipt, Error> {
+pub(crate) fn read(signed: &SignedReceipt, statement: &VerifiedStatement, role: Role) -> Result<Receipt, Error> {
     let receipt: Receipt =
         canonical::decode(&signed.receipt, RECEIPT_BYTES_MAX).map_err(|error| Error::malformed(PART, error))?;
     expect(PART, "role", role_name(receipt.role()), role_name(role))?;
@@ -155,6 +161,7 @@ fn check(receipt: Receipt, expected: &Expected<'_>) -> Result<VerifiedReceipt, E
     expect(PART, "active generation", show(receipt.active.as_ref()), show(expected.active.as_ref()))?;
     expect(PART, "pending generation", show(receipt.pending.as_ref()), show(expected.pending.as_ref()))?;
     check_sealed(&receipt, expected.sealed)?;
+    let resealed = resealed(&receipt, matches!(expected.sealed, Sealed::Release(_)))?;
     let stages = receipt.stages.ok_or_else(|| Error::malformed(PART, "stages are missing"))?;
     if stages.freshness() < expected.freshness {
         return Err(Error::malformed(
@@ -172,6 +179,8 @@ fn check(receipt: Receipt, expected: &Expected<'_>) -> Result<VerifiedReceipt, E
         epoch: receipt.epoch,
         time_ms: receipt.time_ms,
         stages,
+        sealed: hashes(&receipt.sealed_hashes)?,
+        resealed,
     })
 }
 
@@ -219,6 +228,20 @@ fn check_sealed(receipt: &Receipt, expected: Sealed) -> Result<(), Error> {
         }
     };
     expect(PART, "number of sealed_hashes", receipt.sealed_hashes.len(), count)
+}
+
+fn hashes(list: &[Vec<u8>]) -> Result<Vec<ContentHash>, Error> {
+    list.iter().map(|hash| array(PART, "an entry of sealed_hashes", hash).map(ContentHash)).collect()
+}
+
+/// The shares that a release sealed anew; no other act does.
+fn resealed(receipt: &Receipt, releases: bool) -> Result<Vec<ContentHash>, Error> {
+    let (found, most) = (receipt.resealed_hashes.len(), if releases { PAIRS_MAX } else { 0 });
+    if found > most {
+        return Err(Error::malformed(PART, format_args!("number of resealed_hashes is {found}, at most {most}")));
+    }
+    let hash = |hash: &Vec<u8>| array(PART, "an entry of resealed_hashes", hash).map(ContentHash);
+    receipt.resealed_hashes.iter().map(hash).collect()
 }
 
 /// The one receipt of a role in an answer.

@@ -21,6 +21,7 @@ use crate::statement::{VerifiedStatement, sort};
 use crate::trust::Trust;
 use crate::{files, random};
 
+pub mod alone;
 mod consent;
 pub mod custodian;
 

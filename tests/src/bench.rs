@@ -1,8 +1,9 @@
 //! `make bench`: what a recovery costs against the floor of its cryptography.
 //!
-//! Rounds are interleaved: in each of them the floor, storing, recovering and both hops are measured one after the other, so that what
+//! Rounds are interleaved: in each of them the floor, storing, recovering one share and both, and both hops are measured one after the other, so that what
 //! the machine does meanwhile meets all of them alike. A ratio is the median of the rounds' ratios. Numbers of two runs do not compare.
 
+mod both;
 pub mod cpu;
 pub mod floor;
 pub mod hop;
@@ -20,6 +21,8 @@ use anyhow::Result;
 
 use crate::share;
 use crate::stack::Stack;
+use crate::stack::roles::BOTH;
+use both::WalletsOfBoth;
 use floor::{Floor, SHARE_BYTES};
 use hop::{Kind, Pair};
 use load::Window;
@@ -57,6 +60,7 @@ struct Hopped {
 #[derive(Clone, Debug, Default)]
 struct Measured {
     recover: Loaded,
+    both: Loaded,
     store: Loaded,
     frames: Hopped,
     grpc: Hopped,
@@ -70,7 +74,8 @@ pub async fn run() -> Result<()> {
     let target = target()?;
     for run in 1..=RUNS_MAX {
         let measured = measure(&target).await?;
-        let noisy = is_noisy(&[&measured.recover.floor, &measured.store.floor], measured.steal_percent);
+        let floors = [&measured.recover.floor, &measured.both.floor, &measured.store.floor];
+        let noisy = is_noisy(&floors, measured.steal_percent);
         let report = Report::of(&measured);
         report.print();
         report.write(&target)?;
@@ -94,32 +99,45 @@ async fn measure(target: &Path) -> Result<Measured> {
     let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(target)?;
     let floor = Floor::new()?;
     floor.check()?;
-    let mut stack = Stack::start(folder.path()).await?;
-    let [(_, _, mut share), (_, _, other)] = share::two_curves();
-    share.extend_from_slice(&other);
-    share.truncate(SHARE_BYTES);
-    let mut wallets = Wallets::new(&stack, share).await?;
+    let mut loads = Loads::start(folder.path()).await?;
     let hops = (Pair::start(Kind::Frames, folder.path()).await?, Pair::start(Kind::Grpc, folder.path()).await?);
-    round(&mut Measured::default(), &floor, &stack, &mut wallets, &hops).await?;
+    round(&mut Measured::default(), &floor, &mut loads, &hops).await?;
     let ticks = cpu::Ticks::now()?;
     let mut measured = Measured::default();
     for number in 1..=ROUNDS {
         eprintln!("round {number} of {ROUNDS}");
-        round(&mut measured, &floor, &stack, &mut wallets, &hops).await?;
+        round(&mut measured, &floor, &mut loads, &hops).await?;
     }
     measured.steal_percent = ticks.stolen_since()?;
     drop(hops);
-    measured.start = start::measure(&mut stack, &mut wallets).await?;
+    let Loads { mut one, of_both } = loads;
+    drop(of_both);
+    measured.start = start::measure(&mut one.0, &mut one.1).await?;
     Ok(measured)
 }
 
-async fn round(
-    measured: &mut Measured,
-    floor: &Floor,
-    stack: &Stack,
-    wallets: &mut Wallets,
-    hops: &(Pair, Pair),
-) -> Result<()> {
+/// What is measured in every round: a stack for client shares, and one for both, each with its wallets. While one of them answers, the
+/// other rests.
+struct Loads {
+    one: (Stack, Wallets),
+    of_both: (Stack, WalletsOfBoth),
+}
+
+impl Loads {
+    async fn start(folder: &Path) -> Result<Self> {
+        let [(_, _, mut share), (_, _, other)] = share::two_curves();
+        share.extend_from_slice(&other);
+        share.truncate(SHARE_BYTES);
+        let stack = Stack::start(folder).await?;
+        let wallets = Wallets::new(&stack, share.clone()).await?;
+        let stack_of_both = Stack::start_with(&folder.join("both"), BOTH).await?;
+        let wallets_of_both = WalletsOfBoth::new(&stack_of_both, share).await?;
+        Ok(Self { one: (stack, wallets), of_both: (stack_of_both, wallets_of_both) })
+    }
+}
+
+async fn round(measured: &mut Measured, floor: &Floor, loads: &mut Loads, hops: &(Pair, Pair)) -> Result<()> {
+    let (stack, wallets) = (&loads.one.0, &mut loads.one.1);
     let before = sample(|| floor.storing())?;
     let window = wallets.store(stack).await?;
     measured.store.add(before.midpoint(sample(|| floor.storing())?), window);
@@ -129,6 +147,9 @@ async fn round(
     for time in wallets.recover_alone(ALONE).await? {
         measured.alone_ms.add(time.as_secs_f64() * 1e3);
     }
+    let before = sample(|| floor.recovery_of_both())?;
+    let window = loads.of_both.1.recover(&loads.of_both.0).await?;
+    measured.both.add(before.midpoint(sample(|| floor.recovery_of_both())?), window);
     for (hopped, pair) in [(&mut measured.frames, &hops.0), (&mut measured.grpc, &hops.1)] {
         let window = pair.window().await?;
         hopped.rate.add(each_second(window.calls, window.wall));

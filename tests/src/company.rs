@@ -7,12 +7,12 @@ use anyhow::{Context, Result};
 use strongroom_proto::contents::Share;
 use strongroom_proto::id::RecordId;
 use strongroom_proto::v1::intent::Action;
-use strongroom_proto::v1::{Act, ActRequest, Pair, Role, TenantSignature};
+use strongroom_proto::v1::{Pair, TenantSignature};
 use strongroom_sdk::Error;
 use strongroom_sdk::client::{ApiKey, Client};
-use strongroom_sdk::device::{Answer, Consent, Device, TenantBackend, select};
-use strongroom_sdk::exchange::{CustodianSeal, Delivery, SentDraft, SignedDraft};
-use strongroom_sdk::intent::{self, ClientPolicy, CustodianPolicy, EjectWindow, Policies};
+use strongroom_sdk::device::{Answer, Consent, Device, TenantBackend};
+use strongroom_sdk::exchange::{CustodianSeal, Delivery, OwnCiphertexts, SentAlone, SentDraft, SignedDraft};
+use strongroom_sdk::intent::{Alone, ClientPolicy, CustodianPolicy, EjectWindow, Policies};
 use strongroom_sdk::keys::{KeyUse, SigningKey};
 use strongroom_sdk::seal::{MpcKey, MpcRecipient};
 use strongroom_sdk::statement::VerifiedStatement;
@@ -22,8 +22,8 @@ use strongroom_sdk::tenant::custodian::{Held, Order, OrderedAct, Service};
 use crate::stack::Stack;
 use crate::user::{pairs, shares, tenant, trust};
 
-/// What the company asks of releases of its share: its own signature.
-pub const CUSTODIAN_POLICY: CustodianPolicy = CustodianPolicy::TENANT;
+/// What the company asks of releases of its share: the user's passkey, and its own signature.
+pub const CUSTODIAN_POLICY: CustodianPolicy = CustodianPolicy::PASSKEY_AND_TENANT;
 
 /// The company, as far as one wallet is concerned.
 #[derive(Debug)]
@@ -77,17 +77,21 @@ impl Company {
         Ok(shares.iter().map(|share| share.bytes.expose().to_vec()).collect())
     }
 
-    /// Lets the user eject for the time that is usual.
-    pub async fn open_window(&self) -> Result<()> {
+    /// Releases the company's own shares of a backup without a passkey to its MPC server, by its signature alone, and opens them there.
+    pub async fn release_alone(&self, backup: &str) -> Result<Vec<Vec<u8>>> {
         let prepared = self.device.prepare(&self.wallet).await?;
-        let base = prepared.base_for([Role::Custodian])?;
-        let intent = intent::open_eject_window(&base, select(&prepared, None)?, EjectWindow::default())?;
-        let act = Act {
-            intent: intent.bytes.clone(),
-            assertions: Vec::new(),
-            tenant_signature: Some(self.key.sign_intent(&intent.bytes)?),
-        };
-        self.client.enable_eject(&ActRequest { request_id: hex::encode(intent.hash), act: Some(act) }).await?;
+        let recipient = self.recipient()?;
+        let service = Service::new(&prepared, &self.statement)?;
+        let solo = service.release_alone(Some(backup), None, &recipient, &[])?.sign(&self.key)?;
+        let (acted, delivery) = solo.send(&self.client).await?;
+        self.open(&delivery.context("nothing was released")?, acted.receipt().record_id)
+    }
+
+    /// Lets the user eject for the time that is usual: from the only backup, or from the one that is named.
+    pub async fn open_window(&self, backup: Option<&str>) -> Result<()> {
+        let prepared = self.device.prepare(&self.wallet).await?;
+        let service = Service::new(&prepared, &self.statement)?;
+        service.enable_eject(backup, EjectWindow::default())?.sign(&self.key)?.send(&self.client).await?;
         Ok(())
     }
 
@@ -122,6 +126,22 @@ impl Company {
         Ok(ready.send(&self.client, &prepared).await?.1)
     }
 
+    /// Makes the custodian's record beside what the device encrypted, or its next generation.
+    async fn send_beside(&self, own: OwnCiphertexts) -> Result<SentAlone, Error> {
+        let prepared = self.device.prepare(&self.wallet).await?;
+        let service = Service::new(&prepared, &self.statement)?;
+        let whole = if own.record_id.is_empty() {
+            let (backup, method) = (own.backup.clone(), own.method.clone());
+            let alone = Alone { backup, method, pairs: self.pairs.clone(), policy: CustodianPolicy::TENANT };
+            service.create_alone(&alone, self.own_shares())?
+        } else {
+            service.put_alone(the_record(&own.record_id)?, &self.pairs, self.own_shares())?
+        };
+        let ready = whole.with_device(own)?.sign(&self.key)?;
+        let (_, sent) = ready.send(&self.client, &prepared).await?;
+        Ok(ready.told(sent))
+    }
+
     /// Signs whatever its user asks. A real backend compares the intent with what was ordered first: `tenant::consent`.
     fn consent_to(&self, intent: &[u8]) -> Result<TenantSignature, Error> {
         self.key.sign_intent(intent)
@@ -135,6 +155,10 @@ impl TenantBackend for Company {
 
     fn seal<'a>(&'a self, draft: &'a [u8]) -> Answer<'a, CustodianSeal> {
         Box::pin(self.seal_draft(draft))
+    }
+
+    fn send_alone(&self, own: OwnCiphertexts) -> Answer<'_, SentAlone> {
+        Box::pin(self.send_beside(own))
     }
 
     fn send(&self, signed: SignedDraft) -> Answer<'_, SentDraft> {

@@ -6,6 +6,7 @@
 pub mod attacks;
 pub mod bench;
 pub mod company;
+pub mod demo;
 pub mod frames;
 pub mod hostile;
 pub mod rotation;

@@ -126,6 +126,16 @@ impl Stack {
         self.wait_until_serving().await
     }
 
+    /// Kills a role's enclave alone, and starts it again: the host finds it by itself, and perhaps serves on for a moment.
+    pub async fn restart_enclave(&mut self, role: Role) -> Result<()> {
+        let place = self.roles().position(|it| it == role).context("no enclave of this role here")?;
+        let processes = self.processes.as_mut().context("the stack is not running")?;
+        // It is put back in its place among the others.
+        processes.enclaves.remove(place).kill();
+        processes.enclaves.insert(place, start_enclave(&self.folder, &self.image, role)?);
+        self.wait_until_serving().await
+    }
+
     /// Kills enclaves and host, and starts them again over the same database and KMS.
     pub async fn restart_enclaves_and_host(&mut self) -> Result<()> {
         let Processes { kms, kms_address, enclaves, host, .. } =
@@ -136,6 +146,20 @@ impl Stack {
         let (host, api) = start_host(&self.folder, None)?;
         self.processes = Some(Processes { kms, kms_address, enclaves, host, api });
         self.wait_until_serving().await
+    }
+
+    /// Kills everything, and starts it over an empty database. The tenant is registered again, with the same keys and a new API key: what
+    /// another operator does.
+    pub async fn start_over(&mut self) -> Result<()> {
+        self.kill();
+        for end in ["", "-wal", "-shm"] {
+            let path = format!("{}{end}", self.database().display());
+            if Path::new(&path).exists() {
+                fs::remove_file(path)?;
+            }
+        }
+        self.start_enclaves_and_host().await?;
+        self.register_again()
     }
 
     /// Kills every process as a power failure would.

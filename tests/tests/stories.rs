@@ -7,6 +7,8 @@ mod stories {
     mod both;
     mod clock;
     mod command;
+    mod commits;
+    mod demo;
     mod durability;
     mod examples;
     mod hostile;
@@ -19,6 +21,7 @@ mod stories {
     mod resources;
     mod rotation;
     mod secrets;
+    mod storage;
     mod surface;
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct Done<'a> {
     pub(crate) intent: &'a IntentHash,
     /// Of each sealed byte string that the act made.
     pub(crate) sealed: Vec<ContentHash>,
+    /// Of each share that a release sealed anew.
+    pub(crate) resealed: Vec<ContentHash>,
     pub(crate) time: EnclaveTime,
     pub(crate) stages: Stages,
 }
@@ -41,6 +43,7 @@ pub(crate) fn sign<S: Suite>(kek: &Kek<S>, record: &Record, done: Done<'_>) -> S
         epoch: kek.context.epoch,
         time_ms: done.time.0,
         stages: Some(done.stages),
+        resealed_hashes: done.resealed.iter().map(|hash| hash.0.to_vec()).collect(),
     }
     .encode_to_vec();
     let signature = kek.sign(prefix::RECEIPT, &receipt);

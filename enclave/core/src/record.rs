@@ -60,7 +60,8 @@ impl Record {
         // Fields that this release does not know may restrict the record: it then stays closed here.
         let content: Content = canonical::decode(&bytes, RECORD_BYTES_MAX).map_err(|_| failed())?;
         let head = Head::from_slice(&content.head).ok_or_else(failed)?;
-        if content.record_id != record_id.0 {
+        let parts = content.generations.iter().flat_map(|generation| &generation.parts);
+        if content.record_id != record_id.0 || !parts.into_iter().all(shares::is_sound) {
             return Err(failed());
         }
         Ok(Self { wallet: sealed.wallet.clone(), backup: sealed.backup.clone(), id: record_id, head, content })

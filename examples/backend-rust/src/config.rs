@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use strongroom_proto::id::{TenantId, sha256};
 use strongroom_proto::names::is_id;
 use strongroom_sdk::client::ApiKey;
+use strongroom_sdk::keys::{KeyUse, SigningKey};
 use strongroom_sdk::{Error, files};
 use subtle::ConstantTimeEq;
 
@@ -33,6 +34,32 @@ pub(crate) struct Config {
     pub(crate) users: Users,
     /// Folder of the receipts.
     pub(crate) receipts: PathBuf,
+    /// The company's own half, where it keeps shares.
+    pub(crate) custodian: Option<Custodian>,
+}
+
+/// What the backend of a company with custodian shares is told.
+pub(crate) struct Custodian {
+    /// The operational key.
+    pub(crate) key: SigningKey,
+    /// A folder for each wallet, in it `PAIR.CURVE` for each pair: what the company's MPC server made.
+    pub(crate) shares: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCustodian {
+    operational_key: PathBuf,
+    shares: PathBuf,
+}
+
+impl Custodian {
+    fn load(raw: &RawCustodian) -> Result<Self, Error> {
+        let none =
+            || Err(refused("custodian.operational_key", "it has a passphrase, and nobody is there to ask for it"));
+        let key = SigningKey::read(&raw.operational_key, KeyUse::Operational, none)?;
+        Ok(Self { key, shares: raw.shares.clone() })
+    }
 }
 
 #[derive(Deserialize)]
@@ -45,6 +72,7 @@ struct RawConfig {
     statement: PathBuf,
     users: PathBuf,
     receipts: PathBuf,
+    custodian: Option<RawCustodian>,
 }
 
 impl Config {
@@ -75,6 +103,7 @@ impl Config {
             statement,
             users,
             receipts: raw.receipts,
+            custodian: raw.custodian.as_ref().map(Custodian::load).transpose()?,
         })
     }
 }

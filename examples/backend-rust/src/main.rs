@@ -5,6 +5,7 @@
 
 mod check;
 mod config;
+mod custodian;
 mod service;
 mod statement;
 mod store;
@@ -15,13 +16,18 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
-use strongroom_sdk::client::{self, ANSWER_WAIT_MAX};
+use strongroom_sdk::attestation::Root;
+use strongroom_sdk::client::{self, ANSWER_WAIT_MAX, Client};
+use strongroom_sdk::{Trust, files};
 use tokio::signal::unix::{SignalKind, signal};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
 use config::Config;
-use service::v1::{backup_service_server, passkey_service_server, recovery_service_server, tenant_service_server};
+use service::v1::{
+    backup_service_server, passkey_service_server, recovery_service_server, tenant_backend_service_server,
+    tenant_service_server,
+};
 use service::{Backend, REQUEST_BYTES_MAX};
 
 /// Most calls in flight on one connection.
@@ -29,12 +35,18 @@ const CALLS_MAX: usize = 64;
 /// Longest time of a call: the host's longest answer, and what stands around it.
 const CALL_MAX: Duration = ANSWER_WAIT_MAX.saturating_add(Duration::from_secs(10));
 
+/// Longest file with a root certificate.
+const CERTIFICATE_BYTES_MAX: usize = 8 * 1024;
+
 /// Stands between a wallet company's devices and strongroom-host.
 #[derive(Parser)]
 struct Arguments {
     /// The configuration (TOML); `README.md` shows every field.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// Believe attestation documents of another root (DER) than AWS's: for a stack on this machine.
+    #[arg(long, value_name = "FILE")]
+    development_root: Option<PathBuf>,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -50,9 +62,14 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let config = Config::load(&arguments.config)?;
+    let trust = match &arguments.development_root {
+        Some(path) => Trust::development(Root::development(&files::read(path, CERTIFICATE_BYTES_MAX)?)),
+        None => Trust::aws(),
+    };
+    let client = Client::connect(&config.host, config.api_key.clone()).await?;
     let channel = client::connect(&config.host).await?;
     let listen = config.listen;
-    let backend = Backend::new(config, channel);
+    let backend = Backend::new(config, channel, client, trust);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
     let reloading = backend.clone();
@@ -71,11 +88,13 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     println!("strongroom-example-backend ready address={}", incoming.local_addr()?);
     let backups = backup_service_server::BackupServiceServer::new(backend.clone());
     let recoveries = recovery_service_server::RecoveryServiceServer::new(backend.clone());
+    let drafts = tenant_backend_service_server::TenantBackendServiceServer::new(backend.clone());
     Server::builder()
         .timeout(CALL_MAX)
         .concurrency_limit_per_connection(CALLS_MAX)
         .add_service(backups.max_decoding_message_size(REQUEST_BYTES_MAX))
         .add_service(recoveries.max_decoding_message_size(REQUEST_BYTES_MAX))
+        .add_service(drafts.max_decoding_message_size(REQUEST_BYTES_MAX))
         .add_service(passkey_service_server::PasskeyServiceServer::new(backend.clone()))
         .add_service(tenant_service_server::TenantServiceServer::new(backend))
         .serve_with_incoming_shutdown(incoming, stop)

@@ -11,23 +11,29 @@ use strongroom_proto::v1::intent::Action;
 use strongroom_proto::v1::passkey_service_client::PasskeyServiceClient;
 use strongroom_proto::v1::recovery_service_client::RecoveryServiceClient;
 use strongroom_proto::v1::{
-    Act, CreateBackupRequest, CreateBackupResponse, GetBackupRequest, GetBackupResponse, GetStatementRequest,
-    GetStatementResponse, Intent, PrepareRequest, PrepareResponse, RecoverRequest, RecoverResponse,
-    RehearseBackupRequest, RehearseBackupResponse, SignedReceipt,
+    Act, CommitBackupRequest, CommitBackupResponse, CreateBackupRequest, CreateBackupResponse, CustodianSeal,
+    GetBackupRequest, GetBackupResponse, GetClientCiphertextsRequest, GetClientCiphertextsResponse,
+    GetStatementRequest, GetStatementResponse, Intent, OwnCiphertexts, PrepareRequest, PrepareResponse, RecoverRequest,
+    RecoverResponse, RehearseBackupRequest, RehearseBackupResponse, SealDraftRequest, SentAlone, SentDraft,
+    SignIntentRequest, SignIntentResponse, SignedDraft, SignedReceipt,
 };
-use strongroom_sdk::client::ApiKey;
+use strongroom_sdk::client::{ApiKey, Client};
+use strongroom_sdk::{Error, Trust};
 use tonic::metadata::MetadataMap;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::check;
 use crate::config::{Config, User, Users};
+use crate::custodian::Desk;
 use crate::statement::Current;
 use crate::store::{Refused, Store};
 use v1::backup_service_server::BackupService;
 use v1::passkey_service_server::PasskeyService;
 use v1::recovery_service_server::RecoveryService;
+use v1::tenant_backend_service_server::TenantBackendService;
 use v1::tenant_service_server::TenantService;
 
 /// The services of `strongroom.v1`, with every call that is not written here refused.
@@ -39,6 +45,9 @@ pub(crate) mod v1 {
 /// Most bytes of a request: a sealed message of every pair's share, and what stands around it.
 pub(crate) const REQUEST_BYTES_MAX: usize = FRAME_BYTES_MAX;
 
+/// Who gives the reasons in errors: the host's are passed on.
+const ERROR_DOMAIN: &str = "strongroom";
+
 /// The backend. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Backend(Arc<Inner>);
@@ -48,16 +57,20 @@ struct Inner {
     statement: Arc<Current>,
     store: Store,
     host: InterceptedService<Channel, ApiKey>,
+    /// Where the company has shares of its own.
+    desk: Option<Desk>,
 }
 
 impl Backend {
-    pub(crate) fn new(config: Config, channel: Channel) -> Self {
+    pub(crate) fn new(config: Config, channel: Channel, client: Client, trust: Trust) -> Self {
         let statement = Arc::new(config.statement);
+        let desk = config.custodian.map(|company| Desk::new(company, client, trust, Arc::clone(&statement)));
         Self(Arc::new(Inner {
             users: config.users,
             store: Store::new(config.receipts, Arc::clone(&statement)),
             statement,
             host: InterceptedService::new(channel, config.api_key),
+            desk,
         }))
     }
 
@@ -102,6 +115,17 @@ impl Backend {
         let bytes = act.map(|act| act.intent.as_slice()).unwrap_or_default();
         self.0.store.keep_act(bytes, intent, receipts).map_err(|refused| not_kept(&refused))
     }
+
+    /// The newest receipts of the record that an intent is on: what the company's signature goes by.
+    fn known(&self, user: &User, intent: &[u8]) -> Result<Vec<SignedReceipt>, Status> {
+        let act = Act { intent: intent.to_vec(), ..Act::default() };
+        let intent = self.act(user, Some(&act), |_| true)?;
+        self.0.store.newest_for(&intent).map_err(|refused| not_kept(&refused))
+    }
+
+    fn desk(&self) -> Result<&Desk, Status> {
+        self.0.desk.as_ref().ok_or_else(|| Status::unimplemented("this company keeps no shares of its own"))
+    }
 }
 
 /// The one bearer token of a call.
@@ -122,6 +146,22 @@ fn relay<T>(answer: Result<Response<T>, Status>) -> Result<T, Status> {
             _ => Status::unavailable("the host cannot be reached"),
         }
     })
+}
+
+/// Why the company does not do its half: what the device sent, what the host refused, or nothing that is the device's business.
+fn not_done(error: Error) -> Status {
+    match error {
+        Error::NotExpected { .. } => Status::permission_denied(error.to_string()),
+        Error::Input { .. } | Error::Malformed { .. } => Status::invalid_argument(error.to_string()),
+        Error::Refused(refusal) => {
+            let details = ErrorDetails::with_error_info(&refusal.reason, ERROR_DOMAIN, []);
+            Status::with_error_details(refusal.code, refusal.message.clone(), details)
+        }
+        error => {
+            eprintln!("custodian: {error}");
+            Status::unavailable("the company's half cannot be done now")
+        }
+    }
 }
 
 fn not_kept(refused: &Refused) -> Status {
@@ -188,6 +228,32 @@ impl BackupService for Backend {
         self.call("GetBackup", request, work).await
     }
 
+    async fn commit_backup(
+        &self,
+        request: Request<CommitBackupRequest>,
+    ) -> Result<Response<CommitBackupResponse>, Status> {
+        let work = |user: Arc<User>, message: CommitBackupRequest| async move {
+            check::wallet(&user.wallet, &message.wallet)?;
+            let answer = relay(BackupServiceClient::new(self.0.host.clone()).commit_backup(message).await)?;
+            for receipt in &answer.receipts {
+                self.0.store.keep(receipt, &user.wallet).map_err(|refused| not_kept(&refused))?;
+            }
+            Ok(answer)
+        };
+        self.call("CommitBackup", request, work).await
+    }
+
+    async fn get_client_ciphertexts(
+        &self,
+        request: Request<GetClientCiphertextsRequest>,
+    ) -> Result<Response<GetClientCiphertextsResponse>, Status> {
+        let work = |user: Arc<User>, message: GetClientCiphertextsRequest| async move {
+            check::wallet(&user.wallet, &message.wallet)?;
+            relay(BackupServiceClient::new(self.0.host.clone()).get_client_ciphertexts(message).await)
+        };
+        self.call("GetClientCiphertexts", request, work).await
+    }
+
     async fn rehearse_backup(
         &self,
         request: Request<RehearseBackupRequest>,
@@ -211,5 +277,49 @@ impl RecoveryService for Backend {
             Ok(answer)
         };
         self.call("Recover", request, work).await
+    }
+}
+
+#[tonic::async_trait]
+impl TenantBackendService for Backend {
+    async fn sign_intent(&self, request: Request<SignIntentRequest>) -> Result<Response<SignIntentResponse>, Status> {
+        let work = |user: Arc<User>, message: SignIntentRequest| async move {
+            let known = self.known(&user, &message.intent)?;
+            let signature = self.desk()?.sign(&user, &message.intent, &known).map_err(not_done)?;
+            Ok(SignIntentResponse { signature: Some(signature) })
+        };
+        self.call("SignIntent", request, work).await
+    }
+
+    async fn seal_draft(&self, request: Request<SealDraftRequest>) -> Result<Response<CustodianSeal>, Status> {
+        let work = |user: Arc<User>, message: SealDraftRequest| async move {
+            let known = self.known(&user, &message.draft)?;
+            self.desk()?.seal(&user, &message.draft, &known).await.map_err(not_done)
+        };
+        self.call("SealDraft", request, work).await
+    }
+
+    async fn send_draft(&self, request: Request<SignedDraft>) -> Result<Response<SentDraft>, Status> {
+        let work = |user: Arc<User>, message: SignedDraft| async move {
+            let wanted = |action: &Action| matches!(action, Action::CreateBackup(_) | Action::PutShares(_));
+            let act = Act { intent: message.intent.clone(), ..Act::default() };
+            let intent = self.act(&user, Some(&act), wanted)?;
+            let sent = self.desk()?.send(&user, message).await.map_err(not_done)?;
+            self.keep(Some(&act), &intent, &sent.receipts)?;
+            Ok(sent)
+        };
+        self.call("SendDraft", request, work).await
+    }
+
+    async fn send_alone(&self, request: Request<OwnCiphertexts>) -> Result<Response<SentAlone>, Status> {
+        let work = |user: Arc<User>, message: OwnCiphertexts| async move {
+            check::wallet(&user.wallet, &message.wallet)?;
+            let sent = self.desk()?.send_alone(&user, message).await.map_err(not_done)?;
+            let act = Act { intent: sent.intent.clone(), ..Act::default() };
+            let intent = self.act(&user, Some(&act), |_| true)?;
+            self.keep(Some(&act), &intent, &sent.receipts)?;
+            Ok(sent)
+        };
+        self.call("SendAlone", request, work).await
     }
 }

@@ -104,6 +104,19 @@ impl Store {
         }
     }
 
+    /// The newest receipt in each role that an act is on, where one is kept.
+    pub(crate) fn newest_for(&self, intent: &Intent) -> Result<Vec<SignedReceipt>, Refused> {
+        let mut found = Vec::new();
+        for role in [Role::Client, Role::Custodian] {
+            if let Some((record, _)) = start(intent, role)
+                && let Some(version) = self.newest(record, role)?
+            {
+                found.extend(self.read(record, role, version)?.map(|(signed, _)| signed));
+            }
+        }
+        Ok(found)
+    }
+
     /// Refuses an act on a record that was seen to fork: nobody knows which of its histories the act would continue.
     pub(crate) fn refuse_forked(&self, intent: &Intent) -> Result<(), Refused> {
         for role in [Role::Client, Role::Custodian] {

@@ -63,17 +63,33 @@ pub fn uncommitted() -> Key {
 /// A generation that waits for its commit.
 #[must_use]
 pub fn uncommitted_generation(it: &Uncommitted) -> Key {
-    uncommitted().number(it.time_ms).fixed(&it.tenant.0).fixed(&it.record.0).number(it.generation)
+    generation(uncommitted(), it)
 }
 
-/// What the key of a generation that waits for its commit says.
+/// Start of the keys of all generations of which a part is missing, the next one to give up first.
+#[must_use]
+pub fn unfinished() -> Key {
+    Key::new(Kind::Unfinished)
+}
+
+/// A generation of which a part is missing.
+#[must_use]
+pub fn unfinished_generation(it: &Uncommitted) -> Key {
+    generation(unfinished(), it)
+}
+
+fn generation(queue: Key, it: &Uncommitted) -> Key {
+    queue.number(it.time_ms).fixed(&it.tenant.0).fixed(&it.record.0).number(it.generation)
+}
+
+/// What the key of a generation that waits for its commit, or for a part, says.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Uncommitted {
-    /// When the host tries to commit it.
+    /// When the host tries to commit it, or gives it up.
     pub time_ms: u64,
     /// Whose it is.
     pub tenant: TenantId,
-    /// The record in which it waits, in both roles.
+    /// The record in which it waits.
     pub record: RecordId,
     /// Its number.
     pub generation: u64,
@@ -82,7 +98,17 @@ pub struct Uncommitted {
 /// Reads what [`uncommitted_generation`] wrote.
 #[must_use]
 pub fn parse_uncommitted(key: &[u8]) -> Option<Uncommitted> {
-    let rest = key.strip_prefix(&[Kind::Uncommitted as u8])?;
+    parse_generation(Kind::Uncommitted, key)
+}
+
+/// Reads what [`unfinished_generation`] wrote.
+#[must_use]
+pub fn parse_unfinished(key: &[u8]) -> Option<Uncommitted> {
+    parse_generation(Kind::Unfinished, key)
+}
+
+fn parse_generation(kind: Kind, key: &[u8]) -> Option<Uncommitted> {
+    let rest = key.strip_prefix(&[kind as u8])?;
     let (time, rest) = rest.split_first_chunk()?;
     let (tenant, rest) = rest.split_first_chunk()?;
     let (record, rest) = rest.split_first_chunk()?;

@@ -31,9 +31,15 @@ fn all() -> Vec<(String, Key)> {
             }
         }
         for record_id in &ids {
+            out.push((format!("books {tenant} {record_id:?}"), books(&tenant, &RecordId(*record_id))));
+            for (number, text) in numbers.iter().flat_map(|number| texts.map(|text| (*number, text))) {
+                let key = ciphertext(&tenant, &RecordId(*record_id), number, &name(text));
+                out.push((format!("ciphertext {tenant} {record_id:?} {number} {text}"), key));
+            }
             for (number, generation) in numbers.iter().flat_map(|one| numbers.map(|other| (*one, other))) {
                 let it = Uncommitted { time_ms: number, tenant, record: RecordId(*record_id), generation };
                 out.push((format!("{it:?}"), uncommitted_generation(&it)));
+                out.push((format!("unfinished {it:?}"), unfinished_generation(&it)));
             }
         }
         for role in roles {
@@ -139,6 +145,9 @@ fn what_waits_and_an_event_read_back_and_nothing_else_does() {
         assert_eq!(parse_uncommitted(&key.bytes()[..cut]), None, "cut at {cut}");
     }
     assert_eq!(parse_uncommitted(&[key.bytes(), &[0]].concat()), None);
+    assert_eq!(parse_unfinished(key.bytes()), None, "another queue's");
+    assert_eq!(parse_unfinished(unfinished_generation(&waiting).bytes()), Some(waiting));
+    assert_eq!(parse_uncommitted(unfinished_generation(&waiting).bytes()), None);
     assert!(key.bytes() < uncommitted_generation(&Uncommitted { time_ms: 78, ..waiting }).bytes(), "by time");
     let (prefix, key) = (events(&tenant, &record), event(&tenant, &record, Role::Custodian, 9));
     assert_eq!(parse_event(&prefix, key.bytes()), Some((Role::Custodian, 9)));

@@ -8,17 +8,18 @@ use prost::Message;
 use strongroom_proto::enclave::v1::SealedShare;
 use strongroom_proto::id::TenantId;
 use strongroom_proto::v1::{
-    Act, ActRequest, ActResponse, NewCredential, OpenActKind, Pair, Receipt, SignedReceipt, intent::Action,
+    Act, ActRequest, ActResponse, NewCredential, OpenActKind, Pair, Receipt, SignedReceipt, StoredShare, intent::Action,
 };
 
+use super::brought::Brought;
 use super::listing::Place;
 use super::load::{self, StoredRecord, StoredStatement};
 use super::replies::{self, Found, Ticket};
 use super::roles::{self, at_once};
-use super::{App, BEGIN_MAX, is_overtaken};
+use super::{App, BEGIN_MAX, brought, is_overtaken, recoveries};
 use crate::error::Error;
 use crate::keys::{self, Key, Kind, Name};
-use crate::rows::{BackupRow, RecordRow, decode};
+use crate::rows::{BackupRow, BooksRow, RecordRow, SealNote};
 use crate::store::{Row, Write};
 
 pub(super) mod answer;
@@ -26,7 +27,7 @@ mod ask;
 mod call;
 pub(super) mod carry_out;
 pub(super) mod commit;
-mod settle;
+pub(super) mod settle;
 
 pub(super) use call::Call;
 
@@ -49,6 +50,8 @@ pub(super) enum Work {
         pairs: Vec<Pair>,
         message: Vec<u8>,
         epoch: u64,
+        /// What the device encrypted itself comes and goes with this role's record.
+        ciphertexts: bool,
     },
     Change {
         credential: Option<NewCredential>,
@@ -76,6 +79,7 @@ pub(super) struct Asked {
     pub(super) act: Option<Act>,
     /// One for each role, in the order of the roles.
     pub(super) orders: Vec<Order>,
+    pub(super) brought: Brought,
 }
 
 /// An order with the record that it is about, as it stands.
@@ -84,6 +88,8 @@ struct Part<'a> {
     record: StoredRecord,
     /// Those that the act opens, where they were read with the record.
     shares: Option<Vec<SealedShare>>,
+    /// Those of them that the caller brought.
+    brought: Vec<SealNote>,
 }
 
 /// What one role's enclave did, and the rows that must stand before anybody hears of it.
@@ -92,6 +98,8 @@ pub(super) struct Outcome {
     pub(super) receipt: Receipt,
     pub(super) signed: SignedReceipt,
     pub(super) release: Vec<u8>,
+    /// Sealed shares that the caller keeps, for him.
+    pub(super) handed: Vec<StoredShare>,
     pub(super) row: RecordRow,
     pub(super) writes: Vec<Write>,
 }
@@ -99,8 +107,16 @@ pub(super) struct Outcome {
 /// What a call did in all its roles.
 pub(super) struct Done {
     pub(super) outcomes: Vec<Outcome>,
-    /// The backup's id and row, where shares were put.
-    pub(super) backup: Option<(Name, BackupRow)>,
+    /// The backup, where shares were put.
+    pub(super) backup: Option<PutBackup>,
+}
+
+/// The backup that shares are put into.
+pub(super) struct PutBackup {
+    pub(super) id: Name,
+    pub(super) row: BackupRow,
+    /// As they are afterwards.
+    pub(super) books: BooksRow,
 }
 
 /// Carries out an act whose intent says everything.
@@ -131,7 +147,8 @@ pub(super) async fn change(
     };
     let work = |_| Work::Change { credential: credential.clone(), cancels: cancels.clone(), window_ms };
     let orders = checked.orders(tenant, work)?;
-    run(app, &Asked { tenant, request_id, request_sha256, act: Some(checked.act), orders }, |done| {
+    let brought = Brought::default();
+    run(app, &Asked { tenant, request_id, request_sha256, act: Some(checked.act), orders, brought }, |done| {
         Ok(answer::receipts(done))
     })
     .await
@@ -195,7 +212,21 @@ impl Asked {
             let of_both = |error: Error| error.in_role(roles::name(order.place.role));
             parts.push(if self.orders.len() > 1 { part.map_err(of_both)? } else { part? });
         }
-        carry_out::where_it_waits(parts)
+        let mut parts = carry_out::where_it_waits(parts)?;
+        self.bring(&mut parts)?;
+        Ok(parts)
+    }
+
+    /// Gives the parts whose shares the caller keeps what the call brought of them.
+    fn bring(&self, parts: &mut [Part<'_>]) -> Result<(), Error> {
+        brought::check_needed(&self.brought.shares, parts.iter().map(|part| &part.record))?;
+        for part in parts.iter_mut().filter(|part| part.record.row.outside && !part.record.row.closed) {
+            let Some(generation) = ask::generation(part.order, &part.record)? else { continue };
+            let shares = brought::sealed(&part.record, generation, &self.brought.shares)?;
+            part.brought = shares.iter().map(brought::seal).collect();
+            part.shares = Some(shares);
+        }
+        Ok(())
     }
 }
 
@@ -205,7 +236,7 @@ fn part<'a>(order: &'a Order, row: Option<&[u8]>, shares: Option<Vec<Row>>) -> R
         (Work::Recover { generation, .. }, Some(rows)) => Some(load::shares(&order.place, *generation, rows)?),
         _ => None,
     };
-    Ok(Part { order, record, shares })
+    Ok(Part { order, record, shares, brought: Vec::new() })
 }
 
 async fn answered<R: Message + Default>(
@@ -216,18 +247,26 @@ async fn answered<R: Message + Default>(
     parts: &mut [Part<'_>],
     answer: impl Fn(&Done) -> Result<R, Error>,
 ) -> Result<R, Error> {
-    let backup = match parts {
+    let put = match parts {
         [Part { order: Order { work: Work::PutShares { .. }, place, .. }, record, .. }, ..] => {
-            Some(backup(app, place, record).await?)
+            Some(settle::put::Target::find(app, place, record, &asked.brought.ciphertexts).await?)
         }
         _ => None,
     };
     let act = asked.act.as_ref();
     let outcomes = at_once(parts, |part| part.order.place.role, |part| carry_out(app, act, statement, part)).await?;
-    let done = Done { outcomes, backup };
-    let response = answer(&done)?;
-    let writes = done.outcomes.into_iter().flat_map(|outcome| outcome.writes).collect();
-    replies::commit(&*app.store, ticket, response, writes).await
+    let mut done = Done { outcomes, backup: None };
+    let mut writes: Vec<Write> = Vec::new();
+    if let Some(put) = put {
+        let (backup, more) = put.settle(asked, &done.outcomes)?;
+        (done.backup, writes) = (Some(backup), more);
+    }
+    // The records first, so that another write to one is the conflict that is named.
+    writes.splice(0..0, done.outcomes.iter_mut().flat_map(|outcome| std::mem::take(&mut outcome.writes)));
+    match recoveries::Step::of(&done)? {
+        None => replies::commit(&*app.store, ticket, answer(&done)?, writes).await,
+        Some(step) => step.commit(app, ticket, || answer(&done), writes).await,
+    }
 }
 
 /// One frame to the enclave, and what is to be stored of its answer.
@@ -238,12 +277,5 @@ async fn carry_out(
     part: &mut Part<'_>,
 ) -> Result<Outcome, Error> {
     let moved = ask::ask(app, act, statement, part).await?;
-    settle::settle(app, part.order, &part.record, moved).await
-}
-
-/// The backup that a record is of.
-async fn backup(app: &App, place: &Place, record: &StoredRecord) -> Result<(Name, BackupRow), Error> {
-    let id = Name::parse("backup", &record.sealed.backup)?;
-    let row = app.store.get(keys::backup(&place.tenant, &place.wallet, &id)).await?;
-    Ok((id, decode(&row.ok_or(Error::Internal("a record without its backup"))?)?))
+    settle::settle(app, part, moved).await
 }

@@ -4,13 +4,15 @@ use prost::Message;
 use strongroom_proto::id::TenantId;
 use strongroom_proto::v1::admin_service_server::AdminService;
 use strongroom_proto::v1::{
+    CapsuleChunk, ImportCapsuleResponse, ListKeksRequest, ListKeksResponse, RotateKekRequest, RotateKekResponse,
+};
+use strongroom_proto::v1::{
     CreateApiKeyRequest, CreateApiKeyResponse, CreateKekRequest, CreateKekResponse, CreateTenantRequest,
     CreateTenantResponse, ListTenantsRequest, ListTenantsResponse, RevokeApiKeyRequest, RevokeApiKeyResponse, Tenant,
 };
-use strongroom_proto::v1::{ListKeksRequest, ListKeksResponse, RotateKekRequest, RotateKekResponse};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
-use super::{App, check, service};
+use super::{App, capsule, check, service};
 use crate::auth::NewKey;
 use crate::clock::now_ms;
 use crate::error::Error;
@@ -87,9 +89,10 @@ impl AdminService for Admin {
 
     async fn import_capsule(
         &self,
-        _: Request<tonic::Streaming<strongroom_proto::v1::CapsuleChunk>>,
-    ) -> Result<Response<strongroom_proto::v1::ImportCapsuleResponse>, Status> {
-        Err(Status::unimplemented("import_capsule"))
+        request: Request<Streaming<CapsuleChunk>>,
+    ) -> Result<Response<ImportCapsuleResponse>, Status> {
+        let work = |chunks| async move { capsule::import::import(&self.0, chunks).await };
+        self.0.operator_call("ImportCapsule", request, work).await
     }
 }
 

@@ -4,25 +4,28 @@ use strongroom_proto::id::TenantId;
 use strongroom_proto::limits::RECORDS_MAX;
 use strongroom_proto::v1::backup_service_server::BackupService;
 use strongroom_proto::v1::{
-    ActRequest, ActResponse, CarryOutRequest, CommitBackupRequest, CommitBackupResponse, CreateBackupRequest,
-    CreateBackupResponse, ExportAuditRequest, ExportAuditResponse, GetBackupRequest, GetBackupResponse,
-    ListBackupsRequest, ListBackupsResponse, PutSharesRequest, PutSharesResponse, RehearseBackupRequest,
-    RehearseBackupResponse,
+    AbortBackupRequest, AbortBackupResponse, ActRequest, ActResponse, CarryOutRequest, CommitBackupRequest,
+    CommitBackupResponse, CreateBackupRequest, CreateBackupResponse, ExportAuditRequest, ExportAuditResponse,
+    ExportCapsuleRequest, GetBackupRequest, GetBackupResponse, GetClientCiphertextsRequest,
+    GetClientCiphertextsResponse, ListBackupsRequest, ListBackupsResponse, PutSharesRequest, PutSharesResponse,
+    RehearseBackupRequest, RehearseBackupResponse, ReportStoredRequest, ReportStoredResponse,
 };
 use tonic::{Request, Response, Status};
 
 use super::act::{Call, carry_out};
-use super::{begin, service};
+use super::{begin, capsule, service};
 use crate::error::Error;
 use crate::keys::{self, Name};
 use crate::rows::decode;
 
+mod ciphertexts;
 mod commit;
 mod create;
 mod export;
 mod put;
 mod rehearse;
-mod show;
+pub(super) mod show;
+mod stored;
 
 service! {
     /// The service.
@@ -44,7 +47,7 @@ impl BackupService for Backups {
             let wallet = Name::parse("wallet", &message.wallet)?;
             let id = Name::parse("backup", &message.backup)?;
             let row = self.0.store.get(keys::backup(&tenant, &wallet, &id)).await?.ok_or(Error::NotFound("backup"))?;
-            let backup = show::stored(&self.0, &tenant, &wallet, &id, &decode(&row)?).await?;
+            let backup = show::stored(&self.0, &tenant, &wallet, &id, decode(&row)?).await?;
             Ok(GetBackupResponse { backup: Some(backup) })
         };
         self.0.call("GetBackup", request, work).await
@@ -62,7 +65,7 @@ impl BackupService for Backups {
             let mut backups = Vec::new();
             for (key, row) in self.0.store.scan(prefix.clone(), None, RECORDS_MAX).await? {
                 let id = keys::last_name(&prefix, &key).ok_or(Error::Internal("a backup's key does not parse"))?;
-                backups.push(show::stored(&self.0, &tenant, &wallet, &id, &decode(&row)?).await?);
+                backups.push(show::stored(&self.0, &tenant, &wallet, &id, decode(&row)?).await?);
             }
             Ok(ListBackupsResponse { backups })
         };
@@ -117,31 +120,35 @@ impl BackupService for Backups {
 
     async fn abort_backup(
         &self,
-        _: Request<strongroom_proto::v1::AbortBackupRequest>,
-    ) -> Result<Response<strongroom_proto::v1::AbortBackupResponse>, Status> {
-        Err(Status::unimplemented("abort_backup"))
+        request: Request<AbortBackupRequest>,
+    ) -> Result<Response<AbortBackupResponse>, Status> {
+        let work = |tenant, message| async move { begin(|| stored::abort(&self.0, tenant, &message)).await };
+        self.0.call("AbortBackup", request, work).await
     }
 
     async fn report_stored(
         &self,
-        _: Request<strongroom_proto::v1::ReportStoredRequest>,
-    ) -> Result<Response<strongroom_proto::v1::ReportStoredResponse>, Status> {
-        Err(Status::unimplemented("report_stored"))
+        request: Request<ReportStoredRequest>,
+    ) -> Result<Response<ReportStoredResponse>, Status> {
+        let work = |tenant, message| async move { begin(|| stored::report(&self.0, tenant, &message)).await };
+        self.0.call("ReportStored", request, work).await
     }
 
     async fn get_client_ciphertexts(
         &self,
-        _: Request<strongroom_proto::v1::GetClientCiphertextsRequest>,
-    ) -> Result<Response<strongroom_proto::v1::GetClientCiphertextsResponse>, Status> {
-        Err(Status::unimplemented("get_client_ciphertexts"))
+        request: Request<GetClientCiphertextsRequest>,
+    ) -> Result<Response<GetClientCiphertextsResponse>, Status> {
+        let work = |tenant, message| async move { ciphertexts::get(&self.0, tenant, &message).await };
+        self.0.call("GetClientCiphertexts", request, work).await
     }
 
-    type ExportCapsuleStream = tonic::codegen::BoxStream<strongroom_proto::v1::CapsuleChunk>;
+    type ExportCapsuleStream = capsule::Chunks;
 
     async fn export_capsule(
         &self,
-        _: Request<strongroom_proto::v1::ExportCapsuleRequest>,
+        request: Request<ExportCapsuleRequest>,
     ) -> Result<Response<Self::ExportCapsuleStream>, Status> {
-        Err(Status::unimplemented("export_capsule"))
+        let work = |tenant, message| async move { capsule::export::export(&self.0, tenant, &message).await };
+        self.0.call("ExportCapsule", request, work).await
     }
 }

@@ -1,12 +1,12 @@
 //! Forms and lengths of what callers send. A courtesy: it saves the enclave work and names the field; the enclave checks again.
 
-use strongroom_proto::id::{RecordId, TenantId};
+use strongroom_proto::id::{RecordId, TenantId, sha256};
 use strongroom_proto::limits::{
-    ASSERTION_SIGNATURE_BYTES_MAX, ASSERTIONS_MAX, AUTHENTICATOR_DATA_BYTES_MAX, CLIENT_DATA_BYTES_MAX,
-    CREDENTIAL_ID_BYTES_MAX, CREDENTIAL_KEY_BYTES_MAX, ENCAPSULATED_KEY_BYTES, EXTENSION_RESULTS_BYTES_MAX,
-    INTENT_BYTES_MAX, MESSAGE_BYTES_MAX, PAIRS_MAX,
+    ASSERTION_SIGNATURE_BYTES_MAX, ASSERTIONS_MAX, AUTHENTICATOR_DATA_BYTES_MAX, CIPHERTEXT_BYTES_MAX,
+    CLIENT_DATA_BYTES_MAX, CREDENTIAL_ID_BYTES_MAX, CREDENTIAL_KEY_BYTES_MAX, ENCAPSULATED_KEY_BYTES,
+    EXTENSION_RESULTS_BYTES_MAX, INTENT_BYTES_MAX, MESSAGE_BYTES_MAX, PAIRS_MAX,
 };
-use strongroom_proto::v1::{Act, Intent, NewCredential, Pair, Role};
+use strongroom_proto::v1::{Act, ClientCiphertext, Intent, NewCredential, Pair, Role};
 use strongroom_proto::{intent, names};
 
 use super::act::{Call, Order, Work};
@@ -85,6 +85,11 @@ pub(super) fn exactly(field: &'static str, len: usize, expect: usize) -> Result<
     if len == expect { Ok(()) } else { Err(Error::bad(field, format!("exactly {expect} bytes"))) }
 }
 
+/// A hash: 32 bytes.
+pub(super) fn hash(field: &'static str, bytes: &[u8]) -> Result<[u8; 32], Error> {
+    bytes.try_into().map_err(|_| Error::bad(field, "exactly 32 bytes"))
+}
+
 /// A label that may be shown.
 pub(super) fn label(field: &'static str, text: &str) -> Result<(), Error> {
     if names::is_label(text) { Ok(()) } else { Err(Error::bad(field, "at most 64 bytes without control characters")) }
@@ -158,6 +163,27 @@ pub(super) fn pairs(field: &'static str, pairs: &[Pair]) -> Result<(), Error> {
         return Err(Error::bad(field, format!("1 to {PAIRS_MAX}")));
     }
     pairs.iter().try_for_each(|pair| Name::parse(field, &pair.id).map(drop))
+}
+
+/// What a device encrypted itself: one for each pair, or none at all.
+pub(super) fn ciphertexts(given: &[ClientCiphertext], pairs: &[Pair]) -> Result<(), Error> {
+    const FIELD: &str = "client_ciphertexts.ciphertext";
+    if given.is_empty() {
+        return Ok(());
+    }
+    if !given.iter().map(|it| &it.pair).eq(pairs.iter().map(|pair| &pair.id)) {
+        return Err(Error::bad("client_ciphertexts.pair", "each pair of the intent once, sorted"));
+    }
+    for it in given {
+        exactly("client_ciphertexts.sha256", it.sha256.len(), 32)?;
+        if it.ciphertext.len() > CIPHERTEXT_BYTES_MAX {
+            return Err(Error::ShareTooLarge { field: FIELD, max: CIPHERTEXT_BYTES_MAX });
+        }
+        if !it.ciphertext.is_empty() && sha256(&[&it.ciphertext]) != *it.sha256 {
+            return Err(Error::HashMismatch { field: FIELD });
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prost::Message;
-use strongroom_proto::v1::GenerationRef;
+use strongroom_proto::v1::{GenerationRef, Role};
 
 use super::act::commit;
+use super::books::Books;
 use super::listing::Place;
 use super::load;
-use super::roles::ROLES;
 use super::{App, due};
 use crate::clock::now_ms;
 use crate::error::Error;
@@ -145,8 +145,10 @@ async fn attempt(app: &App, it: &Uncommitted, row: UncommittedRow, found: Write,
 async fn standing(app: &App, it: &Uncommitted, row: &UncommittedRow) -> Result<Standing, Error> {
     let wallet = Name::parse("wallet", &row.wallet)?;
     let place = |role| Place { tenant: it.tenant, wallet: wallet.clone(), role, record: it.record };
-    let rows = app.store.get_all(ROLES.map(|role| place(role).key()).into()).await?;
-    let [Some(client), Some(custodian)] = rows.as_slice() else { return Ok(Standing::Over) };
+    let keys = [place(Role::Client).key(), place(Role::Custodian).key(), keys::books(&it.tenant, &it.record)];
+    let rows = app.store.get_all(keys.into()).await?;
+    let [Some(client), Some(custodian), books] = rows.as_slice() else { return Ok(Standing::Over) };
+    let books = Books::read(&it.tenant, &it.record, books.as_deref())?;
     let (client, custodian): (RecordRow, RecordRow) = (decode(client)?, decode(custodian)?);
     // Deleted in one of the roles, nothing opens in both any more.
     if client.closed || custodian.closed {
@@ -157,6 +159,8 @@ async fn standing(app: &App, it: &Uncommitted, row: &UncommittedRow) -> Result<S
     Ok(match (is(client.pending), is(custodian.active)) {
         (false, _) => Standing::Over,
         (true, true) => Standing::HalfDone,
+        // Given up, or not whole: then the report of its last part queues it anew.
+        (true, false) if books.check_commit(it.generation).is_err() => Standing::Over,
         (true, false) => Standing::Waits,
     })
 }

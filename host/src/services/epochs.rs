@@ -140,7 +140,12 @@ impl App {
     ) -> Result<Keks, Error> {
         let opens: Vec<u64> =
             [record.sealed.epoch].into_iter().chain(shares.iter().map(|share| share.epoch)).chain(message).collect();
-        if statement.epochs(place.role)?.choose(&opens) == Choice::ResealFirst {
+        let epochs = statement.epochs(place.role)?;
+        if epochs.choose(&opens) == Choice::ResealFirst {
+            // Then it is the shares alone that are too many, and only who keeps them can bring others.
+            if record.row.outside && record.sealed.epoch >= epochs.newest() {
+                return Err(Error::bad("client_shares", "sealed under one epoch below the newest"));
+            }
             self.reseal(place, statement).await?;
         }
         self.keks(&place.tenant, place.role, statement, &opens).await

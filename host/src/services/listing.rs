@@ -3,6 +3,8 @@
 //! The rows are written in the same commit as the record, so that counting and re-sealing never look through all records, and nothing
 //! is forgotten after a crash. They are the host's books and bind nobody: the record has its own word on every epoch.
 
+use std::collections::BTreeMap;
+
 use prost::Message;
 use strongroom_proto::enclave::v1::SealedRecord;
 use strongroom_proto::id::{RecordId, TenantId};
@@ -39,13 +41,16 @@ pub(super) fn writes(place: &Place, before: Option<&StoredRecord>, after: &Recor
     let record = Write { key: place.key(), expect, put: Some(after.encode_to_vec()) };
     let gone = before.map(|before| entries(place, Some(&before.sealed), &before.row.generations)).unwrap_or_default();
     let come = entries(place, after.record.as_ref(), &after.generations);
-    let delist = gone.iter().filter(|entry| !come.contains(entry)).map(|(key, value)| Write {
+    let is_in = |all: &[(keys::Key, Vec<u8>)], key: &keys::Key| all.iter().any(|(other, _)| other == key);
+    let delist = gone.iter().filter(|(key, _)| !is_in(&come, key)).map(|(key, value)| Write {
         key: key.clone(),
         expect: Expect::unchanged(Some(value)),
         put: None,
     });
-    let list =
-        come.iter().filter(|entry| !gone.contains(entry)).map(|(key, value)| Write::new(key.clone(), value.clone()));
+    let list = come.iter().filter(|entry| !gone.contains(entry)).map(|(key, value)| {
+        let before = gone.iter().find(|(other, _)| other == key).map(|(_, before)| before.as_slice());
+        Write { key: key.clone(), expect: Expect::unchanged(before), put: Some(value.clone()) }
+    });
     [record].into_iter().chain(delist).chain(list).collect()
 }
 
@@ -57,7 +62,18 @@ fn entries(place: &Place, sealed: Option<&SealedRecord>, generations: &[Generati
         (keys::listed_part(tenant, *role, epoch, record, generation), value.encode_to_vec())
     };
     let itself = sealed.into_iter().map(|sealed| entry(sealed.epoch, RECORD, 0));
-    let generations = generations.iter().map(|it| entry(it.epoch, it.generation, it.pairs.len()));
+    let generations = generations.iter().flat_map(|it| {
+        // Of what the caller keeps each form counts: every one of them opens.
+        let mut outside: BTreeMap<u64, usize> = BTreeMap::new();
+        for seal in &it.seals {
+            let count = outside.entry(seal.epoch).or_default();
+            *count = count.saturating_add(1);
+        }
+        if outside.is_empty() {
+            outside.insert(it.epoch, it.pairs.len());
+        }
+        outside.into_iter().map(|(epoch, shares)| entry(epoch, it.generation, shares)).collect::<Vec<_>>()
+    });
     itself.chain(generations).collect()
 }
 

@@ -151,6 +151,11 @@ pub(super) fn new_shares(place: &Place, shares: Vec<SealedShare>) -> Result<Vec<
     if shares.len() > PAIRS_MAX {
         return Err(Error::Internal("the enclave answered too many shares"));
     }
+    share_rows(place, shares)
+}
+
+/// The writes of shares that are not there yet, of any number of generations.
+pub(super) fn share_rows(place: &Place, shares: Vec<SealedShare>) -> Result<Vec<Write>, Error> {
     let write = |share: SealedShare| {
         let pair =
             Name::parse("pair", &share.pair).map_err(|_| Error::Internal("the enclave named a malformed pair"))?;

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::keys::{self, Name};
 
 mod list;
-mod view;
+pub(super) mod view;
 
 use view::Subject;
 

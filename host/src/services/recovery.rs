@@ -1,18 +1,24 @@
-//! `RecoveryService`: releases of shares.
+//! `RecoveryService`: releases of shares, and what the host knows of them.
 
 use strongroom_proto::id::TenantId;
 use strongroom_proto::v1::recovery_service_server::RecoveryService;
 use strongroom_proto::v1::{
-    ActRequest, ActResponse, RecoverRequest, RecoverResponse, ReleaseRecoveryRequest, intent::Action,
+    ActRequest, ActResponse, CompleteRecoveryRequest, CompleteRecoveryResponse, GetRecoveryRequest,
+    GetRecoveryResponse, ListRecoveriesRequest, ListRecoveriesResponse, ListRecoveryMethodsRequest,
+    ListRecoveryMethodsResponse, RecoverRequest, RecoverResponse, ReleaseRecoveryRequest, Role, intent::Action,
 };
 use tonic::{Request, Response, Status};
 
 use super::act::carry_out::{self, RECIPIENT_KEYS, recipient_key};
 use super::act::{self, Asked, Call, Work, answer};
+use super::brought::Brought;
 use super::roles::ByRole;
 use super::{App, replies, service};
 use crate::error::Error;
 use crate::keys::Name;
+
+mod books;
+mod methods;
 
 service! {
     /// The service.
@@ -44,37 +50,43 @@ impl RecoveryService for Recoveries {
 
     async fn release_custodian_shares(
         &self,
-        _: Request<strongroom_proto::v1::RecoverRequest>,
-    ) -> Result<Response<strongroom_proto::v1::RecoverResponse>, Status> {
-        Err(Status::unimplemented("release_custodian_shares"))
+        request: Request<RecoverRequest>,
+    ) -> Result<Response<RecoverResponse>, Status> {
+        let call = Call::ReleaseCustodianShares;
+        let work = |tenant, message| async move { recover(&self.0, tenant, call, message).await };
+        self.0.call(call.rpc(), request, work).await
     }
 
     async fn complete_recovery(
         &self,
-        _: Request<strongroom_proto::v1::CompleteRecoveryRequest>,
-    ) -> Result<Response<strongroom_proto::v1::CompleteRecoveryResponse>, Status> {
-        Err(Status::unimplemented("complete_recovery"))
+        request: Request<CompleteRecoveryRequest>,
+    ) -> Result<Response<CompleteRecoveryResponse>, Status> {
+        let work = |tenant, message| async move { books::complete(&self.0, tenant, &message).await };
+        self.0.call("CompleteRecovery", request, work).await
     }
 
     async fn get_recovery(
         &self,
-        _: Request<strongroom_proto::v1::GetRecoveryRequest>,
-    ) -> Result<Response<strongroom_proto::v1::GetRecoveryResponse>, Status> {
-        Err(Status::unimplemented("get_recovery"))
+        request: Request<GetRecoveryRequest>,
+    ) -> Result<Response<GetRecoveryResponse>, Status> {
+        let work = |tenant, message| async move { books::get(&self.0, tenant, &message).await };
+        self.0.call("GetRecovery", request, work).await
     }
 
     async fn list_recoveries(
         &self,
-        _: Request<strongroom_proto::v1::ListRecoveriesRequest>,
-    ) -> Result<Response<strongroom_proto::v1::ListRecoveriesResponse>, Status> {
-        Err(Status::unimplemented("list_recoveries"))
+        request: Request<ListRecoveriesRequest>,
+    ) -> Result<Response<ListRecoveriesResponse>, Status> {
+        let work = |tenant, message| async move { books::list(&self.0, tenant, &message).await };
+        self.0.call("ListRecoveries", request, work).await
     }
 
     async fn list_recovery_methods(
         &self,
-        _: Request<strongroom_proto::v1::ListRecoveryMethodsRequest>,
-    ) -> Result<Response<strongroom_proto::v1::ListRecoveryMethodsResponse>, Status> {
-        Err(Status::unimplemented("list_recovery_methods"))
+        request: Request<ListRecoveryMethodsRequest>,
+    ) -> Result<Response<ListRecoveryMethodsResponse>, Status> {
+        let work = |tenant, message| async move { methods::list(&self.0, tenant, &message).await };
+        self.0.call("ListRecoveryMethods", request, work).await
     }
 }
 
@@ -87,13 +99,18 @@ pub(super) async fn recover(
 ) -> Result<RecoverResponse, Error> {
     let request_id = Name::parse("request_id", &message.request_id)?;
     let request_sha256 = replies::request_hash(call.rpc(), &message);
+    let brought = Brought::shares(message.client_shares)?;
     let checked = app.checked_act(&tenant, call, message.act)?;
     let Some(Action::Recover(action)) = &checked.intent.action else {
         return Err(Error::Internal("an intent of another action"));
     };
+    if call == Call::ReleaseCustodianShares && checked.roles.contains(&Role::Client) {
+        return Err(Error::bad("act.intent.client", "absent: Recover is the call that releases in the client role"));
+    }
     let mut keys = ByRole::new(RECIPIENT_KEYS, [message.client_recipient_key, message.custodian_recipient_key]);
     keys.check(&checked.roles, recipient_key)?;
     let work = |role| Work::Recover { generation: action.generation, recipient_key: keys.take(role) };
     let orders = checked.orders(tenant, work)?;
-    act::run(app, &Asked { tenant, request_id, request_sha256, act: Some(checked.act), orders }, answer::release).await
+    let act = Some(checked.act);
+    act::run(app, &Asked { tenant, request_id, request_sha256, act, orders, brought }, answer::release).await
 }

@@ -49,7 +49,9 @@ impl App {
         let mut done = Done::default();
         for _ in 0..RECORD_FRAMES_MAX {
             let record = self.record(place).await?;
-            let step = match next(record.sealed.epoch, &record.row.generations, target, &done.damaged) {
+            // Shares that the caller keeps are sealed anew when a release brings them.
+            let here = if record.row.outside { &[] } else { record.row.generations.as_slice() };
+            let step = match next(record.sealed.epoch, here, target, &done.damaged) {
                 Next::Nothing => return Ok(done),
                 Next::Record => self.reseal_part(place, statement, record, None, target).await,
                 Next::Generation(number) => self.reseal_part(place, statement, record, Some(number), target).await,

@@ -90,7 +90,7 @@ async fn put(app: &App, tenant: TenantId, new: &SignedStatement) -> Result<u64, 
 }
 
 /// Whether the statement is this tenant's, signed by one of its two keys. A courtesy: devices and enclaves check it themselves.
-fn checked(tenant: TenantId, new: &SignedStatement) -> Result<Statement, Error> {
+pub(super) fn checked(tenant: TenantId, new: &SignedStatement) -> Result<Statement, Error> {
     let statement: Statement = canonical::decode(&new.statement, STATEMENT_BYTES_MAX)
         .map_err(|error| Error::bad("statement.statement", error.to_string()))?;
     let (root, standby) = (&statement.root_key, &statement.standby_key);

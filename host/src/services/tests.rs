@@ -21,18 +21,22 @@ use tonic::{Code, Response, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_types::StatusExt;
 
-use self::fixture::{Caller, Host, act};
+use self::fixture::{Caller, Host, act, ciphertexts, hashes};
 
 mod acts;
 mod both;
 mod calls;
+mod capsules;
 mod commits;
 mod core;
 mod damage;
 mod due;
 mod export;
 mod fixture;
+mod methods;
+mod recoveries;
 mod rotation;
+mod storage;
 
 #[track_caller]
 fn refused<T: std::fmt::Debug>(result: Result<Response<T>, Status>, code: Code, reason: &str) -> Status {
@@ -65,7 +69,10 @@ async fn a_share_is_stored_rehearsed_and_recovered() {
     assert_eq!(created.stages, Some(core::stages()));
 
     let action = Action::Rehearse(RehearseAction { generation: 1 });
-    let rehearse = RehearseBackupRequest { act: Some(act(&caller.intent("w", caller.part("w", "b"), action))) };
+    let rehearse = RehearseBackupRequest {
+        act: Some(act(&caller.intent("w", caller.part("w", "b"), action))),
+        ..Default::default()
+    };
     let rehearsed = backups.rehearse_backup(caller.says(rehearse)).await.unwrap().into_inner();
     let report = Rehearsal::decode(rehearsed.rehearsals[0].rehearsal.as_slice()).unwrap();
     assert_eq!(report.result(), RehearsalResult::Opens);
@@ -103,7 +110,8 @@ async fn a_device_gets_statement_attestation_and_view_in_one_answer() {
     let mut tenants = TenantServiceClient::new(host.api.clone());
     let ask_fresh = |epoch| GetAttestationRequest { role: Role::Client.into(), epoch, nonce: vec![9; 64] };
     let fresh = tenants.get_attestation(caller.says(ask_fresh(0))).await.unwrap().into_inner().attestation.unwrap();
-    assert_eq!((fresh.identity, fresh.document), (b"1".to_vec(), vec![9; 64]));
+    let identity = core::identity(&caller.tenant, Role::Client, 1);
+    assert_eq!((fresh.identity, fresh.document), (identity, vec![9; 64]));
     refused(tenants.get_attestation(caller.says(ask_fresh(2))).await, Code::NotFound, "NOT_FOUND");
 
     // An enclave that restarted is attested anew.
@@ -208,7 +216,10 @@ async fn answers(host: &Host, caller: &Caller, wallet: &str) -> Vec<(Code, Strin
     let get_backup = GetBackupRequest { wallet: wallet_text(), backup: "b".to_owned() };
     let prepare = PrepareRequest { wallet: wallet_text(), nonce: vec![0; 32] };
     let action = Action::Rehearse(RehearseAction { generation: 1 });
-    let rehearse = RehearseBackupRequest { act: Some(act(&caller.intent(wallet, caller.part(wallet, "b"), action))) };
+    let rehearse = RehearseBackupRequest {
+        act: Some(act(&caller.intent(wallet, caller.part(wallet, "b"), action))),
+        ..Default::default()
+    };
     let mut recoveries = RecoveryServiceClient::new(host.api.clone());
     let statuses = [
         WalletServiceClient::new(host.api.clone()).get_wallet(caller.says(get_wallet(wallet))).await.unwrap_err(),

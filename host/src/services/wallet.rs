@@ -38,7 +38,7 @@ impl WalletService for Wallets {
                 given => given,
             };
             let id = Name::parse("wallet", &text)?;
-            let row = WalletRow { created_ms: now_ms(), backups: 0 };
+            let row = WalletRow { created_ms: now_ms(), ..WalletRow::default() };
             match self.0.store.commit(vec![Write::new(keys::wallet(&tenant, &id), row.encode_to_vec())]).await {
                 Ok(()) => Ok(CreateWalletResponse { wallet: Some(wallet(&id, &row)) }),
                 Err(Error::Conflict(Kind::Wallet)) => Err(Error::AlreadyExists("wallet")),
@@ -92,5 +92,5 @@ async fn list(app: &App, tenant: TenantId, message: &ListWalletsRequest) -> Resu
 }
 
 fn wallet(id: &Name, row: &WalletRow) -> Wallet {
-    Wallet { wallet: id.as_str().to_owned(), created_ms: row.created_ms, ejected_ms: 0 }
+    Wallet { wallet: id.as_str().to_owned(), created_ms: row.created_ms, ejected_ms: row.ejected_ms }
 }

@@ -17,7 +17,11 @@ pub(crate) fn record() -> frames::Record {
         added_ms: TIME,
         backup_eligible: Some(true),
     };
-    let share = |pair: Pair| frames::SharePart { pair: Some(pair), sealed_hash: vec![0x7b; 32], epoch: 1 };
+    let again = frames::ResealedPart { sealed_hash: vec![0x7d; 32], epoch: 2 };
+    let share = |pair: Pair| {
+        let resealed = (pair.id == "ed").then(|| again.clone());
+        frames::SharePart { pair: Some(pair), sealed_hash: vec![0x7b; 32], epoch: 1, resealed }
+    };
     let generation = frames::Generation {
         generation: 1,
         parts: pairs().into_iter().map(share).collect(),

@@ -171,6 +171,7 @@ pub(crate) fn receipt() -> Receipt {
         epoch: 1,
         time_ms: TIME,
         stages: Some(stages()),
+        resealed_hashes: vec![vec![0x7d; 32]],
     }
 }
 

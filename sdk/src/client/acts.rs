@@ -67,6 +67,15 @@ impl Client {
         retry(|| async { EjectServiceClient::new(self.service()).eject(request.clone()).await }).await
     }
 
+    /// Releases the custodian shares of a backup of that role alone; sent again with the same bytes while the host is unavailable.
+    ///
+    /// # Errors
+    /// [`Error::Refused`].
+    pub async fn release_custodian_shares(&self, request: &RecoverRequest) -> Result<RecoverResponse, Error> {
+        retry(|| async { RecoveryServiceClient::new(self.service()).release_custodian_shares(request.clone()).await })
+            .await
+    }
+
     /// What the host knows of a backup, from the receipts that it keeps.
     ///
     /// # Errors

@@ -3,12 +3,13 @@
 use strongroom_proto::id::TenantId;
 use strongroom_proto::v1::admin_service_client::AdminServiceClient;
 use strongroom_proto::v1::{
-    CreateApiKeyRequest, CreateApiKeyResponse, CreateKekRequest, CreateTenantRequest, Kek, ListKeksRequest,
-    ListTenantsRequest, RevokeApiKeyRequest, RotateKekRequest, Tenant,
+    CapsuleChunk, CreateApiKeyRequest, CreateApiKeyResponse, CreateKekRequest, CreateTenantRequest,
+    ImportCapsuleResponse, Kek, ListKeksRequest, ListTenantsRequest, RevokeApiKeyRequest, RotateKekRequest, Tenant,
 };
 use tonic::transport::Channel;
 
 use super::body;
+use crate::capsule::CHUNK_BYTES_MAX;
 use crate::error::{Error, array};
 
 /// A connection to the admin socket, as [`connect`](super::connect) makes it for `unix:PATH`.
@@ -72,4 +73,28 @@ pub async fn rotate_kek(socket: Connection, request: RotateKekRequest) -> Result
 /// [`Error::Refused`].
 pub async fn list_keks(socket: Connection, request: ListKeksRequest) -> Result<Vec<Kek>, Error> {
     Ok(body(AdminServiceClient::new(socket).list_keks(request).await)?.keks)
+}
+
+/// Takes in a capsule, in chunks; gives the tenant, wallet and backup as the host read them.
+///
+/// # Errors
+/// [`Error::Refused`].
+pub async fn import_capsule(socket: Connection, capsule: &[u8]) -> Result<ImportCapsuleResponse, Error> {
+    let chunks: Vec<CapsuleChunk> =
+        capsule.chunks(CHUNK_BYTES_MAX).map(|data| CapsuleChunk { data: data.to_vec() }).collect();
+    body(AdminServiceClient::new(socket).import_capsule(Chunks(chunks.into_iter())).await)
+}
+
+/// All of them are at hand.
+struct Chunks(std::vec::IntoIter<CapsuleChunk>);
+
+impl tonic::codegen::tokio_stream::Stream for Chunks {
+    type Item = CapsuleChunk;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<CapsuleChunk>> {
+        std::task::Poll::Ready(self.0.next())
+    }
 }

@@ -8,7 +8,7 @@ use strongroom_proto::{prefix, signed};
 
 use super::{Acted, Authenticator, Device, Receipted};
 use crate::error::Error;
-use crate::exchange::{CustodianSeal, SentDraft, SignedDraft};
+use crate::exchange::{CustodianSeal, OwnCiphertexts, SentAlone, SentDraft, SignedDraft};
 use crate::intent::EncodedIntent;
 use crate::prepare::Prepared;
 use crate::receipt::{self, Sent, VerifiedReceipt};
@@ -35,6 +35,11 @@ pub trait TenantBackend: fmt::Debug + Send + Sync {
 
     /// Has the tenant sign what the passkey signed, and send it with both messages.
     fn send(&self, _signed: SignedDraft) -> Answer<'_, SentDraft> {
+        Box::pin(async { Err(Error::CustodianNeeded) })
+    }
+
+    /// Has the tenant make the custodian's record, or its next generation, beside what the device encrypted itself, and send both.
+    fn send_alone(&self, _own: OwnCiphertexts) -> Answer<'_, SentAlone> {
         Box::pin(async { Err(Error::CustodianNeeded) })
     }
 }

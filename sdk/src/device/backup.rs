@@ -5,7 +5,9 @@ use strongroom_proto::limits::RECORDS_MAX;
 use strongroom_proto::v1::{Act, CreateBackupRequest, Role};
 
 use super::draft::{Draft, Returned};
+use super::keeping::Named;
 use super::{Acted, Authenticator, Device, check_shares, request_id};
+use crate::ciphertext::Ciphertexts;
 use crate::error::{Error, expect_bytes};
 use crate::intent::{self, Creation};
 use crate::prepare::Prepared;
@@ -25,8 +27,24 @@ impl Device {
         shares: Vec<Share>,
         authenticator: &mut dyn Authenticator,
     ) -> Result<Acted, Error> {
+        self.backup_with(prepared, creation, (shares, None), authenticator).await
+    }
+
+    /// As [`Device::backup`]; where the secret is a key in escrow, with what it encrypts. Where this device has a keeper, that keeps the
+    /// sealed shares in the host's place, and the host is told.
+    ///
+    /// # Errors
+    /// As [`Device::backup`]; [`Error::Input`] for a key without ciphertexts, or ciphertexts without a key; what the keeper fails.
+    pub async fn backup_with(
+        &self,
+        prepared: &Prepared,
+        creation: &Creation,
+        (shares, ciphertexts): (Vec<Share>, Option<&Ciphertexts>),
+        authenticator: &mut dyn Authenticator,
+    ) -> Result<Acted, Error> {
         check_shares(&shares)?;
         check_creation(prepared, creation)?;
+        let beside = self.beside(creation.secret, (&creation.pairs, &shares), ciphertexts)?;
         let roles: Vec<Role> = creation.roles().collect();
         let (intent, record_id) = intent::create_backup(&prepared.base_for(roles.clone())?, creation)?;
         let answered = Draft::new(prepared, intent, record_id)?.answered(self).await?;
@@ -36,8 +54,8 @@ impl Device {
         let credential = &creation.credential;
         let assertion = authenticator.assert(rp_id, &sealed.intent.hash, &[&credential.id])?;
         expect_bytes("assertion", "credential", &assertion.credential_id, &credential.id)?;
-        let Returned { act, receipts } = if sealed.by_backend {
-            self.send_by_backend(prepared, &sealed, &assertion, Some(credential)).await?
+        let Returned { act, receipts, client_shares } = if sealed.by_backend {
+            self.send_by_backend(prepared, (&sealed, beside), &assertion, Some(credential)).await?
         } else {
             let intent = sealed.intent.bytes.clone();
             let act = Act { intent, assertions: vec![assertion], tenant_signature: None };
@@ -47,9 +65,12 @@ impl Device {
                 credential: Some(credential.clone()),
                 client_message: sealed.message.clone(),
                 client_epoch: sealed.epoch,
+                storage: beside.storage.into(),
+                client_ciphertexts: beside.ciphertexts,
                 ..CreateBackupRequest::default()
             };
-            Returned { act, receipts: self.client.create_backup(&request).await?.receipts }
+            let response = self.client.create_backup(&request).await?;
+            Returned { act, receipts: response.receipts, client_shares: response.client_shares }
         };
         let found = receipt::of_roles(&receipts, roles)?;
         let sent = |role| Sent {
@@ -60,8 +81,11 @@ impl Device {
             tenant_signature: act.tenant_signature.as_ref(),
             release: None,
         };
-        self.judge_all(prepared, &found, |role, signed, statement| receipt::verify(signed, statement, &sent(role)))
-            .await
+        let check = |role, signed: &_, statement: &_| receipt::verify(signed, statement, &sent(role));
+        let acted = self.judge_all(prepared, &found, check).await?;
+        let named = Named { wallet: prepared.wallet(), backup: &creation.backup, method: &creation.method };
+        self.keep(&named, &acted, &creation.pairs, (client_shares, ciphertexts)).await?;
+        Ok(acted)
     }
 }
 

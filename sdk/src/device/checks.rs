@@ -129,7 +129,7 @@ pub(super) fn lacking<'a>(backup: Backup<'a>, newcomer: &NewCredential) -> Resul
 }
 
 /// Refuses a second act of a kind beside one that waits.
-pub(super) fn check_room(prepared: &Prepared, role: Role, record: &Record, kind: OpenActKind) -> Result<(), Error> {
+pub(crate) fn check_room(prepared: &Prepared, role: Role, record: &Record, kind: OpenActKind) -> Result<(), Error> {
     let at = prepared.role(role)?.view.time();
     match record.open_act(kind).filter(|open| !open.is_expired(at)) {
         Some(open) => {
@@ -150,7 +150,7 @@ pub(super) fn check_delayed(prepared: &Prepared, role: Role, record: &Record) ->
 }
 
 /// What waits of a kind, and the roles in which the same intent started it.
-pub(super) fn waiting(backup: Backup<'_>, kind: OpenActKind) -> Result<(Backup<'_>, &OpenAct), Error> {
+pub(crate) fn waiting(backup: Backup<'_>, kind: OpenActKind) -> Result<(Backup<'_>, &OpenAct), Error> {
     let none = || Error::would_be_refused(Reason::StateInvalid, "record.open_acts: none of this kind waits");
     let open = backup.open_act(kind).ok_or_else(none)?;
     let same = backup.filter(|_, record| record.open_act(kind).is_some_and(|it| it.intent == open.intent), none)?;

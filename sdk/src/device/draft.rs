@@ -3,7 +3,10 @@
 
 use strongroom_proto::contents::Share;
 use strongroom_proto::id::{ContentHash, IntentHash, RecordId};
-use strongroom_proto::v1::{Act, Assertion, Intent, NewCredential, Pair, Role, SignedReceipt, TenantSignature};
+use strongroom_proto::v1::{
+    Act, Assertion, ClientCiphertext, Intent, NewCredential, Pair, Role, SignedReceipt, Storage, StoredShare,
+    TenantSignature,
+};
 
 use super::asking::{TenantBackend, check_tenant};
 use super::{Device, check_shares};
@@ -41,6 +44,15 @@ pub(super) struct Sealed {
 pub(super) struct Returned {
     pub(super) act: Act,
     pub(super) receipts: Vec<SignedReceipt>,
+    /// Where this device keeps them: its sealed shares.
+    pub(super) client_shares: Vec<StoredShare>,
+}
+
+/// What goes beside an act's messages.
+#[derive(Clone, Default)]
+pub(super) struct Beside {
+    pub(super) storage: Storage,
+    pub(super) ciphertexts: Vec<ClientCiphertext>,
 }
 
 impl<'a> Draft<'a> {
@@ -89,7 +101,7 @@ impl Answered<'_> {
 }
 
 impl Device {
-    fn custodian(&self) -> Result<&dyn TenantBackend, Error> {
+    pub(super) fn custodian(&self) -> Result<&dyn TenantBackend, Error> {
         self.backend.as_deref().ok_or(Error::CustodianNeeded)
     }
 
@@ -97,7 +109,7 @@ impl Device {
     pub(super) async fn send_by_backend(
         &self,
         prepared: &Prepared,
-        sealed: &Sealed,
+        (sealed, beside): (&Sealed, Beside),
         assertion: &Assertion,
         credential: Option<&NewCredential>,
     ) -> Result<Returned, Error> {
@@ -107,6 +119,8 @@ impl Device {
             credential: credential.cloned(),
             client_message: sealed.message.clone(),
             client_epoch: sealed.epoch,
+            storage: beside.storage.into(),
+            client_ciphertexts: beside.ciphertexts,
         };
         let sent = self.custodian()?.send(signed).await?;
         let missing = || Error::malformed("backend's answer", "it has no tenant signature");
@@ -114,7 +128,7 @@ impl Device {
         check_tenant(prepared, [Role::Client, Role::Custodian], &sealed.intent, &signature)?;
         let intent = sealed.intent.bytes.clone();
         let act = Act { intent, assertions: vec![assertion.clone()], tenant_signature: Some(signature) };
-        Ok(Returned { act, receipts: sent.receipts })
+        Ok(Returned { act, receipts: sent.receipts, client_shares: sent.client_shares })
     }
 }
 

@@ -1,13 +1,15 @@
 //! Ejects: the user takes both roles' shares to his device, by one assertion, while a window of the tenant's is open.
 
-use strongroom_proto::v1::{Act, ActRequest, OpenActKind, Reason, RecoverRequest, RecoverResponse, Role};
+use strongroom_proto::v1::{Act, ActRequest, OpenActKind, Reason, RecoverRequest, RecoverResponse, Role, StoredShare};
 
 use super::asking::SignedAct;
 use super::checks::{check_delayed, openable, releasable, select};
+use super::keeping::resealed;
 use super::release::{Keys, Released, To, Wanted, release_of};
 use super::{Acted, Authenticator, Device, Ejected, request_id};
 use crate::error::Error;
 use crate::intent::{self, EncodedIntent, Purpose};
+use crate::kept::Kept;
 use crate::prepare::Prepared;
 use crate::receipt::{self, Sent};
 use crate::seal::RecipientKey;
@@ -21,6 +23,7 @@ pub struct Eject<'a> {
     custodian: RecipientKey,
     intent: EncodedIntent,
     signed: SignedAct,
+    kept: Vec<StoredShare>,
     request_id: String,
 }
 
@@ -39,7 +42,7 @@ impl Eject<'_> {
             act: Some(self.signed.act.clone()),
             client_recipient_key: self.client.public_key().to_vec(),
             custodian_recipient_key: self.custodian.public_key().to_vec(),
-            ..RecoverRequest::default()
+            client_shares: self.kept.clone(),
         }
     }
 }
@@ -79,12 +82,13 @@ impl Device {
         let backup = select(prepared, backup)?.whole()?;
         check_window(prepared, backup)?;
         let generation = releasable(backup, None)?;
+        let kept = self.brought(backup, generation)?;
         let (client, custodian) = (RecipientKey::generate()?, RecipientKey::generate()?);
         let recipients = Keys { client: Some(&client), custodian: Some(To::Own(&custodian)) }.recipients();
         let base = prepared.base_for(backup.roles())?;
         let intent = intent::release(&base, backup, generation.number, recipients, Purpose::Eject)?;
         let signed = self.sign(prepared, backup, &intent, asks_tenant(backup), authenticator).await?;
-        Ok(Eject { backup, generation, client, custodian, intent, signed, request_id: request_id()? })
+        Ok(Eject { backup, generation, client, custodian, intent, signed, kept, request_id: request_id()? })
     }
 
     /// Checks both receipts of an eject, and opens both releases.
@@ -106,7 +110,8 @@ impl Device {
         };
         let check = |role, receipt: &_, statement: &_| receipt::verify(receipt, statement, &sent(role));
         let (acted, released) = self.open_releases(prepared, response, &wanted, check).await?;
-        Ok(ejected(acted, released, generation))
+        let resealed = resealed(response.client_shares.clone(), &acted, generation)?;
+        Ok(ejected(acted, released, generation, resealed))
     }
 
     /// Starts an eject under policies with a delay, to keys that the caller keeps until it is due. The window must be open now, and not when
@@ -148,9 +153,9 @@ impl Device {
         keys: EjectKeys<'_>,
     ) -> Result<Ejected, Error> {
         let backup = select(prepared, backup)?.whole()?;
-        let (acted, released, generation) =
+        let (acted, released, generation, resealed) =
             self.release_due(prepared, backup, keys.keys(), None, Purpose::Eject).await?;
-        Ok(ejected(acted, released, generation))
+        Ok(ejected(acted, released, generation, resealed))
     }
 }
 
@@ -188,11 +193,11 @@ fn asks_tenant(backup: Backup<'_>) -> bool {
 }
 
 /// Both roles' shares, the client's first.
-fn ejected(acted: Acted, released: Vec<(Role, Released)>, generation: &Generation) -> Ejected {
+fn ejected(acted: Acted, released: Vec<(Role, Released)>, generation: &Generation, resealed: Option<Kept>) -> Ejected {
     let mut of = released.into_iter().map(|(_, released)| match released {
         Released::Shares(shares) => shares,
         Released::Delivery(_) => Vec::new(),
     });
     let (client, custodian) = (of.next().unwrap_or_default(), of.next().unwrap_or_default());
-    Ejected { client, custodian, pairs: generation.pairs.clone(), generation: generation.number, acted }
+    Ejected { client, custodian, pairs: generation.pairs.clone(), generation: generation.number, acted, resealed }
 }

@@ -5,10 +5,12 @@ use strongroom_proto::v1::{RecoverRequest, Rehearsal, RehearseBackupRequest, Rol
 use prost::Message;
 
 use super::checks::{openable, releasable, select};
+use super::keeping::resealed;
 use super::release::{Keys, Released, To, Wanted, release_of};
 use super::{Authenticator, Device, Recovered, request_id};
 use crate::error::{Error, expect};
 use crate::intent::{self, Purpose, Recipients};
+use crate::kept::Kept;
 use crate::prepare::Prepared;
 use crate::receipt::{self, Sent, VerifiedRehearsal};
 use crate::seal::{MpcRecipient, RecipientKey};
@@ -84,6 +86,7 @@ impl Device {
         let own = RecipientKey::generate()?;
         let keys = Keys { client: Some(&own), custodian: recovery.custodian.map(To::Mpc) };
         check_recipients(prepared, &keys.recipients(), Purpose::Recovery)?;
+        let kept = self.brought(backup, generation)?;
         let base = prepared.base_for(backup.roles())?;
         let intent = intent::release(&base, backup, generation.number, keys.recipients(), Purpose::Recovery)?;
         let tenant = backup.records().any(|(_, record)| record.policy.tenant_signature);
@@ -94,14 +97,15 @@ impl Device {
             act: Some(signed.act.clone()),
             client_recipient_key: keys.public_key(Role::Client),
             custodian_recipient_key: keys.public_key(Role::Custodian),
-            ..RecoverRequest::default()
+            client_shares: kept,
         };
         let response = self.client.recover(&request).await?;
         let wanted = Wanted { backup, generation, keys, intent: intent.hash, bytes: Some(&intent) };
         let sent = |role| Sent { release: Some(release_of(&response, role)), ..signed.sent(&intent, backup, role) };
         let check = |role, receipt: &_, statement: &_| receipt::verify(receipt, statement, &sent(role));
         let (acted, released) = self.open_releases(prepared, &response, &wanted, check).await?;
-        Ok(recovered(acted, released, generation))
+        let resealed = resealed(response.client_shares, &acted, generation)?;
+        Ok(recovered(acted, released, generation, resealed))
     }
 
     /// Asks whether the active generation of a backup would open, in every role of it. Nothing is released and nothing is written.
@@ -116,10 +120,11 @@ impl Device {
     ) -> Result<VerifiedRehearsal, Error> {
         let backup = select(prepared, backup)?.whole()?;
         let generation = openable(backup, None)?;
+        let client_shares = self.brought(backup, generation)?;
         let intent = intent::rehearse(&prepared.base_for(backup.roles())?, backup, generation.number)?;
         let tenant = backup.records().any(|(_, record)| record.policy.tenant_signature);
         let signed = self.sign(prepared, backup, &intent, tenant, authenticator).await?;
-        let request = RehearseBackupRequest { act: Some(signed.act.clone()), ..RehearseBackupRequest::default() };
+        let request = RehearseBackupRequest { act: Some(signed.act.clone()), client_shares };
         let response = self.client.rehearse(&request).await?;
         expect("answer", "number of rehearsals", response.rehearsals.len(), backup.records().count())?;
         let mut rehearsed: Option<VerifiedRehearsal> = None;
@@ -156,7 +161,12 @@ pub(super) fn check_recipients(prepared: &Prepared, recipients: &Recipients, pur
 }
 
 /// The client's shares, and what is for the MPC server.
-pub(super) fn recovered(acted: super::Acted, released: Vec<(Role, Released)>, generation: &Generation) -> Recovered {
+pub(super) fn recovered(
+    acted: super::Acted,
+    released: Vec<(Role, Released)>,
+    generation: &Generation,
+    resealed: Option<Kept>,
+) -> Recovered {
     let (mut shares, mut custodian) = (Vec::new(), None);
     for (_, released) in released {
         match released {
@@ -164,5 +174,5 @@ pub(super) fn recovered(acted: super::Acted, released: Vec<(Role, Released)>, ge
             Released::Delivery(delivery) => custodian = Some(delivery),
         }
     }
-    Recovered { shares, pairs: generation.pairs.clone(), generation: generation.number, acted, custodian }
+    Recovered { shares, pairs: generation.pairs.clone(), generation: generation.number, acted, custodian, resealed }
 }

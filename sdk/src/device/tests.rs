@@ -10,8 +10,11 @@ mod drafts;
 mod eject;
 mod flows;
 mod host;
+mod kept;
+mod own;
 mod refusals;
 mod rotation;
+mod solo;
 
 /// The passkey, asked from the wallet's page.
 fn at(passkey: &Passkey) -> PasskeyAt<'_> {

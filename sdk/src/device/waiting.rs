@@ -5,11 +5,13 @@ use strongroom_proto::v1::{
 };
 
 use super::checks::{check_delayed, check_room, due, every_due, openable, select, waiting};
+use super::keeping::resealed;
 use super::recover::{check_recipients, recovered};
 use super::release::{Keys, Released, To, Wanted, release_of};
 use super::{Acted, Authenticator, Device, Recovered, Recovery, request_id};
 use crate::error::Error;
 use crate::intent::{self, EncodedIntent, Purpose, Recipients};
+use crate::kept::Kept;
 use crate::prepare::Prepared;
 use crate::receipt::{self, Due};
 use crate::seal::{MpcRecipient, RecipientKey};
@@ -96,9 +98,9 @@ impl Device {
     ) -> Result<Recovered, Error> {
         let keys = Keys { client: Some(recipient), custodian: custodian.map(To::Mpc) };
         let selected = select(prepared, backup)?;
-        let (acted, released, generation) =
+        let (acted, released, generation, resealed) =
             self.release_due(prepared, selected, keys, started, Purpose::Recovery).await?;
-        Ok(recovered(acted, released, generation))
+        Ok(recovered(acted, released, generation, resealed))
     }
 
     /// Releases what waits, to the keys that it was started for, from every role in which it does.
@@ -109,13 +111,14 @@ impl Device {
         keys: Keys<'_>,
         started: Option<&EncodedIntent>,
         purpose: Purpose,
-    ) -> Result<(Acted, Vec<(Role, Released)>, &'a Generation), Error> {
+    ) -> Result<(Acted, Vec<(Role, Released)>, &'a Generation, Option<Kept>), Error> {
         let (backup, open) = due(prepared, backup, OpenActKind::Recovery)?;
         let number = check_fixed(prepared, backup, keys.recipients(), purpose)?;
         if started.is_some_and(|started| started.hash != open.intent) {
             return Err(Error::input("intent", "is not the one that started the recovery"));
         }
         let generation = openable(backup, Some(number))?;
+        let client_shares = self.brought(backup, generation)?;
         let second = self.second(prepared, backup, open).await?;
         let request = ReleaseRecoveryRequest {
             request_id: request_id()?,
@@ -125,7 +128,7 @@ impl Device {
             client_recipient_key: keys.public_key(Role::Client),
             act: second.as_ref().map(act_of),
             custodian_recipient_key: keys.public_key(Role::Custodian),
-            ..ReleaseRecoveryRequest::default()
+            client_shares,
         };
         let response = self.client.release_recovery(&request).await?;
         let wanted = Wanted { backup, generation, keys, intent: open.intent, bytes: started };
@@ -134,7 +137,8 @@ impl Device {
             receipt::verify_due(receipt, statement, &Due { release: Some(release_of(&response, role)), ..due })
         };
         let (acted, released) = self.open_releases(prepared, &response, &wanted, check).await?;
-        Ok((acted, released, generation))
+        let resealed = resealed(response.client_shares, &acted, generation)?;
+        Ok((acted, released, generation, resealed))
     }
 
     /// Carries out what waited and is due, a recovery excepted: in every role in which it waits or, where the tenant must sign a second

@@ -140,7 +140,8 @@ pub(crate) fn check_creation(creation: &Creation) -> Result<(), Error> {
     sorted_pairs(&creation.pairs).map(|_| ())
 }
 
-fn check_names(backup: &str, method: &str) -> Result<(), Error> {
+/// Refuses a backup's or a method's name that has not its form.
+pub(crate) fn check_names(backup: &str, method: &str) -> Result<(), Error> {
     if !is_id(backup) {
         return Err(Error::input("backup", "not 1 to 64 bytes of [A-Za-z0-9._-]"));
     }

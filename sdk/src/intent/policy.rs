@@ -101,6 +101,9 @@ impl CustodianPolicy {
     /// The passkey that signs for the client's share too, and nothing else.
     pub const PASSKEY: Self =
         Self(Policy { passkey: true, tenant_signature: false, delay_seconds: 0, newest_head: false });
+    /// Both: neither the company nor whoever holds the passkey gets the share alone.
+    pub const PASSKEY_AND_TENANT: Self =
+        Self(Policy { passkey: true, tenant_signature: true, delay_seconds: 0, newest_head: false });
 }
 
 impl TryFrom<Policy> for CustodianPolicy {

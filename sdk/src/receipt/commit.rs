@@ -4,7 +4,7 @@ use strongroom_proto::id::{Head, IntentHash, RecordId};
 use strongroom_proto::v1::{ActKind, Event, Receipt, Role, SignedReceipt};
 use strongroom_proto::{canonical, signed};
 
-use super::{EVENT, PART, RECEIPT_BYTES_MAX, VerifiedReceipt, array, of_roles, put_of, read_fresh};
+use super::{EVENT, PART, RECEIPT_BYTES_MAX, VerifiedReceipt, array, of_roles, put_of, read_fresh, resealed};
 use crate::error::{Error, expect, expect_bytes};
 use crate::statement::VerifiedStatement;
 
@@ -54,6 +54,7 @@ fn check(receipt: &Receipt, committing: &Committing, before: (u64, Head)) -> Res
     };
     expect(PART, "active generation", show(active), show(Some((committing.generation, committing.put_intent))))?;
     expect(PART, "number of sealed_hashes", receipt.sealed_hashes.len(), 0)?;
+    let resealed = resealed(receipt, false)?;
     array::<32>(PART, "identity_hash", &receipt.identity_hash)?;
     if receipt.version <= before.0 {
         return Err(Error::malformed(PART, format_args!("version {}: the commit moved nothing", receipt.version)));
@@ -72,6 +73,8 @@ fn check(receipt: &Receipt, committing: &Committing, before: (u64, Head)) -> Res
         epoch: receipt.epoch,
         time_ms: receipt.time_ms,
         stages,
+        sealed: Vec::new(),
+        resealed,
     })
 }
 

@@ -7,7 +7,7 @@ use strongroom_proto::v1::intent::Action;
 use strongroom_proto::v1::{ActKind, Event, Role, SignedReceipt};
 use strongroom_proto::{canonical, signed};
 
-use super::{EVENT, PART, RECEIPT_BYTES_MAX, array, read_fresh};
+use super::{EVENT, PART, RECEIPT_BYTES_MAX, array, read_fresh, resealed};
 use crate::error::{Error, expect, expect_bytes};
 use crate::intent::EncodedIntent;
 use crate::statement::{EpochKeys, VerifiedStatement};
@@ -58,6 +58,7 @@ pub fn verify_delivery(
     expect_bytes(PART, "record_id", &receipt.record_id, awaited.record_id)?;
     expect_bytes(PART, "intent_hash", &receipt.intent_hash, intent.hash)?;
     expect(PART, "number of sealed_hashes", receipt.sealed_hashes.len(), 1)?;
+    resealed(&receipt, true)?;
     let sealed = receipt.sealed_hashes.first().map(Vec::as_slice).unwrap_or_default();
     expect_bytes(PART, "hash of the release", sealed, ContentHash::of(release))?;
     let event: Event =

@@ -60,6 +60,7 @@ fn receipt(record_id: RecordId, event: &Event, active_put: &[u8], sealed_hashes:
         epoch: 2,
         time_ms: event.time_ms,
         stages: Some(stages()),
+        resealed_hashes: Vec::new(),
     }
 }
 
@@ -128,6 +129,19 @@ fn honest_receipts_hold() {
 }
 
 #[test]
+fn only_a_release_names_shares_that_it_sealed_anew() {
+    let resealed = |r: &mut Receipt, _: &mut Event| r.resealed_hashes = vec![vec![3; 32], vec![4; 32]];
+    assert_eq!(recovered().verify(resealed).unwrap().resealed, [ContentHash([3; 32]), ContentHash([4; 32])]);
+    assert_eq!(recovered().verify(|_, _| {}).unwrap().resealed, []);
+    let refused = |case: Case, change: Change, expect: &str| {
+        let error = case.verify(change).unwrap_err().to_string();
+        assert!(error.contains(expect), "{error}");
+    };
+    refused(created(), resealed, "number of resealed_hashes is 2, at most 0");
+    refused(recovered(), |r, _| r.resealed_hashes = vec![vec![3; 31]], "an entry of resealed_hashes has 31 bytes");
+}
+
+#[test]
 fn each_field_of_a_receipt_is_checked() {
     let cases: &[(Change, &str)] = &[
         (|r, _| r.tenant[0] ^= 1, "receipt's tenant is"),
@@ -145,6 +159,7 @@ fn each_field_of_a_receipt_is_checked() {
         (|r, _| r.sealed_hashes.push(vec![3; 32]), "number of sealed_hashes is"),
         (|r, _| r.sealed_hashes.clear(), "receipt's "),
         (|r, _| r.sealed_hashes[0].clear(), "an entry of sealed_hashes has 0 bytes"),
+        (|r, _| r.resealed_hashes = vec![vec![3; 32]; 5], "number of resealed_hashes is 5, at most"),
         (|r, _| r.epoch = 3, "does not name epoch 3"),
         (|r, _| r.epoch = 1, "epoch 1 of the client role is older than 2"),
         (|r, _| r.time_ms += 1, "event's time_ms is"),

@@ -91,6 +91,10 @@ impl<'a> Service<'a> {
         Ok(service)
     }
 
+    pub(super) fn prepared(self) -> &'a Prepared {
+        self.prepared
+    }
+
     fn identity(self) -> Result<&'a RoleIdentity, Error> {
         Ok(&self.prepared.role(Role::Custodian)?.attested.identity)
     }

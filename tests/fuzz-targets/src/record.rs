@@ -4,7 +4,7 @@
 use prost::Message;
 use strongroom_proto::canonical;
 use strongroom_proto::enclave::v1::{
-    CarryOut, Credential, GetView, Record, Reseal, SealedRecord, SealedShare, request::Body as Ask,
+    CarryOut, Credential, GetView, Record, Recover, Reseal, SealedRecord, SealedShare, request::Body as Ask,
 };
 use strongroom_proto::id::ContentHash;
 use strongroom_proto::seal::SealKind;
@@ -17,7 +17,7 @@ use crate::device::Passkey;
 use crate::oracle;
 use crate::stage::{self, Stage};
 use crate::steps::{about, carry_out, change};
-use crate::vault::{Spot, seal, spot_of};
+use crate::vault::{Spot, seal, seal_under, spot_of};
 
 /// Most parts of a generation that get a share.
 const PARTS_MAX: usize = 8;
@@ -76,9 +76,13 @@ fn asks(stage: &Stage, backup: &Backup, record: &Record) -> Vec<Ask> {
         shares: backup.shares.clone(),
         other_kek,
     };
+    let released = recover(world, act(&release, own), backup, recipient);
+    let over_two = (Some(stage.second.kek()), Some(world.epoch.kek()));
+    let raised = Recover { kek: over_two.0.clone(), other_kek: over_two.1.clone(), ..released.clone() };
     let mut asks = vec![
         Ask::GetView(view),
-        Ask::Recover(recover(world, act(&release, own), backup, recipient)),
+        Ask::Recover(released),
+        Ask::Recover(raised),
         Ask::Rehearse(rehearse(world, act(&rehearsal, own), backup)),
         Ask::Change(change(world, act(&about(world, backup, rename), own), backup)),
         Ask::Reseal(reseal),
@@ -97,7 +101,12 @@ fn asks(stage: &Stage, backup: &Backup, record: &Record) -> Vec<Ask> {
             .filter(|policy| policy.newest_head)
             .map(|_| act(&about(world, backup, Action::CarryOut(second)), &[]));
         let recipient_key = recipient.public_key.clone();
-        asks.push(Ask::CarryOut(CarryOut { act: second, recipient_key, ..carry_out(world, kind, backup) }));
+        let ask = CarryOut { act: second, recipient_key, ..carry_out(world, kind, backup) };
+        if kind == OpenActKind::Recovery && open.generation > 0 {
+            let (kek, other_kek) = over_two.clone();
+            asks.push(Ask::CarryOut(CarryOut { kek, other_kek, ..ask.clone() }));
+        }
+        asks.push(Ask::CarryOut(ask));
     }
     asks
 }
@@ -111,8 +120,8 @@ fn named(stage: &Stage, record: &Record) -> SealedRecord {
     sealed
 }
 
-/// The record with this stage's passkey in it, with its recipient wherever one waits, and with shares that open for every pair. No
-/// generation comes twice, as in no record that an enclave made.
+/// The record with this stage's passkey in it, with its recipient wherever one waits, and with shares that open for every pair: where one
+/// was sealed again, now the former bytes and now the newer ones. No generation comes twice, as in no record that an enclave made.
 fn at_home(stage: &Stage, mut record: Record) -> (Record, Vec<SealedShare>) {
     let passkey = &stage.backup.passkey;
     let credential = Credential { id: passkey.id.clone(), public_key: passkey.cose(), ..Credential::default() };
@@ -135,8 +144,14 @@ fn at_home(stage: &Stage, mut record: Record) -> (Record, Vec<SealedShare>) {
             let pair = part.pair.clone().unwrap_or_default().id;
             let number = generation.generation;
             let spot = Spot { kind: SealKind::ClientShare, generation: number, pair: &pair, ..spot_of(&sealed) };
-            let bytes = seal(&stage.world, spot, b"a share");
+            let mut bytes = seal(&stage.world, spot, b"a share");
             (part.sealed_hash, part.epoch) = (ContentHash::of(&bytes).0.to_vec(), 1);
+            if let Some(again) = &mut part.resealed {
+                let newer = seal_under(&stage.world, &stage.second, spot, b"a share");
+                let brings_newer = again.epoch % 2 == 0;
+                (again.sealed_hash, again.epoch) = (ContentHash::of(&newer).0.to_vec(), 2);
+                bytes = if brings_newer { newer } else { bytes };
+            }
             shares.push(SealedShare { generation: number, pair: pair.clone(), sealed: bytes, epoch: 1 });
         }
     }

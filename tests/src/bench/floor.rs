@@ -1,7 +1,7 @@
 //! The floor: the cryptography that a recovery, and the storing of a share, cannot do without, in the fastest code known for each
 //! (aws-lc for all of it), on one thread and with nothing around it.
 //!
-//! What is in it stands in [`Floor::recovery`] and [`Floor::storing`], line by line; parsing, encoding, policy, frames and storage are
+//! What is in it stands in [`Floor::recovery`], [`Floor::recovery_of_both`] and [`Floor::storing`], line by line; parsing, encoding, policy, frames and storage are
 //! not. It calls no code of ours, so that it cannot become slower or faster with it.
 
 use std::hint::black_box;
@@ -13,7 +13,8 @@ use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use aws_lc_rs::rand::{self, SystemRandom};
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, UnparsedPublicKey,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
+    UnparsedPublicKey,
 };
 
 use super::xwing::{self, Recipient};
@@ -28,6 +29,10 @@ const RECORD_BYTES: usize = 440;
 const RECEIPT_BYTES: usize = 420;
 /// Bytes of an intent.
 const INTENT_BYTES: usize = 250;
+/// Bytes of an intent that names both roles.
+const INTENT_OF_BOTH_BYTES: usize = 300;
+/// Bytes before an intent in what the tenant signs.
+const TENANT_PREFIX_BYTES: usize = 21;
 /// Bytes of clientDataJSON.
 const CLIENT_DATA_BYTES: usize = 134;
 /// Bytes of authenticator data without extensions (WebAuthn level 3, section 6.1).
@@ -42,6 +47,11 @@ pub struct Floor {
     authenticator_data: Vec<u8>,
     client_data: Vec<u8>,
     intent: Vec<u8>,
+    intent_of_both: Vec<u8>,
+    tenant_key: Vec<u8>,
+    /// Of what stands before the intent of both, and that intent.
+    tenant_signed: Vec<u8>,
+    tenant_signature: Vec<u8>,
     receipt_key: Ed25519KeyPair,
     receipt: Vec<u8>,
     kek: [u8; 32],
@@ -76,7 +86,15 @@ impl Floor {
         let (kek, aad) = (rand_array().map_err(broken)?, bytes(AAD_BYTES)?);
         let contents = bytes(SHARE_BYTES + AROUND_SHARE_BYTES)?;
         let message = xwing::seal(&channel.public, &aad, &contents).map_err(broken)?;
+        let tenant_key = Ed25519KeyPair::generate().map_err(broken)?;
+        let intent_of_both = bytes(INTENT_OF_BOTH_BYTES)?;
+        let tenant_signed = [bytes(TENANT_PREFIX_BYTES)?, intent_of_both.clone()].concat();
+        let tenant_signature = tenant_key.try_sign(&tenant_signed).map_err(broken)?.as_ref().to_vec();
         Ok(Self {
+            intent_of_both,
+            tenant_key: tenant_key.public_key().as_ref().to_vec(),
+            tenant_signed,
+            tenant_signature,
             passkey: passkey.public_key().as_ref().to_vec(),
             assertion: assertion.as_ref().to_vec(),
             authenticator_data,
@@ -97,17 +115,37 @@ impl Floor {
 
     /// One recovery.
     pub fn recovery(&self) -> Result<()> {
-        let done = || -> Result<(), Unspecified> {
+        let done = || {
             black_box(digest(&SHA256, &self.intent));
             self.verify_assertion()?;
-            let record = self.open_at_rest(&self.sealed_record)?;
-            self.open_at_rest(&self.sealed_share)?;
-            xwing::seal(&self.recipient, &self.aad, &self.contents)?;
-            seal_at_rest(&self.kek, &self.aad, &record)?;
-            self.receipt_key.try_sign(&self.receipt)?;
-            Ok(())
+            self.release()
         };
         done().map_err(broken)
+    }
+
+    /// One recovery of both shares: the release of the client role, and that of the custodian role, whose policy asks for the passkey and
+    /// for the tenant. Each role verifies for itself what its own policy asks for.
+    pub fn recovery_of_both(&self) -> Result<()> {
+        let done = || {
+            black_box(digest(&SHA256, &self.intent_of_both));
+            self.verify_assertion()?;
+            self.release()?;
+            black_box(digest(&SHA256, &self.intent_of_both));
+            self.verify_assertion()?;
+            UnparsedPublicKey::new(&ED25519, &self.tenant_key).verify(&self.tenant_signed, &self.tenant_signature)?;
+            self.release()
+        };
+        done().map_err(broken)
+    }
+
+    /// What follows the consents of one role.
+    fn release(&self) -> Result<(), Unspecified> {
+        let record = self.open_at_rest(&self.sealed_record)?;
+        self.open_at_rest(&self.sealed_share)?;
+        xwing::seal(&self.recipient, &self.aad, &self.contents)?;
+        seal_at_rest(&self.kek, &self.aad, &record)?;
+        self.receipt_key.try_sign(&self.receipt)?;
+        Ok(())
     }
 
     /// The storing of one share.
@@ -136,6 +174,7 @@ impl Floor {
             "a share of another length"
         );
         self.recovery()?;
+        self.recovery_of_both()?;
         self.storing()
     }
 

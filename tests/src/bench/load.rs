@@ -1,17 +1,17 @@
-//! The load: many calls in flight on few connections, and what the two processes used for them.
+//! The load: many calls in flight on few connections, and what host and enclaves used for them.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use strongroom_proto::v1::Role;
 use strongroom_sdk::Error;
 use strongroom_sdk::client::{ApiKey, Client};
 use tokio::task::JoinSet;
 
 use super::cpu;
 use crate::stack::Stack;
+use crate::stack::process::Process;
 
 /// Calls in flight.
 pub const IN_FLIGHT: usize = 64;
@@ -27,15 +27,16 @@ pub struct Window {
     pub wall: Duration,
     /// CPU time of the host.
     pub host: Duration,
-    /// CPU time of the enclave.
+    /// CPU time of the enclave, or of both.
     pub enclave: Duration,
     /// Calls answered.
     pub calls: usize,
 }
 
-/// CPU time of host and enclave so far.
+/// CPU time of the host, and of all enclaves together, so far.
 pub(super) fn used(stack: &Stack) -> Result<(Duration, Duration)> {
-    Ok((stack.host()?.cpu_time()?, stack.enclave(Role::Client)?.cpu_time()?))
+    let enclaves = stack.enclaves()?.iter().map(Process::cpu_time).sum::<Result<Duration>>()?;
+    Ok((stack.host()?.cpu_time()?, enclaves))
 }
 
 /// A window that has just ended.

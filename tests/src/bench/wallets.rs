@@ -216,7 +216,8 @@ impl Wallets {
     }
 }
 
-fn pair() -> Pair {
+/// The one pair of every wallet.
+pub(super) fn pair() -> Pair {
     Pair { id: "eth-main".to_owned(), curve: Curve::Secp256k1.into() }
 }
 

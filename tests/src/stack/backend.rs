@@ -8,6 +8,8 @@ use std::process::Command;
 use anyhow::{Context, Result, anyhow, ensure};
 use ring::rand::{SecureRandom, SystemRandom};
 use strongroom_proto::id::sha256;
+use strongroom_sdk::keys::KeyUse;
+use strongroom_sdk::tenant::Folder;
 
 use super::Stack;
 use super::process::{Process, binary};
@@ -27,6 +29,8 @@ pub struct Settings {
     pub statement: PathBuf,
     /// Users, each with a wallet.
     pub users: Vec<(String, String)>,
+    /// Of a company with shares of its own: its operational key, and the folder of the shares.
+    pub custodian: Option<(PathBuf, PathBuf)>,
 }
 
 impl Settings {
@@ -39,7 +43,21 @@ impl Settings {
             tenant: stack.tenant()?,
             statement: stack.folder().join("tenant/keys/statement.pb"),
             users: users.iter().map(|(name, wallet)| ((*name).to_owned(), (*wallet).to_owned())).collect(),
+            custodian: None,
         })
+    }
+
+    /// The backend of the company that has these shares of each user's wallet, as files `PAIR.CURVE` in `shares/WALLET`.
+    pub fn with_shares(self, stack: &Stack, shares: &[(&str, &str, &[u8])]) -> Result<Self> {
+        let folder = stack.folder().join("tenant/shares");
+        for (_, wallet) in &self.users {
+            fs::create_dir_all(folder.join(wallet))?;
+            for (pair, curve, bytes) in shares {
+                fs::write(folder.join(wallet).join(format!("{pair}.{curve}")), bytes)?;
+            }
+        }
+        let key = Folder::new(&stack.folder().join("tenant/keys")).key_file(KeyUse::Operational);
+        Ok(Self { custodian: Some((key, folder)), ..self })
     }
 
     /// Writes `backend.toml` and what it names to a new folder, and each user's session token to `NAME.session`.
@@ -69,8 +87,11 @@ receipts = "{folder}/receipts"
             tenant = self.tenant,
             folder = folder.display(),
         );
+        let custodian = self.custodian.as_ref().map(|(key, shares)| {
+            format!("\n[custodian]\noperational_key = \"{}\"\nshares = \"{}\"\n", key.display(), shares.display())
+        });
         let path = folder.join("backend.toml");
-        fs::write(&path, text)?;
+        fs::write(&path, text + custodian.as_deref().unwrap_or_default())?;
         Ok(path)
     }
 }
@@ -123,11 +144,17 @@ impl Example {
 
     /// Starts it over a folder that [`Settings::write`] made.
     pub fn start(self, folder: &Path) -> Result<Backend> {
+        self.start_with(folder, &[])
+    }
+
+    /// As [`Example::start`], with further arguments.
+    pub fn start_with(self, folder: &Path, more: &[&str]) -> Result<Backend> {
         let ready = match self {
             Self::Rust => "strongroom-example-backend ready address=",
             Self::Python => "backend ready address=",
         };
-        let command = self.command(&folder.join("backend.toml"))?;
+        let mut command = self.command(&folder.join("backend.toml"))?;
+        command.args(more);
         let (process, address) = Process::start(command, &folder.join("log"), ready)?;
         Ok(Backend { process, url: format!("http://{address}"), folder: folder.to_owned() })
     }

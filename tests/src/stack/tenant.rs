@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use strongroom_proto::v1::Role;
+use strongroom_sdk::tenant::Folder;
 
 use super::{ORIGIN, RP_ID, Stack, path_text, roles, value};
 
@@ -63,14 +64,27 @@ impl Stack {
         Ok(fs::read_to_string(folder.join("api-key"))?.trim().to_owned())
     }
 
+    /// Registers the stack's tenant at a host that does not know it, and takes a new API key.
+    pub(super) fn register_again(&self) -> Result<()> {
+        let folder = self.folder.join("tenant");
+        let keys = Folder::new(&folder.join("keys")).tenant_keys()?;
+        fs::remove_file(folder.join("api-key"))?;
+        let (root, standby) = (hex::encode(keys.root_key), hex::encode(keys.standby_key));
+        self.register_keys(&folder, "Example Wallet", &root, &standby).map(|_| ())
+    }
+
     /// Makes a tenant's keys and API key in `folder`; gives its id.
     fn register(&self, folder: &Path, name: &str) -> Result<String> {
         let keys = folder.join("keys");
         let printed = self.strongroom(&["tenant", "init", "--dir", path_text(&keys)?])?;
         let (root, standby) = (value(&printed, "root-key")?, value(&printed, "standby-key")?);
+        self.register_keys(folder, name, &root, &standby)
+    }
+
+    fn register_keys(&self, folder: &Path, name: &str, root: &str, standby: &str) -> Result<String> {
         let admin = self.admin_socket();
         let socket = ["--socket", path_text(&admin)?];
-        let create = ["operator", "create-tenant", "--root-key", &root, "--standby-key", &standby, "--name", name];
+        let create = ["operator", "create-tenant", "--root-key", root, "--standby-key", standby, "--name", name];
         let tenant = value(&self.strongroom(&[&create[..], &socket].concat())?, "tenant")?;
         let key = folder.join("api-key");
         let create = ["operator", "create-api-key", "--tenant", &tenant, "--label", name, "--out", path_text(&key)?];

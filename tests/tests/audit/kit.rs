@@ -198,6 +198,7 @@ impl Kit {
             epoch,
             time_ms: event.time_ms,
             stages: Some(Stages { trusted: vec![Trust::KeyAdmin.into()], freshness: Freshness::None.into() }),
+            resealed_hashes: Vec::new(),
         }
     }
 

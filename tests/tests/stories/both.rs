@@ -18,19 +18,19 @@ use tempfile::TempDir;
 const CLIENT: [&[u8]; 2] = [b"the user's secp256k1 share", b"the user's ed25519 share"];
 const CUSTODIAN: [&[u8]; 2] = [b"the company's secp256k1 share", b"the company's ed25519 share"];
 
-async fn stack_of_both() -> (TempDir, Stack) {
+pub(super) async fn stack_of_both() -> (TempDir, Stack) {
     let folder = tempfile::tempdir().unwrap();
     let stack = Stack::start_with(folder.path(), BOTH).await.unwrap();
     (folder, stack)
 }
 
 /// A user's device that reaches the company's backend.
-fn device(stack: &Stack, user: &User, company: &Arc<Company>) -> Device {
+pub(super) fn device(stack: &Stack, user: &User, company: &Arc<Company>) -> Device {
     let backend = company.clone();
     Device::new(user.client.clone(), tenant(stack).unwrap(), trust(stack).unwrap()).with_backend(backend)
 }
 
-fn creation(user: &User) -> Creation {
+pub(super) fn creation(user: &User) -> Creation {
     Creation { custodian: Some(CUSTODIAN_POLICY), ..user.creation_of("main") }
 }
 
@@ -46,7 +46,7 @@ async fn backed_up(stack: &Stack) -> (User, Arc<Company>, Device) {
 }
 
 /// Both shares by one assertion: the user's on the device, the company's at its MPC server.
-async fn recovered(user: &User, company: &Company, device: &Device) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+pub(super) async fn recovered(user: &User, company: &Company, device: &Device) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let prepared = device.prepare(&user.wallet).await.unwrap();
     let recipient = company.recipient().unwrap();
     let recovery = Recovery { custodian: Some(&recipient), ..Recovery::default() };
@@ -152,7 +152,7 @@ async fn an_eject_takes_a_passkey_and_a_window_of_the_tenants_which_any_passkey_
     let closed = device.eject(&prepared, None, &mut user.asked()).await.unwrap_err();
     assert_eq!(closed.reason(), Some("EJECT_NOT_ENABLED"), "{closed}");
 
-    company.open_window().await.unwrap();
+    company.open_window(None).await.unwrap();
     let prepared = device.prepare("wallet-1").await.unwrap();
     let ejected = device.eject(&prepared, None, &mut user.asked()).await.unwrap();
     let bytes = |shares: &[Share]| shares.iter().map(|share| share.bytes.expose().to_vec()).collect::<Vec<_>>();

@@ -21,6 +21,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::stack;
 
+mod custodian;
 mod false_host;
 mod receipts;
 mod refusals;

@@ -29,14 +29,8 @@ pub(super) fn run<P: Platform, R: RoleKind>(scene: &Scene<'_, P>, request: &Carr
         let release = Release { generation: open.generation, recipient, eject: open.eject };
         let authorized = authorize::<P, R, _>(scene, request, record, &open, release)?;
         let sealed = release::seal::<P, R>(scene, &authorized, &key, &request.shares)?;
-        return carry_out::<P, R, _>(scene, authorized, open.kind(), |_, release| {
-            Ok(Deed {
-                kind: release.event(),
-                generation: release.generation,
-                recipient: release.recipient.0.to_vec(),
-                release: sealed,
-                ..Deed::default()
-            })
+        return carry_out::<P, R, _>(scene, authorized, open.kind(), |record, release| {
+            Ok(release::deed(record, &release, sealed))
         });
     }
     let kind = open.kind();

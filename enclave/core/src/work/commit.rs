@@ -86,7 +86,8 @@ fn read_receipt<P: Platform, R: RoleKind>(
 /// The act is in force already: a receipt of how the record stands, which moves nothing.
 fn in_force<P: Platform>(scene: &Scene<'_, P>, request: &Commit, record: &Record, intent: IntentHash) -> Moved {
     let stages = consent::stages(Freshness::None);
-    let done = Done { event: alloc::vec::Vec::new(), intent: &intent, sealed: [].into(), time: scene.now, stages };
+    let (event, sealed, resealed) = Default::default();
+    let done = Done { event, intent: &intent, sealed, resealed, time: scene.now, stages };
     Moved {
         record: request.record.clone(),
         receipt: Some(receipt::sign(scene.kek, record, done)),

@@ -29,6 +29,8 @@ pub(super) struct Deed {
     pub(super) shares: Vec<SealedShare>,
     /// Sealed to its recipient.
     pub(super) release: Vec<u8>,
+    /// Of a release: shares of a lower epoch, sealed anew.
+    pub(super) resealed: Vec<SealedShare>,
 }
 
 /// Moves the record and signs. Nothing is sealed under an epoch that the statement does not name so.
@@ -59,10 +61,12 @@ pub(super) fn finish<P: Platform, R: RoleKind>(
     let released = Some(deed.release.as_slice()).filter(|release| !release.is_empty());
     let sealed = deed.shares.iter().map(|share| share.sealed.as_slice()).chain(released);
     let sealed = sealed.map(ContentHash::of).collect();
-    let receipt = receipt::sign(scene.kek, &record, Done { event, intent: &intent, sealed, time: scene.now, stages });
+    let resealed = deed.resealed.iter().map(|share| ContentHash::of(&share.sealed)).collect();
+    let done = Done { event, intent: &intent, sealed, resealed, time: scene.now, stages };
+    let receipt = receipt::sign(scene.kek, &record, done);
     Ok(Moved {
         record: Some(record.seal(scene.platform, scene.kek)?),
-        shares: deed.shares,
+        shares: [deed.shares, deed.resealed].concat(),
         receipt: Some(receipt),
         generations: record.generation_numbers(),
         release: deed.release,

@@ -3,7 +3,7 @@
 use strongroom_proto::enclave::v1::{Moved, Recover};
 use strongroom_proto::v1::{Reason, RecoverAction, intent::Action};
 
-use super::moved::{Deed, finish};
+use super::moved::finish;
 use super::release::{self, Release};
 use super::{Scene, subject};
 use crate::platform::Platform;
@@ -28,13 +28,7 @@ pub(super) fn run<P: Platform, R: RoleKind>(scene: &Scene<'_, P>, request: &Reco
     }
     let authorized = subject.authorize(scene, release::rule::<R>(eject), Release { generation, recipient, eject })?;
     let sealed = release::seal::<P, R>(scene, &authorized, &key, &request.shares)?;
-    let (record, release, intent, consents) = authorized.into_parts();
-    let deed = Deed {
-        kind: release.event(),
-        generation: release.generation,
-        recipient: release.recipient.0.to_vec(),
-        release: sealed,
-        ..Deed::default()
-    };
+    let (mut record, release, intent, consents) = authorized.into_parts();
+    let deed = release::deed(&mut record, &release, sealed);
     finish::<P, R>(scene, record, intent, consents, deed)
 }

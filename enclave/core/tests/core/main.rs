@@ -29,6 +29,7 @@ mod puts;
 mod releases;
 mod reseals;
 mod roles;
+mod self_managed;
 mod standing;
 mod statements;
 mod steps;

@@ -128,10 +128,11 @@ fn follows(world: &World, name: &str, moved: &Moved, event: &Event, before: &Rec
     assert_eq!(after.intent_hash, event.intent_hash, "{name}");
     let statement = Statement::decode(world.statement.statement.as_slice()).unwrap();
     assert_eq!(event.statement_serial, statement.serial, "{name}");
-    let released = Some(&moved.release).filter(|release| !release.is_empty());
-    let sealed = moved.shares.iter().map(|share| &share.sealed).chain(released);
-    let hashes: Vec<_> = sealed.map(|sealed| ContentHash::of(sealed).0.to_vec()).collect();
-    assert_eq!(after.sealed_hashes, hashes, "{name}: new shares in their order, then the release");
+    let shares: Vec<_> = moved.shares.iter().map(|share| ContentHash::of(&share.sealed).0.to_vec()).collect();
+    let release = vec![ContentHash::of(&moved.release).0.to_vec()];
+    let hashes = if moved.release.is_empty() { (shares, Vec::new()) } else { (release, shares) };
+    let named = (after.sealed_hashes.clone(), after.resealed_hashes.clone());
+    assert_eq!(named, hashes, "{name}: new shares in their order, or the release and the shares that it sealed anew");
     let named = [&after.active, &after.pending].into_iter().flatten().map(|it| it.generation);
     assert!(named.into_iter().all(|it| moved.generations.contains(&it)), "{name}");
 }

@@ -45,8 +45,13 @@ fn key(world: &World, epoch: &Epoch, spot: Spot<'_>, salt: &[u8]) -> (LessSafeKe
 }
 
 pub(crate) fn seal(world: &World, spot: Spot<'_>, plaintext: &[u8]) -> Vec<u8> {
+    seal_under(world, &world.epoch, spot, plaintext)
+}
+
+/// Seals under another epoch than the world's.
+pub(crate) fn seal_under(world: &World, epoch: &Epoch, spot: Spot<'_>, plaintext: &[u8]) -> Vec<u8> {
     let salt = world.random();
-    let (key, aad) = key(world, &world.epoch, spot, &salt);
+    let (key, aad) = key(world, epoch, spot, &salt);
     let mut body = plaintext.to_vec();
     let nonce = Nonce::assume_unique_for_key([0; 12]);
     key.seal_in_place_append_tag(nonce, Aad::from(aad), &mut body).unwrap();
@@ -54,8 +59,13 @@ pub(crate) fn seal(world: &World, spot: Spot<'_>, plaintext: &[u8]) -> Vec<u8> {
 }
 
 pub(crate) fn open(world: &World, spot: Spot<'_>, sealed: &[u8]) -> Vec<u8> {
+    open_under(world, &world.epoch, spot, sealed)
+}
+
+/// Opens what is sealed under another epoch than the world's.
+pub(crate) fn open_under(world: &World, epoch: &Epoch, spot: Spot<'_>, sealed: &[u8]) -> Vec<u8> {
     assert_eq!(sealed[0], 1);
-    let (key, aad) = key(world, &world.epoch, spot, &sealed[1..33]);
+    let (key, aad) = key(world, epoch, spot, &sealed[1..33]);
     let mut body = sealed[33..].to_vec();
     let nonce = Nonce::assume_unique_for_key([0; 12]);
     key.open_in_place(nonce, Aad::from(aad), &mut body).unwrap().to_vec()
@@ -82,6 +92,11 @@ pub(crate) fn rewrite(world: &World, record: &mut SealedRecord, change: impl FnO
     let mut content = open(world, spot_of(record), &record.sealed);
     change(&mut content);
     record.sealed = seal(world, spot_of(record), &content);
+}
+
+/// What a record says that is sealed under another epoch than the world's.
+pub(crate) fn read_under(world: &World, epoch: &Epoch, record: &SealedRecord) -> Record {
+    Record::decode(open_under(world, epoch, spot_of(record), &record.sealed).as_slice()).unwrap()
 }
 
 /// Seals a record again, with other fields.

@@ -17,7 +17,10 @@ pub(in crate::services) fn release(done: &Done) -> Result<RecoverResponse, Error
     for outcome in &done.outcomes {
         response.receipts.push(outcome.signed.clone());
         match outcome.place.role {
-            Role::Client => response.client_release.clone_from(&outcome.release),
+            Role::Client => {
+                response.client_release.clone_from(&outcome.release);
+                response.client_shares.clone_from(&outcome.handed);
+            }
             Role::Custodian => response.custodian_release.clone_from(&outcome.release),
             Role::Unspecified => return Err(Error::Internal("a release of no role")),
         }

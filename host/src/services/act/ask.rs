@@ -18,7 +18,7 @@ pub(super) async fn ask(
     statement: &StoredStatement,
     part: &mut Part<'_>,
 ) -> Result<Moved, Error> {
-    let Part { order, record, shares } = part;
+    let Part { order, record, shares, .. } = part;
     let place = &order.place;
     if record.row.closed {
         return Err(Error::State("the backup was deleted"));
@@ -43,7 +43,7 @@ pub(super) async fn ask(
 }
 
 /// The generation that an act opens.
-fn generation(order: &Order, record: &StoredRecord) -> Result<Option<u64>, Error> {
+pub(super) fn generation(order: &Order, record: &StoredRecord) -> Result<Option<u64>, Error> {
     match &order.work {
         Work::Recover { generation, .. } => Ok(Some(*generation)),
         Work::CarryOut { kind, started_by: Some(started_by), .. } => {

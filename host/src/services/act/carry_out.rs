@@ -11,9 +11,11 @@ use super::{Asked, Call, Order, Outcome, Part, Work, answer, run};
 use crate::error::Error;
 use crate::keys::{self, Name};
 use crate::rows::{BackupRow, decode};
+use crate::services::brought::Brought;
 use crate::services::check::{self, CheckedAct, Fields};
 use crate::services::listing::Place;
 use crate::services::load::{StoredRecord, StoredStatement};
+use crate::services::recoveries::show;
 use crate::services::roles::ByRole;
 use crate::services::{App, replies};
 
@@ -35,7 +37,9 @@ pub(in crate::services) async fn asked_for(
     let work = |_| Work::CarryOut { kind, recipient_key: Vec::new(), started_by: None };
     let orders = found.orders(&roles, checked.as_ref(), work)?;
     let act = checked.map(|checked| checked.act);
-    run(app, &Asked { tenant, request_id, request_sha256, act, orders }, |done| Ok(answer::receipts(done))).await
+    let brought = Brought::default();
+    run(app, &Asked { tenant, request_id, request_sha256, act, orders, brought }, |done| Ok(answer::receipts(done)))
+        .await
 }
 
 /// Releases a recovery that was started: in both roles, where it waits in both, or in none.
@@ -45,8 +49,9 @@ pub(in crate::services) async fn released(
     message: ReleaseRecoveryRequest,
 ) -> Result<RecoverResponse, Error> {
     let request_id = Name::parse("request_id", &message.request_id)?;
-    check::exactly("recovery", message.recovery.len(), 32)?;
+    let recovery = check::hash("recovery", &message.recovery)?;
     let request_sha256 = replies::request_hash(Call::ReleaseRecovery.rpc(), &message);
+    let brought = Brought::shares(message.client_shares)?;
     let mut keys = ByRole::new(RECIPIENT_KEYS, [message.client_recipient_key, message.custodian_recipient_key]);
     let kind = OpenActKind::Recovery;
     let second = Second { call: Call::ReleaseRecovery, kind, act: message.act };
@@ -58,7 +63,14 @@ pub(in crate::services) async fn released(
     let work = |role| Work::CarryOut { kind, recipient_key: keys.take(role), started_by: Some(started_by.clone()) };
     let orders = found.orders(&roles, checked.as_ref(), work)?;
     let act = checked.map(|checked| checked.act);
-    run(app, &Asked { tenant, request_id, request_sha256, act, orders }, answer::release).await
+    let asked = Asked { tenant, request_id, request_sha256, act, orders, brought };
+    match run(app, &asked, answer::release).await {
+        Err(Error::NotFound("recovery")) => {
+            let backup = Name::parse("backup", &message.backup)?;
+            Err(show::why_not(app, &tenant, &found.wallet, &backup, &recovery).await)
+        }
+        result => result,
+    }
 }
 
 /// The fields of the recipients' keys.
@@ -135,7 +147,9 @@ pub(in crate::services) async fn due(
     }
     let work = Work::CarryOut { kind, recipient_key: Vec::new(), started_by: None };
     let order = Order { place, consents: false, work };
-    super::carry_out(app, None, &statement, &mut Part { order: &order, record, shares: None }).await.map(Some)
+    super::carry_out(app, None, &statement, &mut Part { order: &order, record, shares: None, brought: Vec::new() })
+        .await
+        .map(Some)
 }
 
 /// The tenant's second signature, where the call brings one.

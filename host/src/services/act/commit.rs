@@ -10,9 +10,11 @@ use super::{Order, Part, Work, ask, settle};
 use crate::error::Error;
 use crate::keys::{self, Name};
 use crate::rows::decode;
+use crate::services::books::Books;
 use crate::services::listing::Place;
 use crate::services::load::{self, StoredRecord, StoredStatement};
 use crate::services::{App, begin, roles};
+use crate::store::Write;
 
 const NOTHING: Error = Error::State("nothing waits for a commit, and nothing was committed");
 
@@ -56,20 +58,44 @@ async fn put_receipt(app: &App, place: &Place) -> Result<SignedReceipt, Error> {
 async fn step(app: &App, place: Place, receipt: SignedReceipt) -> Result<SignedReceipt, Error> {
     let role = place.role;
     let order = Order { place, consents: false, work: Work::Commit { receipt } };
-    begin(|| attempt(app, &order)).await.map_err(|error| error.in_role(roles::name(role)))
+    let of_role = |error: Error| match error {
+        // It is the client's part that is missing, by the books of the backup.
+        Error::Incomplete(_) => error,
+        error => error.in_role(roles::name(role)),
+    };
+    begin(|| attempt(app, &order)).await.map_err(of_role)
 }
 
 async fn attempt(app: &App, order: &Order) -> Result<SignedReceipt, Error> {
-    let rows = app.store.get_all(vec![keys::statement(&order.place.tenant), order.place.key()]).await?;
-    let [statement, record] = rows.as_slice() else { return Err(Error::Internal("rows are missing")) };
-    let mut part = Part { order, record: StoredRecord::read(record.as_deref())?, shares: None };
+    let Place { tenant, record, .. } = &order.place;
+    let keys = vec![keys::statement(tenant), order.place.key(), keys::books(tenant, record)];
+    let rows = app.store.get_all(keys).await?;
+    let [statement, row, books] = rows.as_slice() else { return Err(Error::Internal("rows are missing")) };
+    let books = Books::read(tenant, record, books.as_deref())?;
+    let mut part = Part { order, record: StoredRecord::read(row.as_deref())?, shares: None, brought: Vec::new() };
+    let guard = guard(order, &part.record, &books)?;
     let statement = StoredStatement::read(statement.as_deref())?;
     let moved = ask::ask(app, None, &statement, &mut part).await?;
     let receipt = load::receipt(moved.receipt.as_ref())?;
     if receipt.event.is_empty() {
         return settle::about(order, &moved, &receipt).cloned();
     }
-    let outcome = settle::settle(app, order, &part.record, moved).await?;
-    app.store.commit(outcome.writes).await?;
+    let outcome = settle::settle(app, &part, moved).await?;
+    app.store.commit(outcome.writes.into_iter().chain(guard).collect()).await?;
     Ok(outcome.signed)
+}
+
+/// What the books must say still when the custodian commits a generation: that all its parts are stored, and that nobody gave it up. What
+/// the custodian has committed is finished, whatever they say.
+fn guard(order: &Order, record: &StoredRecord, books: &Books) -> Result<Option<Write>, Error> {
+    let Work::Commit { receipt } = &order.work else { return Ok(None) };
+    if order.place.role != Role::Custodian {
+        return Ok(None);
+    }
+    let waits = load::receipt(record.row.receipt.as_ref())?.pending;
+    let put = load::receipt(Some(receipt))?;
+    match waits.filter(|waits| put.pending.is_some_and(|put| put.generation == waits.generation)) {
+        Some(waits) => books.check_commit(waits.generation).map(|()| Some(books.guard())),
+        None => Ok(None),
+    }
 }

@@ -3,19 +3,23 @@
 use prost::Message;
 use strongroom_proto::enclave::v1::Moved;
 use strongroom_proto::limits::{DELETE_DUE_MS_MAX, DUE_MS_MAX};
-use strongroom_proto::v1::{ActKind, Event, OpenAct, OpenActKind, Receipt, Role, SignedReceipt};
+use strongroom_proto::v1::{ActKind, Event, OpenAct, OpenActKind, Receipt, SignedReceipt};
 
 use super::call::waits_by_itself;
-use super::{Order, Outcome, Work};
+use super::{Order, Outcome, Part, Work};
 use crate::error::Error;
 use crate::keys::{self, Due};
 use crate::rows::{DueRow, GenerationNote, RecordRow, decode};
-use crate::services::load::StoredRecord;
-use crate::services::{App, commits, listing, load};
-use crate::store::{Expect, Write};
+use crate::services::listing::Place;
+use crate::services::{App, brought, listing, load};
+use crate::store::Write;
 
-/// The rows of an act. `before` is the record as the enclave was given it, and so what must still stand there.
-pub(super) async fn settle(app: &App, order: &Order, before: &StoredRecord, moved: Moved) -> Result<Outcome, Error> {
+pub(super) mod put;
+mod shares;
+
+/// The rows of an act. The part's record is as the enclave was given it, and so what must still stand there.
+pub(super) async fn settle(app: &App, part: &Part<'_>, mut moved: Moved) -> Result<Outcome, Error> {
+    let (order, before) = (part.order, &part.record);
     let receipt = load::receipt(moved.receipt.as_ref())?;
     let signed = about(order, &moved, &receipt)?.clone();
     let event: Event = decode(&receipt.event)?;
@@ -25,17 +29,18 @@ pub(super) async fn settle(app: &App, order: &Order, before: &StoredRecord, move
     row.closed = event.kind() == ActKind::Delete;
     let started = note_open_acts(&mut row, order, &event, receipt.time_ms);
     let dropped = note_generations(&mut row, order, receipt.version, &moved);
+    let shares = shares::settle(app, part, &mut row, std::mem::take(&mut moved.shares)).await?;
 
     let place = &order.place;
     let event = keys::event(&place.tenant, &place.record, place.role, receipt.version);
     // The record first, so that another write to it is the conflict that is named.
     let mut writes = listing::writes(place, Some(before), &row);
     writes.push(Write::new(event, signed.encode_to_vec()));
-    writes.extend(load::new_shares(place, moved.shares)?);
-    writes.extend(drop_shares(app, order, &dropped).await?);
-    writes.extend(started.map(|open| due(order, &open)).transpose()?.flatten());
-    writes.extend(uncommitted(order, &receipt));
-    Ok(Outcome { place: place.clone(), receipt, signed, release: moved.release, row, writes })
+    writes.extend(shares.writes);
+    writes.extend(shares::dropped(app, place, &row, &dropped).await?);
+    writes.extend(started.map(|open| due(&order.place, &open)).transpose()?.flatten());
+    let (place, handed) = (place.clone(), shares.handed);
+    Ok(Outcome { place, receipt, signed, release: moved.release, handed, row, writes })
 }
 
 /// What an enclave answered, if it is about this record.
@@ -47,36 +52,23 @@ pub(super) fn about<'a>(order: &Order, moved: &'a Moved, receipt: &Receipt) -> R
     }
 }
 
-/// The row that lets this host, or another, commit a generation that waits in both roles: one for both, written with the client's part.
-fn uncommitted(order: &Order, receipt: &Receipt) -> Option<Write> {
-    let pending = receipt.pending.as_ref().filter(|_| order.place.role == Role::Client)?;
-    matches!(&order.work, Work::PutShares { .. }).then(|| commits::waiting(&order.place, pending.generation))
-}
-
 /// Notes which generations the record names, and gives those that it names no more.
 fn note_generations(row: &mut RecordRow, order: &Order, put_version: u64, moved: &Moved) -> Vec<GenerationNote> {
-    if let (Work::PutShares { generation, pairs, .. }, Some(share)) = (&order.work, moved.shares.first()) {
-        let epoch = share.epoch;
-        row.generations.push(GenerationNote { generation: *generation, pairs: pairs.clone(), epoch, put_version });
+    if let (Work::PutShares { generation, pairs, ciphertexts, .. }, Some(share)) = (&order.work, moved.shares.first()) {
+        let seals = if row.outside { moved.shares.iter().map(brought::seal).collect() } else { Vec::new() };
+        row.generations.push(GenerationNote {
+            generation: *generation,
+            pairs: pairs.clone(),
+            epoch: share.epoch,
+            put_version,
+            seals,
+            ciphertexts: *ciphertexts,
+        });
     }
     let all = std::mem::take(&mut row.generations);
     let (kept, dropped) = all.into_iter().partition(|note| moved.generations.contains(&note.generation));
     row.generations = kept;
     dropped
-}
-
-/// Deletes the shares of generations that the record names no more.
-async fn drop_shares(app: &App, order: &Order, dropped: &[GenerationNote]) -> Result<Vec<Write>, Error> {
-    let mut all = Vec::new();
-    for note in dropped {
-        all.extend(load::share_keys(&order.place, note)?);
-    }
-    if all.is_empty() {
-        return Ok(Vec::new());
-    }
-    let rows = app.store.get_all(all.clone()).await?;
-    let there = all.into_iter().zip(rows).filter_map(|(key, row)| row.map(|row| (key, row)));
-    Ok(there.map(|(key, row)| Write { key, expect: Expect::unchanged(Some(&row)), put: None }).collect())
 }
 
 /// Notes what waits after an event: one more, or what was carried out, cancelled or closed no longer. Gives the one that started.
@@ -128,19 +120,19 @@ fn window_ms(order: &Order) -> u64 {
 }
 
 /// The row that lets this host, or another, carry out what waits when it is due; none for a recovery or an eject window.
-fn due(order: &Order, open: &OpenAct) -> Result<Option<Write>, Error> {
+pub(in crate::services) fn due(place: &Place, open: &OpenAct) -> Result<Option<Write>, Error> {
     if !waits_by_itself(open.kind()) {
         return Ok(None);
     }
     let intent = open.intent_hash.as_slice().try_into();
     let key = Due {
         time_ms: open.not_before_ms,
-        tenant: order.place.tenant,
-        record: order.place.record,
-        role: order.place.role,
+        tenant: place.tenant,
+        record: place.record,
+        role: place.role,
         kind: open.kind,
         intent: intent.map_err(|_| Error::Internal("the enclave named a malformed intent hash"))?,
     };
-    let row = DueRow { wallet: order.place.wallet.as_str().to_owned(), expires_ms: open.expires_ms, tries: 0 };
+    let row = DueRow { wallet: place.wallet.as_str().to_owned(), expires_ms: open.expires_ms, tries: 0 };
     Ok(Some(Write::new(keys::due(&key), row.encode_to_vec())))
 }

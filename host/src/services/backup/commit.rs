@@ -28,7 +28,7 @@ pub(super) async fn commit(
     let [custodian, client] = &signed;
     let receipts = [load::receipt(Some(custodian))?, load::receipt(Some(client))?];
     Ok(CommitBackupResponse {
-        backup: Some(show::stored(app, &tenant, &wallet, &id, &row).await?),
+        backup: Some(show::stored(app, &tenant, &wallet, &id, row).await?),
         stages: answer::stages(receipts.iter().map(|receipt| receipt.stages.as_ref())),
         receipts: signed.into(),
     })

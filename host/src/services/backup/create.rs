@@ -1,11 +1,12 @@
 //! Carries out a creation: one frame to the enclave of each role that the intent names, one commit, then the answer.
 
 use prost::Message;
-use strongroom_proto::enclave::v1::{CreateRecord, Moved, request, response};
+use strongroom_proto::enclave::v1::{CreateRecord, Moved, SealedShare, request, response};
 use strongroom_proto::id::{RecordId, TenantId};
 use strongroom_proto::limits::RECORDS_MAX;
 use strongroom_proto::v1::{
-    CreateBackupAction, CreateBackupRequest, CreateBackupResponse, NewCredential, Role, intent::Action,
+    ClientCiphertext, CreateBackupAction, CreateBackupRequest, CreateBackupResponse, NewCredential, Receipt, Role,
+    Storage, intent::Action,
 };
 use strongroom_proto::{intent, names};
 
@@ -14,13 +15,14 @@ use crate::clock::now_ms;
 use crate::error::Error;
 use crate::keys::{self, Kind, Name};
 use crate::rows::{BackupRow, GenerationNote, RecordRow, WalletRow, decode};
-use crate::services::App;
 use crate::services::act::{Call, answer};
+use crate::services::books::{self, Books, Put};
 use crate::services::check::{self, CheckedAct, EPOCHS, MESSAGES};
 use crate::services::listing::{self, Place};
 use crate::services::load::{self, StoredStatement};
 use crate::services::replies::{self, Found, Ticket};
 use crate::services::roles::{ByRole, at_once};
+use crate::services::{App, brought};
 use crate::store::{Expect, Write};
 
 /// What the request was found to ask for.
@@ -33,6 +35,23 @@ struct Creation {
     backup: Name,
     record_id: RecordId,
     credential: Option<NewCredential>,
+    storage: Storage,
+    ciphertexts: Vec<ClientCiphertext>,
+}
+
+impl Creation {
+    /// The backup's row.
+    fn row(&self) -> BackupRow {
+        BackupRow {
+            record_id: self.record_id.0.to_vec(),
+            method: self.action.method.clone(),
+            secret: self.action.secret,
+            pairs: self.action.pairs.clone(),
+            roles: self.checked.roles.iter().map(|role| i32::from(*role)).collect(),
+            created_ms: now_ms(),
+            storage: self.storage.into(),
+        }
+    }
 }
 
 /// What it asks of one role.
@@ -129,8 +148,23 @@ fn check(app: &App, tenant: TenantId, mut message: CreateBackupRequest) -> Resul
     let record_id = intent::record_id(&checked.intent);
     let mut part = |role: Role| Part { role, message: messages.take(role), epoch: epochs.take(role) };
     let parts = checked.roles.iter().map(|role| part(*role)).collect();
-    let credential = message.credential;
-    Ok((Creation { tenant, request_id, request_sha256, checked, action, backup, record_id, credential }, parts))
+    let (credential, ciphertexts) = (message.credential, message.client_ciphertexts);
+    let storage = books::storage(message.storage)?;
+    check::ciphertexts(&ciphertexts, &action.pairs)?;
+    let creation = Creation {
+        tenant,
+        request_id,
+        request_sha256,
+        checked,
+        action,
+        backup,
+        record_id,
+        credential,
+        storage,
+        ciphertexts,
+    };
+    books::check_ciphertexts(&creation.row(), &creation.ciphertexts)?;
+    Ok((creation, parts))
 }
 
 async fn ask(app: &App, creation: &Creation, statement: &StoredStatement, part: Part) -> Result<(Role, Moved), Error> {
@@ -155,45 +189,67 @@ async fn ask(app: &App, creation: &Creation, statement: &StoredStatement, part: 
 /// The answer, and the rows that must stand before it is given.
 fn results(creation: &Creation, created: Vec<(Role, Moved)>) -> Result<(CreateBackupResponse, Vec<Write>), Error> {
     let Creation { tenant, checked, action, backup, record_id, .. } = creation;
-    let row = BackupRow {
-        record_id: record_id.0.to_vec(),
-        method: action.method.clone(),
-        secret: action.secret,
-        pairs: action.pairs.clone(),
-        roles: checked.roles.iter().map(|role| i32::from(*role)).collect(),
-        created_ms: now_ms(),
-    };
+    let row = creation.row();
     let mut writes = vec![Write::new(keys::backup(tenant, &checked.wallet, backup), row.encode_to_vec())];
-    let (mut records, mut receipts, mut stages) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut records, mut receipts, mut stages, mut kept) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (role, moved) in created {
         let receipt = load::receipt(moved.receipt.as_ref())?;
         let stored = moved.record.as_ref().is_some_and(|record| record.record_id == record_id.0);
         if !stored || receipt.record_id != record_id.0 {
             return Err(Error::Internal("the enclave answered for another record"));
         }
-        let (generation, pairs) = (action.generation, action.pairs.clone());
-        let epoch = moved.shares.first().map_or(0, |share| share.epoch);
-        let record = RecordRow {
-            record: moved.record,
-            receipt: moved.receipt.clone(),
-            generations: vec![GenerationNote { generation, pairs, epoch, put_version: receipt.version }],
-            ..RecordRow::default()
-        };
-        let signed = moved.receipt.unwrap_or_default();
+        let signed = moved.receipt.clone().unwrap_or_default();
         let place = Place { tenant: *tenant, wallet: checked.wallet.clone(), role, record: *record_id };
+        let (record, shares) = record(creation, &row, role, &receipt, moved);
         writes.push(Write::new(keys::event(tenant, record_id, role, receipt.version), signed.encode_to_vec()));
         writes.extend(listing::writes(&place, None, &record));
-        writes.extend(load::new_shares(&place, moved.shares)?);
+        if record.outside {
+            kept.extend(shares.into_iter().map(brought::handed));
+        } else {
+            writes.extend(load::new_shares(&place, shares)?);
+        }
         records.push((role, record));
         receipts.push(signed);
         stages.push(receipt.stages);
     }
+    let put = Put {
+        tenant,
+        wallet: &checked.wallet,
+        backup,
+        row: &row,
+        generation: action.generation,
+        pairs: &action.pairs,
+        ciphertexts: &creation.ciphertexts,
+    };
+    let (books, more) = put.writes(&Books::read(tenant, record_id, None)?, |_| true)?;
+    writes.extend(more);
     let records: Vec<_> = records.iter().map(|(role, record)| (*role, record)).collect();
     let response = CreateBackupResponse {
-        backup: Some(show(&checked.wallet, backup, &row, &records)?),
+        backup: Some(show(&checked.wallet, backup, &row, &records, &books)?),
         receipts,
         stages: answer::stages(stages.iter().map(Option::as_ref)),
-        ..CreateBackupResponse::default()
+        client_shares: kept,
     };
     Ok((response, writes))
+}
+
+/// The row of one role's record, and its shares.
+fn record(
+    creation: &Creation,
+    row: &BackupRow,
+    role: Role,
+    receipt: &Receipt,
+    moved: Moved,
+) -> (RecordRow, Vec<SealedShare>) {
+    let outside = row.keeps_outside(role);
+    let note = GenerationNote {
+        generation: creation.action.generation,
+        pairs: creation.action.pairs.clone(),
+        epoch: moved.shares.first().map_or(0, |share| share.epoch),
+        put_version: receipt.version,
+        seals: if outside { moved.shares.iter().map(brought::seal).collect() } else { Vec::new() },
+        ciphertexts: !creation.ciphertexts.is_empty() && role == books::keeper(&creation.checked.roles),
+    };
+    let (record, receipt, generations) = (moved.record, moved.receipt, vec![note]);
+    (RecordRow { record, receipt, generations, outside, ..RecordRow::default() }, moved.shares)
 }

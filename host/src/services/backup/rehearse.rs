@@ -1,7 +1,7 @@
 //! `RehearseBackup`: takes the consents of a release, says whether the shares open in each role that the intent names, and writes
 //! nothing.
 
-use strongroom_proto::enclave::v1::{Rehearse, request, response};
+use strongroom_proto::enclave::v1::{Rehearse, SealedShare, request, response};
 use strongroom_proto::id::TenantId;
 use strongroom_proto::v1::{
     Act, Rehearsal, RehearseBackupRequest, RehearseBackupResponse, SignedRehearsal, intent::Action,
@@ -10,17 +10,18 @@ use strongroom_proto::v1::{
 use crate::error::Error;
 use crate::keys;
 use crate::rows::decode;
-use crate::services::App;
 use crate::services::act::{Call, answer};
 use crate::services::listing::Place;
 use crate::services::load::{StoredRecord, StoredStatement};
 use crate::services::roles::{self, at_once};
+use crate::services::{App, brought};
 
 pub(super) async fn rehearse(
     app: &App,
     tenant: TenantId,
     message: &RehearseBackupRequest,
 ) -> Result<RehearseBackupResponse, Error> {
+    brought::check(&message.client_shares)?;
     let checked = app.checked_act(&tenant, Call::RehearseBackup, message.act.clone())?;
     let Some(Action::Rehearse(action)) = &checked.intent.action else {
         return Err(Error::Internal("an intent of another action"));
@@ -37,7 +38,12 @@ pub(super) async fn rehearse(
     };
     let parts = places.into_iter().zip(records).map(read).collect::<Result<Vec<_>, _>>()?;
     let statement = StoredStatement::read(statement.as_deref())?;
-    let work = |part| in_role(app, &statement, &checked.act, action.generation, part);
+    brought::check_needed(&message.client_shares, parts.iter().map(|(_, record)| record))?;
+    let mut outside = Vec::new();
+    if let Some((_, record)) = parts.iter().find(|(_, record)| record.row.outside) {
+        outside = brought::sealed(record, action.generation, &message.client_shares)?;
+    }
+    let work = |part| in_role(app, &statement, (&checked.act, action.generation), &outside, part);
     let rehearsals = at_once(&parts, |(place, _)| place.role, work).await?;
     let reports = rehearsals.iter().map(|signed| decode(&signed.rehearsal)).collect::<Result<Vec<Rehearsal>, _>>()?;
     let stages = answer::stages(reports.iter().map(|report| report.stages.as_ref()));
@@ -47,11 +53,11 @@ pub(super) async fn rehearse(
 async fn in_role(
     app: &App,
     statement: &StoredStatement,
-    act: &Act,
-    generation: u64,
+    (act, generation): (&Act, u64),
+    outside: &[SealedShare],
     (place, record): &(Place, StoredRecord),
 ) -> Result<SignedRehearsal, Error> {
-    let shares = app.shares(place, record, generation).await?;
+    let shares = if record.row.outside { outside.to_vec() } else { app.shares(place, record, generation).await? };
     let keks = app.keks_of(place, statement, record, &shares, None).await?;
     let (kek, other_kek) = keks.references();
     let body = Rehearse {

@@ -6,14 +6,15 @@
 use strongroom_proto::enclave::v1::{GetView, SealedRecord, request, response};
 use strongroom_proto::id::{RecordId, TenantId};
 use strongroom_proto::limits::RECORDS_MAX;
-use strongroom_proto::v1::{Reason, Role, SignedView};
+use strongroom_proto::v1::{Reason, Role, SignedView, WalletView};
 
 use crate::enclave::Enclave;
 use crate::error::Error;
 use crate::keys::{self, Kind, Name};
-use crate::services::App;
+use crate::rows::decode;
 use crate::services::listing::Place;
 use crate::services::load::{StoredRecord, StoredStatement};
+use crate::services::{App, begin};
 use crate::status::reason_name;
 
 /// Most readings of a wallet's records for one view: every one but the last seals the lowest of them again, or finds which are damaged.
@@ -127,6 +128,26 @@ impl Subject<'_> {
     fn role(&self) -> Role {
         self.enclave.role()
     }
+}
+
+/// What the enclave of a role says of a wallet now, for the host's own lists: nobody verifies it, so that its nonce needs no randomness.
+///
+/// # Errors
+/// Where the role has no enclave here or no epoch in the statement, or the enclave does not answer.
+pub(in crate::services) async fn read(
+    app: &App,
+    tenant: &TenantId,
+    wallet: &Name,
+    role: Role,
+) -> Result<WalletView, Error> {
+    let enclave = app.enclave(role)?;
+    let look = || async {
+        let statement = StoredStatement::read(app.store.get(keys::statement(tenant)).await?.as_deref())?;
+        let epoch = statement.epochs(role)?.newest();
+        let signed = Subject { app, enclave, tenant, wallet, statement: &statement, epoch }.view(vec![0; 32]).await?;
+        decode(&signed.view)
+    };
+    begin(look).await
 }
 
 /// Whether the enclave says that a record is not what it should be. A KEK that is missing here is no record's damage: leaving out all

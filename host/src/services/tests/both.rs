@@ -10,6 +10,7 @@ use super::rotation::{Rows, app, rows};
 use super::*;
 
 mod epochs;
+mod missing;
 mod waiting;
 
 pub(super) const CLIENT: &[Role] = &[Role::Client];
@@ -77,7 +78,7 @@ async fn a_backup_of_both_roles_is_made_rehearsed_put_and_recovered() {
 
     let rehearse = act_in(&caller, BOTH, BOTH, "b", "n", Action::Rehearse(RehearseAction { generation: 1 }));
     let mut backups = BackupServiceClient::new(host.api.clone());
-    let rehearse = caller.says(RehearseBackupRequest { act: Some(rehearse) });
+    let rehearse = caller.says(RehearseBackupRequest { act: Some(rehearse), ..Default::default() });
     let rehearsed = backups.rehearse_backup(rehearse).await.unwrap().into_inner();
     assert_eq!((rehearsed.rehearsals.len(), rehearsed.stages), (2, Some(core::stages())));
 
@@ -91,8 +92,8 @@ async fn a_backup_of_both_roles_is_made_rehearsed_put_and_recovered() {
     let backup = put.backup.unwrap();
     assert_eq!(backup, shown(&host, &caller, "b").await);
     assert_eq!((backup.state(), backup.generation), (BackupState::Active, 1), "what was put waits");
-    let states: Vec<_> = backup.generations.iter().map(|it| (it.generation, it.state(), it.parts.len())).collect();
-    assert_eq!(states, [(1, BackupState::Active, 2), (2, BackupState::Pending, 2)]);
+    let states: Vec<_> = backup.generations.iter().map(|it| (it.generation, it.state(), it.stored.len())).collect();
+    assert_eq!(states, [(1, BackupState::Active, 4), (2, BackupState::Pending, 4)]);
     let answer = usual_in(&host, &caller, "AddPasskey", "add").await.unwrap();
     assert_eq!(roles_of(&ActResponse::decode(answer.as_slice()).unwrap().receipts), BOTH);
 }
@@ -129,13 +130,13 @@ async fn a_method_without_a_passkey_has_the_custodian_role_alone_beside_others()
     let created = backups.create_backup(caller.says(request)).await.unwrap().into_inner();
     let backup = created.backup.unwrap();
     assert_eq!((backup.method.as_str(), backup.state()), ("GDRIVE", BackupState::Active));
-    assert_eq!(backup.parts, [BackupPart::CustodianStored as i32]);
+    assert_eq!(backup.parts, [BackupPart::ClientStored as i32, BackupPart::CustodianStored as i32]);
     assert_eq!(roles_of(&created.receipts), CUSTODIAN);
     make(&host, &caller, BOTH, "both").await;
     make(&host, &caller, CLIENT, "client").await;
     let list = backups.list_backups(caller.says(ListBackupsRequest { wallet: "w".to_owned() })).await.unwrap();
     let parts: Vec<usize> = list.into_inner().backups.iter().map(|backup| backup.parts.len()).collect();
-    assert_eq!(parts, [2, 1, 1], "both, client, drive");
+    assert_eq!(parts, [2, 1, 2], "both, client, drive");
     // A generation that is put in one role is in force at once, and the one before opens.
     let put = act_in(&caller, CLIENT, CLIENT, "client", "put", calls::put(2, &["p1"]));
     send(&host, &caller, "PutShares", "put", Some(put)).await.unwrap();
@@ -242,7 +243,9 @@ async fn roles_that_a_backup_was_not_made_in_are_not_found_and_nobody_is_asked()
             assert_eq!(told(&status).1.as_deref(), role, "{call} {backup}");
         }
         let rehearse = act_in(&caller, made, named, backup, "n", Action::Rehearse(RehearseAction { generation: 1 }));
-        let unknown = backups.rehearse_backup(caller.says(RehearseBackupRequest { act: Some(rehearse) })).await;
+        let unknown = backups
+            .rehearse_backup(caller.says(RehearseBackupRequest { act: Some(rehearse), ..Default::default() }))
+            .await;
         assert_eq!(told(&refused(unknown, Code::NotFound, "NOT_FOUND")).1.as_deref(), role, "{backup}");
     }
     assert_eq!((all_rows(&host), asked(&host), host.custodian.acts.load(Ordering::Relaxed)), before);
@@ -346,6 +349,7 @@ async fn fields_of_a_role_are_there_exactly_where_the_intent_names_it() {
             client_epoch,
             custodian_message,
             custodian_epoch,
+            ..Default::default()
         };
         invalid(backups.put_shares(caller.says(put)).await.unwrap_err(), field);
     }
@@ -363,6 +367,7 @@ async fn fields_of_a_role_are_there_exactly_where_the_intent_names_it() {
             act: Some(act_in(&caller, BOTH, roles, "b", "r", action("Recover", &[]))),
             client_recipient_key: vec![0; client],
             custodian_recipient_key: vec![0; custodian],
+            ..Default::default()
         };
         invalid(recoveries.recover(caller.says(request)).await.unwrap_err(), field);
     }
@@ -372,29 +377,4 @@ async fn fields_of_a_role_are_there_exactly_where_the_intent_names_it() {
     let crossed = send(&host, &caller, "RenamePasskey", "r", Some(act(&intent))).await;
     invalid(crossed.unwrap_err(), "act.intent.custodian.record_id");
     assert_eq!((all_rows(&host), asked(&host), host.custodian.acts.load(Ordering::Relaxed)), before);
-}
-
-#[tokio::test]
-async fn a_role_that_does_not_run_here_is_named() {
-    for (here, missing, name) in [(CLIENT, CUSTODIAN, "custodian"), (CUSTODIAN, CLIENT, "client")] {
-        let host = Host::start_in(here).await;
-        let caller = host.caller(1).await;
-        make(&host, &caller, here, "b").await;
-        let before = all_rows(&host);
-        let mut backups = BackupServiceClient::new(host.api.clone());
-        for roles in [missing, BOTH] {
-            let create = backups.create_backup(caller.says(caller.create_in("r", roles, "new"))).await;
-            let status = refused(create, Code::FailedPrecondition, "STATE_INVALID");
-            assert!(status.message().contains(name), "{}", status.message());
-            for call in CALLS {
-                let act = act_in(&caller, here, roles, "b", "n", action(call, &[0; 32]));
-                let status = send(&host, &caller, call, "r", Some(act)).await;
-                let status = refused(status.map(Response::new), Code::FailedPrecondition, "STATE_INVALID");
-                assert!(status.message().contains(name), "{call}: {}", status.message());
-            }
-        }
-        assert_eq!(all_rows(&host), before);
-        let answer = act_in(&caller, here, here, "b", "n", action("Recover", &[]));
-        send(&host, &caller, "Recover", "r", Some(answer)).await.unwrap();
-    }
 }

@@ -75,6 +75,11 @@ pub(super) async fn send(
     // What belongs to a role is there where the intent names it.
     let of_client = named.as_ref().is_none_or(|intent| intent.client.is_some());
     let of_custodian = named.as_ref().is_some_and(|intent| intent.custodian.is_some());
+    let put = named.as_ref().and_then(|intent| match &intent.action {
+        Some(Action::PutShares(put)) if intent.client.is_none() => Some(put),
+        _ => None,
+    });
+    let ids = put.map(|put| put.pairs.iter().map(|pair| pair.id.clone()).collect::<Vec<_>>()).unwrap_or_default();
     let bytes = |there: bool, byte: u8, len: usize| vec![byte; if there { len } else { 0 }];
     let plain = ActRequest { request_id: request_id.clone(), act: act.clone() };
     let answer = match call {
@@ -84,6 +89,7 @@ pub(super) async fn send(
                 act,
                 client_message: bytes(of_client, 6, 1200),
                 custodian_message: bytes(of_custodian, 8, 1200),
+                client_ciphertexts: fixture::ciphertexts(&ids),
                 ..Default::default()
             };
             return backups.put_shares(caller.says(request)).await.map(|answer| answer.into_inner().encode_to_vec());
@@ -91,7 +97,8 @@ pub(super) async fn send(
         "Recover" => {
             let client_recipient_key = bytes(of_client, 0, 1216);
             let custodian_recipient_key = bytes(of_custodian, 0, 1216);
-            let request = RecoverRequest { request_id, act, client_recipient_key, custodian_recipient_key };
+            let request =
+                RecoverRequest { request_id, act, client_recipient_key, custodian_recipient_key, ..Default::default() };
             return recoveries.recover(caller.says(request)).await.map(|answer| answer.into_inner().encode_to_vec());
         }
         "AddPasskey" => {

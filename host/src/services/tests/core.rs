@@ -13,14 +13,15 @@ use strongroom_proto::enclave::v1::{
 use strongroom_proto::id::sha256;
 use strongroom_proto::intent;
 use strongroom_proto::v1::{
-    Act, Freshness, GenerationRef, Reason, Receipt, Rehearsal, RehearsalResult, Role, SignedReceipt, SignedRehearsal,
-    SignedStatement, SignedView, Stages, Statement, Trust, WalletView, intent::Action,
+    Act, Freshness, GenerationRef, Identity, Manifest, Reason, Receipt, Rehearsal, RehearsalResult, Role,
+    SignedReceipt, SignedRehearsal, SignedStatement, SignedView, Stages, Statement, Trust, WalletView, intent::Action,
 };
 
 use crate::testing::{FakeEnclave, Reaction, refusal, socket};
 
 mod acts;
 pub(super) mod epochs;
+mod view;
 
 /// What another host's act adds to a record's row: another receipt.
 pub(super) const AN_ACT: &[u8] = &[0x12, 3, 0x12, 1, b'x'];
@@ -38,8 +39,8 @@ pub(super) struct Core {
     /// Re-seals that are still carried out; the enclave is unavailable for more. 0: all are.
     pub(super) reseals_max: AtomicUsize,
     pub(super) reseals: AtomicUsize,
-    /// Runs once, before the next recovery is answered.
-    pub(super) before_recovery: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    /// Runs once, before the next recovery or commit is answered.
+    pub(super) before: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     pub(super) identities: AtomicUsize,
     pub(super) needs: AtomicUsize,
     /// Views that were refused for a damaged record.
@@ -52,8 +53,12 @@ pub(super) struct Core {
     pub(super) delay_ms: AtomicU64,
     /// Every policy asks for the newest head.
     pub(super) newest_head: AtomicBool,
+    /// No policy asks for a passkey.
+    pub(super) without_passkeys: AtomicBool,
     /// The enclave's time; 0: the true one.
     pub(super) clock_ms: AtomicU64,
+    /// Shares are opened only by the hashes that the record names, as the core would.
+    pub(super) checks_shares: AtomicBool,
     store: PathBuf,
 }
 
@@ -168,7 +173,8 @@ impl Core {
             }
             Ask::GetIdentity(ask) => {
                 self.identities.fetch_add(1, Ordering::Relaxed);
-                let identity = ask.kek.as_ref().unwrap().epoch.to_string().into_bytes();
+                let epoch = ask.kek.as_ref().unwrap().epoch;
+                let identity = identity(&ask.tenant, self.role, epoch);
                 Answer::IdentityProven(IdentityProven { identity, document: ask.nonce.clone() })
             }
             Ask::GetView(ask) if ask.records.iter().any(epochs::is_damaged) => {
@@ -178,7 +184,7 @@ impl Core {
             Ask::GetView(ask) => {
                 let records = ask.records.iter().map(|record| self.view_of(record)).collect();
                 let (wallet, nonce) = (ask.wallet.clone(), ask.nonce.clone());
-                let view = WalletView { wallet, nonce, records, ..Default::default() };
+                let view = WalletView { wallet, nonce, records, time_ms: self.now_ms(), ..Default::default() };
                 let signature = ask.records.iter().flat_map(|record| record.sealed.clone()).collect();
                 Answer::View(View { view: Some(SignedView { view: view.encode_to_vec(), signature }) })
             }
@@ -196,8 +202,9 @@ impl Core {
                 let epoch = record.epoch;
                 let share =
                     |id: &String| SealedShare { generation: 1, pair: id.clone(), sealed: sealed.to_vec(), epoch };
-                let shares = action.pairs.iter().map(|pair| share(&pair.id)).collect();
-                let receipt = Some(receipt(&record, self.role));
+                let shares: Vec<SealedShare> = action.pairs.iter().map(|pair| share(&pair.id)).collect();
+                self.created(&record, &shares);
+                let receipt = Some(receipt(&ask.tenant, &record, self.role));
                 Answer::Moved(Moved {
                     record: Some(record),
                     shares,
@@ -206,15 +213,16 @@ impl Core {
                     release: Vec::new(),
                 })
             }
-            Ask::Recover(ask) => {
-                let before = self.before_recovery.lock().unwrap().take();
+            Ask::Recover(_) | Ask::Commit(_) => {
+                let before = self.before.lock().unwrap().take();
                 if let Some(before) = before {
                     before();
                 }
-                self.act_on(&Ask::Recover(ask.clone()))
+                self.act_on(ask)
             }
             Ask::Rehearse(ask) => {
-                let opens = ask.shares.iter().any(|share| !share.sealed.is_empty());
+                let opens = ask.shares.iter().any(|share| !share.sealed.is_empty())
+                    && self.opens(ask.record.as_ref().unwrap(), &ask.shares);
                 let result = if opens { RehearsalResult::Opens } else { RehearsalResult::Damaged };
                 let report = Rehearsal { result: result.into(), stages: Some(stages()), ..Default::default() };
                 let rehearsal = SignedRehearsal { rehearsal: report.encode_to_vec(), signature: vec![0; 64] };
@@ -227,9 +235,13 @@ impl Core {
     /// An act without consents is refused, as the core would.
     fn act(&self, act: Option<&Act>) -> Option<strongroom_proto::v1::Intent> {
         self.acts.fetch_add(1, Ordering::Relaxed);
-        let tenant = |act: &&Act| self.role == Role::Custodian && act.tenant_signature.is_some();
-        let act = act.filter(|act| !act.assertions.is_empty() || tenant(act))?;
+        let act = act?;
         let intent = intent::decode(&act.intent).unwrap();
+        let cancels = matches!(intent.action, Some(Action::Cancel(_)));
+        let tenant = (self.role == Role::Custodian || cancels) && act.tenant_signature.is_some();
+        if act.assertions.is_empty() && !tenant {
+            return None;
+        }
         assert!(intent::part(&intent, self.role).is_some(), "consents that name the role: {intent:?}");
         Some(intent)
     }
@@ -239,8 +251,17 @@ pub(super) fn stages() -> Stages {
     Stages { trusted: vec![Trust::KeyAdmin.into()], freshness: Freshness::None.into() }
 }
 
-fn receipt(record: &SealedRecord, role: Role) -> SignedReceipt {
+/// What an enclave of a role says of itself.
+pub(super) fn identity(tenant: &[u8], role: Role, epoch: u64) -> Vec<u8> {
+    let manifest = Manifest { role: role.into(), release: 1, ..Default::default() }.encode_to_vec();
+    Identity { tenant: tenant.to_vec(), role: role.into(), epoch, manifest, release: 1, ..Default::default() }
+        .encode_to_vec()
+}
+
+fn receipt(tenant: &[u8], record: &SealedRecord, role: Role) -> SignedReceipt {
     let receipt = Receipt {
+        tenant: tenant.to_vec(),
+        wallet: record.wallet.clone(),
         record_id: record.record_id.clone(),
         version: record.sealed[0].into(),
         role: role.into(),

@@ -1,6 +1,6 @@
 //! Rows that are damaged or missing: what stands beside them goes on.
 
-use strongroom_proto::v1::{ListPasskeysRequest, WalletView};
+use strongroom_proto::v1::{BackupReason, ListPasskeysRequest, WalletView};
 
 use super::core::epochs::DAMAGED;
 use super::rotation::{app, back_up, place, recover, rotate, statement, store_statement, tenant};
@@ -169,6 +169,8 @@ async fn a_view_leaves_out_what_does_not_open_and_shows_the_rest() {
     let refused_views = || host.core.refused_views.load(Ordering::Relaxed);
     assert_eq!(viewed(&host, &caller).await.unwrap(), ["a", "c", "d"]);
     assert_eq!(refused_views(), 2, "the view, and the record alone");
+    let reason = async |backup: &str| calls::shown(&host, &caller, backup).await.reason();
+    assert_eq!((reason("b").await, reason("a").await), (BackupReason::Suspect, BackupReason::Unspecified));
     assert_eq!(viewed(&host, &caller).await.unwrap(), ["a", "c", "d"]);
     assert_eq!(refused_views(), 2, "remembered");
     // A second one, and one that is no row of its own.
@@ -179,6 +181,7 @@ async fn a_view_leaves_out_what_does_not_open_and_shows_the_rest() {
     // What was brought back is shown at once.
     reseal_as(&app, &caller, "b", &before).await;
     assert_eq!(viewed(&host, &caller).await.unwrap(), ["a", "b"]);
+    assert_eq!((reason("b").await, reason("c").await), (BackupReason::Unspecified, BackupReason::Suspect));
     reseal_as(&app, &caller, "a", DAMAGED).await;
     reseal_as(&app, &caller, "b", DAMAGED).await;
     assert!(viewed(&host, &caller).await.unwrap().is_empty(), "an empty view is signed, too");

@@ -216,7 +216,7 @@ async fn what_was_cancelled_is_not_carried_out() {
     assert_eq!(shown(&host, &caller, "b").await.state(), BackupState::Active);
     let mut recoveries = RecoveryServiceClient::new(host.api.clone());
     let released = recoveries.release_recovery(caller.says(release("r3", "b", &recovery, None))).await;
-    refused(released, Code::NotFound, "NOT_FOUND");
+    refused(released, Code::FailedPrecondition, "STATE_INVALID");
 }
 
 #[tokio::test]
@@ -236,7 +236,7 @@ async fn a_recovery_is_released_when_it_is_due_and_once() {
     let receipt = Receipt::decode(answer.receipts[0].receipt.as_slice()).unwrap();
     assert_eq!(receipt.intent_hash, recovery);
     assert_eq!(recoveries.release_recovery(ask("r")).await.unwrap().into_inner(), answer);
-    refused(recoveries.release_recovery(ask("again")).await, Code::NotFound, "NOT_FOUND");
+    refused(recoveries.release_recovery(ask("again")).await, Code::FailedPrecondition, "STATE_INVALID");
     assert!(kinds(&shown(&host, &caller, "b").await).is_empty());
 }
 

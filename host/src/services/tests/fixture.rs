@@ -6,7 +6,7 @@ use prost::Message;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use strongroom_proto::v1::admin_service_client::AdminServiceClient;
 use strongroom_proto::v1::{
-    Act, Assertion, CreateApiKeyRequest, CreateBackupAction, CreateBackupRequest, CreateKekRequest,
+    Act, Assertion, ClientCiphertext, CreateApiKeyRequest, CreateBackupAction, CreateBackupRequest, CreateKekRequest,
     CreateTenantRequest, CreateWalletRequest, Epoch, Intent, Pair, PutStatementRequest, RecoverAction, RecoverRequest,
     Role, RolePart, RoleStatement, SecretKind, SignedStatement, Statement, intent::Action,
 };
@@ -66,8 +66,25 @@ impl Host {
     /// A host of these roles, in this order in its configuration.
     pub(super) async fn start_in(roles: &[Role]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (core, enclave) = Core::start(dir.path());
-        let (custodian, custodian_enclave) = Core::start_in(Role::Custodian, dir.path());
+        let client = Core::start(dir.path());
+        let custodian = Core::start_in(Role::Custodian, dir.path());
+        Self::serve(dir, roles, client, custodian).await
+    }
+
+    /// A host with a store of its own, and enclaves that unwrap and know what those of the other one do.
+    pub(super) async fn start_beside(other: &Self) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let beside = |core: &std::sync::Arc<Core>| (std::sync::Arc::clone(core), Core::serve(core, dir.path()));
+        let (client, custodian) = (beside(&other.core), beside(&other.custodian));
+        Self::serve(dir, &other.roles, client, custodian).await
+    }
+
+    async fn serve(
+        dir: tempfile::TempDir,
+        roles: &[Role],
+        (core, enclave): (std::sync::Arc<Core>, FakeEnclave),
+        (custodian, custodian_enclave): (std::sync::Arc<Core>, FakeEnclave),
+    ) -> Self {
         let (stop, stopped) = oneshot::channel();
         let (ready, address) = oneshot::channel();
         let config = config(dir.path(), roles);
@@ -107,6 +124,17 @@ impl Host {
 
     /// A tenant with its first KEK and an API key.
     pub(super) async fn bare_caller(&self, seed: u8) -> Caller {
+        let caller = self.registered(seed).await;
+        let mut admin = AdminServiceClient::new(self.admin.clone());
+        for role in &self.roles {
+            let kek = CreateKekRequest { tenant: caller.tenant.clone(), role: i32::from(*role) };
+            assert_eq!(admin.create_kek(kek).await.unwrap().into_inner().epoch, 1);
+        }
+        caller
+    }
+
+    /// A tenant with an API key and nothing else.
+    pub(super) async fn registered(&self, seed: u8) -> Caller {
         let pair = |byte: u8| Ed25519KeyPair::from_seed_unchecked(&[byte; 32]).unwrap();
         let (root, standby) = (pair(seed), pair(seed ^ 0xff));
         let mut admin = AdminServiceClient::new(self.admin.clone());
@@ -116,10 +144,6 @@ impl Host {
             display_name: format!("tenant {seed}"),
         };
         let tenant = admin.create_tenant(create).await.unwrap().into_inner().tenant;
-        for role in &self.roles {
-            let kek = CreateKekRequest { tenant: tenant.clone(), role: i32::from(*role) };
-            assert_eq!(admin.create_kek(kek).await.unwrap().into_inner().epoch, 1);
-        }
         let key = CreateApiKeyRequest { tenant: tenant.clone(), label: "test".to_owned() };
         let key = admin.create_api_key(key).await.unwrap().into_inner();
         Caller { root, standby, roles: self.roles.clone(), tenant, api_key: key.api_key, key_id: key.key_id }
@@ -188,6 +212,7 @@ impl Caller {
             act: Some(act(&self.intent_in(roles, &RolePart::default(), action))),
             client_message: message(Role::Client),
             custodian_message: message(Role::Custodian),
+            client_ciphertexts: if roles.contains(&Role::Client) { Vec::new() } else { ciphertexts(&["p1", "p2"]) },
             ..self.create_backup(request_id, "w", backup)
         }
     }
@@ -235,6 +260,22 @@ impl Caller {
     pub(super) fn part(&self, wallet: &str, backup: &str) -> RolePart {
         RolePart { record_id: intent::record_id(&self.creation(wallet, backup)).0.to_vec(), ..Default::default() }
     }
+}
+
+/// What a device encrypted itself, for the host to keep.
+pub(super) fn ciphertexts<T: AsRef<str>>(pairs: &[T]) -> Vec<ClientCiphertext> {
+    let of = |pair: &T| {
+        let ciphertext = format!("ciphertext of {}", pair.as_ref()).into_bytes();
+        let sha256 = strongroom_proto::id::sha256(&[&ciphertext]).to_vec();
+        ClientCiphertext { pair: pair.as_ref().to_owned(), ciphertext, sha256 }
+    };
+    pairs.iter().map(of).collect()
+}
+
+/// The same, for the caller to keep.
+pub(super) fn hashes<T: AsRef<str>>(pairs: &[T]) -> Vec<ClientCiphertext> {
+    let without = |it: ClientCiphertext| ClientCiphertext { ciphertext: Vec::new(), ..it };
+    ciphertexts(pairs).into_iter().map(without).collect()
 }
 
 /// An act that the fake core takes.

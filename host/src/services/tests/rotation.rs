@@ -185,12 +185,18 @@ async fn three_epochs_live_at_once_and_every_call_goes_through() {
     // A record and its shares under two epochs, neither of which may be sealed to: a third is needed.
     store_statement(&app, &caller, &all[2]).await;
     let rehearse = Action::Rehearse(RehearseAction { generation: 1 });
-    let rehearse = RehearseBackupRequest { act: Some(act(&caller.intent("w", caller.part("w", "mixed"), rehearse))) };
+    let rehearse = RehearseBackupRequest {
+        act: Some(act(&caller.intent("w", caller.part("w", "mixed"), rehearse))),
+        ..Default::default()
+    };
     BackupServiceClient::new(host.api.clone()).rehearse_backup(caller.says(rehearse)).await.unwrap();
     assert_eq!(lies_under(&app, &place(&caller, "mixed")).await, (3, 3), "sealed again first");
-    // The record moves with the act, its shares by and by.
+    // The record moves with the act, and its shares, which the enclave hands back sealed anew.
     recover(&host, &caller, "r1", "old").await.unwrap();
-    assert_eq!(lies_under(&app, &place(&caller, "old")).await, (3, 1));
+    assert_eq!(lies_under(&app, &place(&caller, "old")).await, (3, 3));
+    let listed: Vec<_> = keks(&host, &caller).await.iter().map(|kek| (kek.records, kek.shares)).collect();
+    assert_eq!(listed, [(0, 0), (1, 2), (3, 6)], "and so do the lists of their epochs");
+    recover(&host, &caller, "r1-again", "old").await.unwrap();
 
     // A view over three epochs seals the lowest again, and over two it does not.
     back_up(&host, &caller, "newer", 0).await.unwrap();
@@ -199,7 +205,7 @@ async fn three_epochs_live_at_once_and_every_call_goes_through() {
     let before = host.core.reseals.load(Ordering::Relaxed);
     passkeys.prepare(caller.says(prepare())).await.unwrap();
     assert_eq!(host.core.reseals.load(Ordering::Relaxed), before, "two epochs fit");
-    assert_eq!(sweep::turn(&app, &tenant(&caller)).await.unwrap(), Swept { moved: 2, damaged: 0, left: 0 });
+    assert_eq!(sweep::turn(&app, &tenant(&caller)).await.unwrap(), Swept { moved: 1, damaged: 0, left: 0 });
     assert_eq!(standing(&host, &caller).await[2], (KekState::Current, 5, 10));
     assert_eq!(sweep::turn(&app, &tenant(&caller)).await.unwrap(), Swept::default());
 }
@@ -220,7 +226,8 @@ async fn a_view_of_more_epochs_than_fit_seals_the_lowest_records_again() {
     let mut passkeys = PasskeyServiceClient::new(host.api.clone());
     let prepare = PrepareRequest { wallet: "w".to_owned(), nonce: vec![7; 32] };
     let prepared = passkeys.prepare(caller.says(prepare)).await.unwrap().into_inner();
-    assert_eq!(prepared.roles[0].attestation.as_ref().unwrap().identity, b"3", "the newest epoch signs");
+    let newest = super::core::identity(&caller.tenant, Role::Client, 3);
+    assert_eq!(prepared.roles[0].attestation.as_ref().unwrap().identity, newest, "the newest epoch signs");
     for (name, expect) in [("one", (3, 1)), ("uno", (3, 1)), ("two", (2, 2)), ("three", (3, 3))] {
         assert_eq!(lies_under(&app, &place(&caller, name)).await, expect, "{name}");
     }
@@ -348,10 +355,10 @@ async fn an_act_that_a_reseal_overtakes_is_carried_out_all_the_same() {
     set_rows(&mut db, &before);
     assert_eq!(lies_under(&app, &place(&caller, "b")).await, (1, 1));
     // The same re-seal comes between what the host read and what it writes.
-    *host.core.before_recovery.lock().unwrap() = Some(Box::new(move || set_rows(&mut db, &after)));
+    *host.core.before.lock().unwrap() = Some(Box::new(move || set_rows(&mut db, &after)));
     let share = [vec![5; 600], vec![2]].concat();
     assert_eq!(recover(&host, &caller, "r", "b").await.unwrap(), share.repeat(2), "of the shares as they stand now");
-    assert!(host.core.before_recovery.lock().unwrap().is_none());
+    assert!(host.core.before.lock().unwrap().is_none());
     assert_eq!(lies_under(&app, &place(&caller, "b")).await, (2, 2));
 }
 

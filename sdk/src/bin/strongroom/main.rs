@@ -4,11 +4,13 @@
 
 mod attest;
 mod audit;
+mod capsule;
 mod device;
 mod image;
 mod operator;
 mod options;
 mod passphrase;
+mod password;
 mod show;
 mod tenant;
 
@@ -59,6 +61,9 @@ enum Command {
     /// Export the history of a backup, and check it offline.
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Look into a capsule: a backup on its own, for whoever is its next host.
+    #[command(subcommand)]
+    Capsule(capsule::Capsule),
     /// Verify one attestation document.
     Attest(attest::Attest),
     /// Run the service: tenants, API keys, KEKs and manifests.
@@ -83,7 +88,7 @@ fn main() -> ExitCode {
 
 fn exit_code(error: Option<&Error>) -> u8 {
     match error {
-        Some(Error::Input { .. } | Error::File { .. } | Error::Exists(_)) => EXIT_USAGE,
+        Some(Error::Input { .. } | Error::File { .. } | Error::Exists(_) | Error::NotKept { .. }) => EXIT_USAGE,
         _ => EXIT_REFUSED,
     }
 }
@@ -93,6 +98,7 @@ fn run(cli: Cli, show: Show) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match cli.command {
         Command::Attest(options) => attest::run(&options, &trust, show),
+        Command::Capsule(command) => Ok(capsule::run(&command, &trust, show)?),
         Command::Audit(command) => runtime.block_on(audit::run(command, &trust, show)),
         Command::Tenant(command) => runtime.block_on(tenant::run(command, &trust, show)),
         Command::Device(command) => runtime.block_on(device::run(command, trust, show)),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use prost::Message;
 use strongroom_sdk::attestation::Time;
+use strongroom_sdk::capsule::CAPSULE_BYTES_MAX;
 use strongroom_sdk::client::{admin, connect};
 use strongroom_sdk::identity::manifest_pcr16;
 use strongroom_sdk::proto::id::TenantId;
@@ -16,7 +17,7 @@ use strongroom_sdk::proto::v1::{
 use strongroom_sdk::{Error, files, role_name};
 
 use crate::options::{self, RoleName};
-use crate::show::Show;
+use crate::show::{Show, plain};
 
 /// Commands of an operator.
 #[derive(Debug, Subcommand)]
@@ -35,6 +36,8 @@ pub(crate) enum Operator {
     ListKeks(ListKeks),
     /// List the tenants.
     ListTenants(Socket),
+    /// Take in a capsule of a registered tenant. The host believes nothing of it: a capsule that lies does not open.
+    ImportCapsule(ImportCapsule),
     /// Write an enclave's manifest and print the PCR16 that it makes.
     #[command(after_help = MANIFEST_HELP)]
     Manifest(ManifestOptions),
@@ -115,6 +118,15 @@ pub(crate) struct ListKeks {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct ImportCapsule {
+    #[command(flatten)]
+    socket: Socket,
+    /// The capsule, as `tenant export-capsule` wrote it.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct ManifestOptions {
     /// The role that the enclave serves.
     #[arg(long)]
@@ -165,6 +177,7 @@ pub(crate) async fn run(command: Operator, show: Show) -> anyhow::Result<()> {
                 show.value("tenant", format_args!("{} since {since} {name:?}", hex::encode(&tenant.tenant)));
             }
         }
+        Operator::ImportCapsule(options) => import_capsule(&options, show).await?,
         Operator::Manifest(options) => manifest(&options, show)?,
     }
     Ok(())
@@ -201,6 +214,16 @@ async fn create_api_key(options: &CreateApiKey, show: Show) -> Result<(), Error>
         }
         None => show.value("api-key", &made.api_key),
     }
+    Ok(())
+}
+
+async fn import_capsule(options: &ImportCapsule, show: Show) -> Result<(), Error> {
+    let bytes = files::read(&options.file, CAPSULE_BYTES_MAX)?;
+    show.waiting("importing");
+    let answer = admin::import_capsule(options.socket.connect().await?, &bytes).await?;
+    show.value("tenant", hex::encode(&answer.tenant));
+    show.value("wallet", plain(&answer.wallet));
+    show.value("backup", plain(&answer.backup));
     Ok(())
 }
 

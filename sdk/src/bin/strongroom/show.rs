@@ -7,6 +7,9 @@ use std::io::{IsTerminal, stderr, stdout};
 use anstyle::{AnsiColor, Style};
 use strongroom_sdk::attest::AttestedIdentity;
 
+/// Longest text of the host's that is shown, in characters.
+const PLAIN_CHARS_MAX: usize = 200;
+
 /// The styles of clap's help, which clap drops where there is no terminal.
 pub(crate) fn styles() -> clap::builder::Styles {
     let heading = AnsiColor::Green.on_default().bold();
@@ -78,6 +81,11 @@ impl Show {
             self.caution("  !! the manifest is for DEVELOPMENT: whoever made it can read the shares");
         }
     }
+}
+
+/// What the host calls something, for a terminal: the host is not trusted with it.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(PLAIN_CHARS_MAX).collect()
 }
 
 fn paint(colour: bool, style: Style, text: &str) -> String {

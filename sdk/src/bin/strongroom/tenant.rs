@@ -17,6 +17,9 @@ use crate::options::{self, HostOptions};
 use crate::passphrase;
 use crate::show::Show;
 
+mod alone;
+mod books;
+mod capsule;
 mod custodian;
 mod mpc;
 mod report;
@@ -46,8 +49,32 @@ pub(crate) enum Tenant {
     SealCustodian(Box<custodian::Seal>),
     /// Sign what the device signed, where it is the draft that was sealed for, and send it with both messages.
     Send(custodian::Send),
-    /// Back up the custodian's shares alone, for a method without a passkey.
-    BackupCustodian(custodian::BackupCustodian),
+    /// Back up the custodian's shares alone, beside what the user's device encrypted itself: for a method without a passkey.
+    #[command(after_help = custodian::ALONE_HELP)]
+    BackupCustodian(Box<custodian::BackupCustodian>),
+    /// Release the custodian's shares of a backup without a passkey to an MPC server.
+    #[command(after_help = alone::RELEASE_HELP)]
+    ReleaseCustodian(alone::ReleaseCustodian),
+    /// Open an eject window: for a while, a passkey can take both roles' shares to a device.
+    #[command(after_help = alone::EJECT_HELP)]
+    EnableEject(alone::EnableEject),
+    /// Close an eject window before its time.
+    DisableEject(alone::DisableEject),
+    /// List a wallet's recoveries, the newest first, as the host knows them.
+    Recoveries(books::Wallet),
+    /// Show one recovery, as the host knows it.
+    Recovery(books::OneRecovery),
+    /// List which backups of a wallet could be recovered from now, and what each takes.
+    RecoveryMethods(books::Wallet),
+    /// Say that a released recovery led to a working wallet, or did not.
+    CompleteRecovery(books::Complete),
+    /// Give up a generation that waits in both roles.
+    Abort(books::Abort),
+    /// Say that the client's part of a generation is stored where the caller keeps it, or could not be.
+    ReportStored(books::Report),
+    /// Write everything that another host needs to recover a backup to a file, checked as it comes.
+    #[command(after_help = capsule::EXPORT_HELP)]
+    ExportCapsule(capsule::Export),
     /// Make a wallet.
     #[command(after_help = WALLET_HELP)]
     CreateWallet(CreateWallet),
@@ -152,6 +179,16 @@ pub(crate) async fn run(command: Tenant, trust: &Trust, show: Show) -> anyhow::R
         Tenant::SealCustodian(options) => custodian::seal(&options, trust, show).await?,
         Tenant::Send(options) => custodian::send(&options, trust, show).await?,
         Tenant::BackupCustodian(options) => custodian::backup_custodian(&options, trust, show).await?,
+        Tenant::ReleaseCustodian(options) => alone::release(&options, trust, show).await?,
+        Tenant::EnableEject(options) => alone::enable_eject(&options, trust, show).await?,
+        Tenant::DisableEject(options) => alone::disable_eject(&options, trust, show).await?,
+        Tenant::Recoveries(options) => books::recoveries(&options, show).await?,
+        Tenant::Recovery(options) => books::recovery(&options, show).await?,
+        Tenant::RecoveryMethods(options) => books::methods(&options, show).await?,
+        Tenant::CompleteRecovery(options) => books::complete(&options, show).await?,
+        Tenant::Abort(options) => books::abort(&options, show).await?,
+        Tenant::ReportStored(options) => books::report(&options, show).await?,
+        Tenant::ExportCapsule(options) => capsule::export(&options, trust, show).await?,
         Tenant::CreateWallet(options) => create_wallet(&options, show).await?,
     }
     Ok(())

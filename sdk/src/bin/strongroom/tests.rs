@@ -11,13 +11,18 @@ fn the_command_line_is_well_formed_and_shows_the_development_root() {
         assert!(help.contains(expect), "{expect}");
     }
     for (path, expect) in [
-        (&["device", "backup"][..], "Example:"),
-        (&["device", "recover"], "Example:"),
+        (&["device", "backup"][..], "Examples:"),
+        (&["device", "recover"], "Examples:"),
         (&["tenant", "statement"], "Example:"),
         (&["attest"], "image: NOT CHECKED"),
         (&["operator", "manifest"], "Example:"),
         (&["tenant", "mpc-key"], "Example:"),
         (&["tenant", "seal-custodian"], "Example:"),
+        (&["tenant", "backup-custodian"], "Example:"),
+        (&["tenant", "release-custodian"], "Example:"),
+        (&["tenant", "enable-eject"], "Example:"),
+        (&["tenant", "export-capsule"], "Example:"),
+        (&["capsule", "show"], "Example:"),
     ] {
         let mut command = Cli::command();
         for name in path {
@@ -143,4 +148,131 @@ fn an_mpc_servers_key_is_made_in_files_that_are_new() {
         assert_eq!(exit_code(error.downcast_ref()), EXIT_USAGE, "{error}");
         assert!(!dir.path().join("new.key").exists() && !dir.path().join("new.pub").exists());
     }
+}
+
+/// A device's command line without a passkey.
+const SERVICE: &str = "--tenant 0000000000000000000000000000000000000000000000000000000000000000 --host http://127.0.0.1:1 \
+                       --api-key-file k --wallet w";
+const HOST: &str = "--host http://127.0.0.1:1 --api-key-file k --wallet w";
+
+/// Whether a command line is taken, as far as its form goes.
+fn fits(cases: &[(String, bool)]) {
+    for (command, fits) in cases {
+        let parsed = parse(command);
+        assert_eq!(parsed.is_ok(), *fits, "{command}: {:?}", parsed.err().map(|error| error.to_string()));
+    }
+}
+
+#[test]
+fn backups_are_told_apart_by_what_stands_beside_them() {
+    let device = |command: &str, options: &str| format!("strongroom device {command} {SERVICE} {options}");
+    fits(&[
+        (device("backup", "--method PASSWORD --share a:ed25519=f --tenant-consent c"), true),
+        (device("backup", "--method PASSWORD --share a:ed25519=f --tenant-consent c --password-file p"), true),
+        (device("backup", "--method GDRIVE --ciphertext a:ed25519=f --tenant-consent c"), true),
+        (device("backup", "--passkey p --share a:ed25519=f --ciphertext a:ed25519=g --escrow"), true),
+        (device("backup", "--passkey p --share a:ed25519=f --escrow"), false),
+        (device("backup", "--share a:ed25519=f --ciphertext a:ed25519=g --escrow"), false),
+        (device("backup", "--method GDRIVE --tenant-consent c"), false),
+        (device("backup", "--method GDRIVE --ciphertext a:ed25519 --tenant-consent c"), false),
+        (device("backup", "--origin o --method GDRIVE --ciphertext a:ed25519=f"), false),
+        (device("backup", "--passkey p --share a:ed25519=f --storage self-managed --keep d"), true),
+        (device("backup", "--passkey p --share a:ed25519=f --storage self-managed"), false),
+        (device("backup", "--passkey p --share a:ed25519=f --storage elsewhere --keep d"), false),
+        (device("recover", "--passkey p --out o --kept d"), true),
+        (device("recover", "--method PASSWORD --out o --password-file -"), true),
+        (device("recover", "--method GDRIVE --out o"), false),
+        (device("recover", "--method PASSWORD --passkey p --out o"), false),
+        (device("recover", "--out o"), false),
+        (device("recover", "--method PASSWORD --out o --mpc-recipient m --custodian-release r"), false),
+        (device("rehearse", "--passkey p --kept d"), true),
+        (device("eject", "--passkey p --out o --kept d"), true),
+        (device("release-recovery", "--key k --out o --kept d"), true),
+        (device("put", "--passkey p --share a:ed25519=f --keep d"), true),
+        (device("put", "--share a:ed25519=f --backup pw --tenant-consent c --password-file p"), true),
+        (device("put", "--ciphertext a:ed25519=f --backup g --tenant-consent c"), true),
+        (device("put", "--passkey p"), false),
+        (device("ciphertexts", "--out o --kept d --generation 2"), true),
+        (device("ciphertexts", ""), false),
+    ]);
+}
+
+#[test]
+fn what_the_tenant_does_alone_and_what_it_asks_of_the_host() {
+    let tenant = |command: &str, options: &str| format!("strongroom tenant {command} {HOST} {options}");
+    let hash = "00".repeat(32);
+    fits(&[
+        (tenant("enable-eject", "--dir d --backup b --minutes 1440"), true),
+        (tenant("enable-eject", "--dir d"), true),
+        (tenant("enable-eject", "--backup b"), false),
+        (tenant("enable-eject", "--dir d --minutes -1"), false),
+        (tenant("disable-eject", "--dir d --backup b"), true),
+        (tenant("release-custodian", "--dir d --mpc-recipient m --out o --newest r --newest s"), true),
+        (tenant("release-custodian", "--dir d --out o"), false),
+        (tenant("backup-custodian", "--dir d --share a:ed25519=f --backup b --from-device x"), true),
+        (tenant("backup-custodian", "--dir d --share a:ed25519=f --backup b --ciphertext a:ed25519=x"), true),
+        (
+            tenant(
+                "backup-custodian",
+                "--dir d --share a:ed25519=f --backup b --from-device x --ciphertext a:ed25519=x",
+            ),
+            false,
+        ),
+        (tenant("recoveries", ""), true),
+        (tenant("recovery-methods", ""), true),
+        (tenant("recovery", &format!("--recovery {hash}")), true),
+        (tenant("recovery", "--recovery 00"), false),
+        (tenant("recovery", ""), false),
+        (tenant("complete-recovery", &format!("--recovery {hash} --failed")), true),
+        (tenant("abort", "--backup b --generation 2"), true),
+        (tenant("abort", "--backup b --generation 0"), false),
+        (tenant("abort", "--backup b"), false),
+        (tenant("report-stored", "--backup b --generation 2 --method GDRIVE --pair a --pair b"), true),
+        (tenant("report-stored", "--backup b --generation 2"), false),
+        (tenant("export-capsule", &format!("--tenant {hash} --backup b --out o")), true),
+        (tenant("export-capsule", "--backup b --out o"), false),
+        (format!("strongroom capsule show f --tenant {hash}"), true),
+        ("strongroom capsule show".to_owned(), false),
+        ("strongroom operator import-capsule --socket s f".to_owned(), true),
+        ("strongroom operator import-capsule --socket s".to_owned(), false),
+    ]);
+}
+
+#[test]
+fn what_does_not_go_together_is_refused_before_anything_is_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("f"), b"share").unwrap();
+    let show = Show::from_environment();
+    let file = format!("a:ed25519={}", dir.path().join("f").display());
+    let (share, ciphertext) = (format!("--share {file}"), format!("--ciphertext {file}"));
+    for (options, expect) in [
+        (format!("{share} --method PASSKEY"), "--passkey: is needed for the method PASSKEY"),
+        (format!("{share} --method PASSWORD --passkey p --tenant-consent c"), "--passkey: a PASSWORD backup has none"),
+        (format!("{share} --method PASSWORD"), "--tenant-consent or --tenant-backend: is needed"),
+        (format!("{ciphertext} --method PASSWORD --tenant-consent c"), "--share: is what a PASSWORD backup takes"),
+        (
+            format!("{share} --method GDRIVE --tenant-consent c"),
+            "--ciphertext: is what a method without a passkey takes",
+        ),
+        (format!("{share} {ciphertext} --method GDRIVE --tenant-consent c"), "--ciphertext: is what a method without"),
+        (format!("{share} {ciphertext} --passkey p"), "--ciphertext: stands with --escrow"),
+        (format!("{share} --passkey p --keep d"), "--keep: stands with --storage self-managed"),
+        (
+            format!("--ciphertext a:ed25519={}/none --method GDRIVE --tenant-consent c", dir.path().display()),
+            "--ciphertext a:ed25519: ",
+        ),
+    ] {
+        let command = format!("strongroom device backup {SERVICE} {options}");
+        let error = run(parse(&command).unwrap(), show).unwrap_err();
+        assert!(error.to_string().starts_with(expect), "{expect}: {error}");
+        assert_eq!(exit_code(error.downcast_ref()), EXIT_USAGE, "{error}");
+    }
+    let minutes = format!("strongroom tenant enable-eject {HOST} --dir d --minutes");
+    for (minutes, seconds) in [(format!("{minutes} 0"), "0 s"), (format!("{minutes} 1441"), "86460 s")] {
+        let error = run(parse(&minutes).unwrap(), show).unwrap_err().to_string();
+        assert_eq!(error, format!("eject window: {seconds}; 60 to 86400 are allowed"));
+    }
+    let junk = dir.path().join("f").display().to_string();
+    let error = run(parse(&format!("strongroom capsule show {junk}")).unwrap(), show).unwrap_err().to_string();
+    assert!(error.contains("capsule is malformed"), "{error}");
 }

@@ -11,12 +11,15 @@ use strongroom_proto::v1::eject_service_server::EjectService;
 use strongroom_proto::v1::passkey_service_server::PasskeyService;
 use strongroom_proto::v1::recovery_service_server::RecoveryService;
 use strongroom_proto::v1::{
-    Act, ActRequest, ActResponse, AddPasskeyRequest, CarryOutRequest, CommitBackupRequest, CommitBackupResponse,
-    CreateBackupRequest, CreateBackupResponse, ExportAuditRequest, ExportAuditResponse, GenerationRef,
-    GetBackupRequest, GetBackupResponse, ListBackupsRequest, ListBackupsResponse, ListPasskeysRequest,
-    ListPasskeysResponse, NewCredential, OpenActKind, PrepareRequest, PrepareResponse, PutSharesRequest,
+    AbortBackupRequest, AbortBackupResponse, Act, ActRequest, ActResponse, AddPasskeyRequest, CapsuleChunk,
+    CarryOutRequest, CommitBackupRequest, CommitBackupResponse, CompleteRecoveryRequest, CompleteRecoveryResponse,
+    CreateBackupRequest, CreateBackupResponse, ExportAuditRequest, ExportAuditResponse, ExportCapsuleRequest,
+    GenerationRef, GetBackupRequest, GetBackupResponse, GetClientCiphertextsRequest, GetClientCiphertextsResponse,
+    GetRecoveryRequest, GetRecoveryResponse, ListBackupsRequest, ListBackupsResponse, ListPasskeysRequest,
+    ListPasskeysResponse, ListRecoveriesRequest, ListRecoveriesResponse, ListRecoveryMethodsRequest,
+    ListRecoveryMethodsResponse, NewCredential, OpenActKind, PrepareRequest, PrepareResponse, PutSharesRequest,
     PutSharesResponse, Receipt, RecoverRequest, RecoverResponse, RehearseBackupRequest, RehearseBackupResponse,
-    ReleaseRecoveryRequest, Role,
+    ReleaseRecoveryRequest, ReportStoredRequest, ReportStoredResponse, Role, StoredShare,
 };
 use tonic::{Request, Response, Status};
 
@@ -24,10 +27,13 @@ use super::*;
 use enclave::{Deed, Enclave};
 
 mod enclave;
+mod kept;
+mod releases;
 mod world;
 
 pub(super) use enclave::Fault;
-pub(super) use world::{Both, both_of, world, world_of};
+pub(super) use kept::{Hand, Kept};
+pub(super) use world::{Both, One, alone_of, alone_view, both_of, one_of, world, world_of};
 
 /// What the host does to an honest enclave's answer, or to the call.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,12 +66,14 @@ pub(super) type Calls = Arc<Mutex<Vec<Vec<u8>>>>;
 #[derive(Clone)]
 pub(super) struct Host {
     tamper: Tamper,
-    calls: Calls,
+    pub(super) calls: Calls,
     /// Every passkey that may sign.
     keys: Arc<Mutex<Vec<NewCredential>>>,
     enclaves: Vec<Enclave>,
     /// The receipts of the last put.
     put: Arc<Mutex<Vec<Receipt>>>,
+    /// What the caller brought or was handed.
+    pub(super) kept: Kept,
 }
 
 impl Host {
@@ -128,6 +136,13 @@ impl Host {
         named.collect()
     }
 
+    /// The sealed client shares, where the caller keeps them.
+    fn handed(&self, id: &RecordId, message: &[u8], generation: u64) -> Vec<StoredShare> {
+        let client = self.enclaves.iter().find(|it| it.role == Role::Client && !message.is_empty());
+        let sealed = client.map(|client| client.sealed(id, message, generation)).unwrap_or_default();
+        self.kept.hand_out(sealed)
+    }
+
     pub(super) fn released(&self, request: &RecoverRequest) -> RecoverResponse {
         let act = request.act.as_ref().unwrap();
         let mut response = RecoverResponse::default();
@@ -139,9 +154,19 @@ impl Host {
             };
             let (release, hash) = enclave.release(key, &deed.event.intent_hash, deed.event.generation);
             deed.sealed = vec![hash];
+            self.reseal(enclave.role, &request.client_shares, &mut deed, &mut response);
             Self::give(enclave, deed, release, &mut response);
         }
         self.finish(response)
+    }
+
+    /// What the client role does with shares that came along: they must be the ones handed out, and may be sealed anew.
+    fn reseal(&self, role: Role, brought: &[StoredShare], deed: &mut Deed, response: &mut RecoverResponse) {
+        if role == Role::Client {
+            let anew = self.kept.anew(brought);
+            deed.resealed = anew.iter().map(|share| ContentHash::of(&share.sealed).0.to_vec()).collect();
+            response.client_shares = self.kept.tampered(anew);
+        }
     }
 
     fn give(enclave: &Enclave, deed: Deed, release: Vec<u8>, response: &mut RecoverResponse) {
@@ -179,12 +204,16 @@ impl BackupService for Host {
         assert!(request.metadata().get("authorization").unwrap().to_str().unwrap().starts_with("Bearer sr_"));
         let request = request.into_inner();
         self.called(request.encode_to_vec())?;
+        let storage = request.storage();
         let act = request.act.unwrap();
         let id = wire::record_id(&wire::decode(&act.intent).unwrap());
         let messages = [
             (request.client_message.as_slice(), request.client_epoch),
             (request.custodian_message.as_slice(), request.custodian_epoch),
         ];
+        self.kept.take(&request.client_ciphertexts);
+        self.kept.stored_by(storage);
+        let client_shares = self.handed(&id, &request.client_message, 1);
         let receipts = self.stored(&act, &id, messages).into_iter().map(|(enclave, mut deed)| {
             deed.event.version = 1;
             let put = GenerationRef { generation: 1, put_intent_hash: deed.event.intent_hash.clone() };
@@ -192,7 +221,7 @@ impl BackupService for Host {
             enclave.receipt_from(deed, id, Head(id.0))
         });
         let receipts = self.tampered(receipts.collect());
-        Ok(Response::new(CreateBackupResponse { backup: None, receipts, stages: None }))
+        Ok(Response::new(CreateBackupResponse { receipts, client_shares, ..CreateBackupResponse::default() }))
     }
 
     async fn put_shares(&self, request: Request<PutSharesRequest>) -> Result<Response<PutSharesResponse>, Status> {
@@ -204,10 +233,13 @@ impl BackupService for Host {
             (request.client_message.as_slice(), request.client_epoch),
             (request.custodian_message.as_slice(), request.custodian_epoch),
         ];
+        self.kept.take(&request.client_ciphertexts);
+        let client_shares = self.handed(&id, &request.client_message, 2);
         let stored = self.stored(&act, &id, messages).into_iter();
         let receipts: Vec<SignedReceipt> = stored.map(|(enclave, deed)| enclave.receipt(deed)).collect();
         *self.put.lock().unwrap() = receipts.iter().map(|it| Receipt::decode(it.receipt.as_slice()).unwrap()).collect();
-        Ok(Response::new(PutSharesResponse { backup: None, receipts: self.tampered(receipts), stages: None }))
+        let receipts = self.tampered(receipts);
+        Ok(Response::new(PutSharesResponse { receipts, client_shares, ..PutSharesResponse::default() }))
     }
 
     async fn commit_backup(
@@ -228,7 +260,9 @@ impl BackupService for Host {
         &self,
         request: Request<RehearseBackupRequest>,
     ) -> Result<Response<RehearseBackupResponse>, Status> {
-        let act = request.into_inner().act.unwrap();
+        let request = request.into_inner();
+        self.kept.anew(&request.client_shares);
+        let act = request.act.unwrap();
         let mut rehearsals: Vec<_> = self.named(&act).into_iter().map(|it| it.rehearsal(&act)).collect();
         match self.tamper {
             Tamper::NoReceipt => rehearsals.clear(),
@@ -270,58 +304,39 @@ impl BackupService for Host {
     async fn export_audit(&self, _: Request<ExportAuditRequest>) -> Result<Response<ExportAuditResponse>, Status> {
         nobody_asks()
     }
-}
 
-#[tonic::async_trait]
-impl RecoveryService for Host {
-    async fn recover(&self, request: Request<RecoverRequest>) -> Result<Response<RecoverResponse>, Status> {
-        let request = request.into_inner();
-        self.called(request.encode_to_vec())?;
-        Ok(Response::new(self.released(&request)))
-    }
-
-    async fn release_recovery(
+    async fn abort_backup(
         &self,
-        request: Request<ReleaseRecoveryRequest>,
-    ) -> Result<Response<RecoverResponse>, Status> {
+        request: Request<AbortBackupRequest>,
+    ) -> Result<Response<AbortBackupResponse>, Status> {
+        self.called(request.into_inner().encode_to_vec())?;
+        Ok(Response::new(AbortBackupResponse::default()))
+    }
+
+    async fn report_stored(
+        &self,
+        request: Request<ReportStoredRequest>,
+    ) -> Result<Response<ReportStoredResponse>, Status> {
         let request = request.into_inner();
         self.called(request.encode_to_vec())?;
-        let mut response = RecoverResponse::default();
-        for enclave in &self.enclaves {
-            let Some((mut deed, open)) = enclave.due(OpenActKind::Recovery, request.act.as_ref()) else { continue };
-            assert_eq!(request.recovery, open.intent_hash);
-            let key = match enclave.role {
-                Role::Client => &request.client_recipient_key,
-                _ => &request.custodian_recipient_key,
-            };
-            let (release, hash) = enclave.release(key, &open.intent_hash, open.generation);
-            deed.sealed = vec![hash];
-            Self::give(enclave, deed, release, &mut response);
-        }
-        Ok(Response::new(self.finish(response)))
+        self.kept.reported(request);
+        Ok(Response::new(ReportStoredResponse::default()))
     }
 
-    async fn start_recovery(&self, request: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
-        self.act(request)
+    async fn get_client_ciphertexts(
+        &self,
+        request: Request<GetClientCiphertextsRequest>,
+    ) -> Result<Response<GetClientCiphertextsResponse>, Status> {
+        Ok(Response::new(self.kept.ciphertexts(&request.into_inner())))
     }
 
-    async fn cancel_recovery(&self, request: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
-        self.act(request)
-    }
-}
+    type ExportCapsuleStream = tonic::codegen::BoxStream<CapsuleChunk>;
 
-#[tonic::async_trait]
-impl EjectService for Host {
-    async fn enable_eject(&self, request: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
-        self.act(request)
-    }
-
-    async fn disable_eject(&self, request: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
-        self.act(request)
-    }
-
-    async fn eject(&self, request: Request<RecoverRequest>) -> Result<Response<RecoverResponse>, Status> {
-        self.recover(request).await
+    async fn export_capsule(
+        &self,
+        _: Request<ExportCapsuleRequest>,
+    ) -> Result<Response<Self::ExportCapsuleStream>, Status> {
+        nobody_asks()
     }
 }
 

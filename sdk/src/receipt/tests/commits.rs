@@ -62,7 +62,7 @@ fn a_commit_is_in_force_where_both_roles_say_so_of_the_same_put() {
 
 #[test]
 fn each_field_of_a_commit_is_checked_in_both_roles() {
-    let cases: [(Change, &str); 27] = [
+    let cases: [(Change, &str); 28] = [
         (|r, _| r.tenant[0] ^= 1, "receipt's tenant is"),
         (|r, _| r.wallet.push('x'), "receipt's wallet is"),
         (|r, _| r.record_id[0] ^= 1, "receipt's record_id is"),
@@ -73,6 +73,7 @@ fn each_field_of_a_commit_is_checked_in_both_roles() {
         (|r, _| r.active.as_mut().unwrap().put_intent_hash.clear(), "put_intent_hash has 0 bytes"),
         (|r, _| r.pending = r.active.clone(), "a generation waits after the commit that took it"),
         (|r, _| r.sealed_hashes = vec![vec![1; 32]], "number of sealed_hashes is 1, not 0"),
+        (|r, _| r.resealed_hashes = vec![vec![1; 32]], "number of resealed_hashes is 1, at most 0"),
         (|r, _| r.identity_hash.clear(), "identity_hash has 0 bytes"),
         (|r, e| (r.version, e.version) = (5, 5), "receipt"),
         (|r, _| r.head = vec![1; 32], "receipt's head is"),

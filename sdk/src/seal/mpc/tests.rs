@@ -143,6 +143,9 @@ fn a_release_opens_for_the_server_that_its_receipt_names() {
         let shares = open(&world(purpose, at_once).delivery(Role::Custodian, |_| {})).unwrap();
         assert_eq!(shares.iter().map(|it| it.pair.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     }
+    // The custodian's shares may have been sealed anew on this occasion.
+    open(&world(Purpose::Recovery, true).delivery(Role::Custodian, |it| it.resealed_hashes = vec![vec![1; 32]; 2]))
+        .unwrap();
     // A release that waited is carried out long after its intent's time, from a head that nobody knew.
     let mut late = world(Purpose::Recovery, false);
     (late.event.time_ms, late.receipt.time_ms) = (NOW_MS + 86_400_000, NOW_MS + 86_400_000);
@@ -152,7 +155,7 @@ fn a_release_opens_for_the_server_that_its_receipt_names() {
 #[test]
 fn nothing_is_opened_before_its_receipt_holds() {
     type Change = fn(&mut Receipt);
-    let cases: [(Change, &str); 14] = [
+    let cases: [(Change, &str); 16] = [
         (|r| r.tenant[0] ^= 1, "receipt's tenant is"),
         (|r| r.wallet.push('x'), "receipt's wallet is"),
         (|r| r.role = 1, "receipt's role is client, not custodian"),
@@ -161,6 +164,8 @@ fn nothing_is_opened_before_its_receipt_holds() {
         (|r| r.sealed_hashes[0][0] ^= 1, "receipt's hash of the release is"),
         (|r| r.sealed_hashes.clear(), "number of sealed_hashes is 0, not 1"),
         (|r| r.sealed_hashes.push(vec![1; 32]), "number of sealed_hashes is 2, not 1"),
+        (|r| r.resealed_hashes = vec![vec![1; 32]; 5], "number of resealed_hashes is 5, at most 4"),
+        (|r| r.resealed_hashes = vec![vec![1; 31]], "an entry of resealed_hashes has 31 bytes"),
         (|r| r.epoch = 1, "epoch 1 of the custodian role is older than 2"),
         (|r| r.epoch = 3, "does not name epoch 3 of the custodian role"),
         (|r| r.event.clear(), "event's version is 0, not 10"),

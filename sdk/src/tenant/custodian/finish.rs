@@ -4,23 +4,25 @@ use strongroom_proto::id::ContentHash;
 use strongroom_proto::intent as form;
 use strongroom_proto::v1::intent::Action;
 use strongroom_proto::v1::{
-    Act, Assertion, CreateBackupRequest, NewCredential, PutSharesRequest, Role, SignedReceipt, TenantSignature,
+    Act, Assertion, ClientCiphertext, CreateBackupRequest, Intent, NewCredential, Pair, PutSharesRequest, Role,
+    SignedReceipt, Storage, StoredShare, TenantSignature,
 };
 
 use prost::Message;
 
+use crate::ciphertext::{Ciphertexts, check_wire};
 use crate::client::Client;
 use crate::device::{Acted, Receipted};
 use crate::error::{Error, expect_bytes};
-use crate::exchange::{HeldDraft, SentDraft, SignedDraft, read};
+use crate::exchange::{HeldDraft, OwnCiphertexts, SentAlone, SentDraft, SignedDraft, read};
 use crate::intent::{EncodedIntent, with_messages};
 use crate::keys::SigningKey;
 use crate::prepare::Prepared;
-use crate::random;
 use crate::receipt::{Sent, of_roles, verify};
-use crate::tenant::consent::not_expected;
+use crate::tenant::consent::{not_expected, same, same_bytes};
 
 const PART: &str = "signed draft";
+const OWN: &str = "device's ciphertexts";
 
 /// A draft whose custodian part is sealed: kept until the device has signed.
 #[derive(Clone, Debug)]
@@ -40,6 +42,8 @@ pub struct Final {
     credential: Option<NewCredential>,
     client: Sealed,
     custodian: Sealed,
+    storage: Storage,
+    ciphertexts: Vec<ClientCiphertext>,
 }
 
 /// An act with every consent and every message, to be sent as often as it takes.
@@ -91,15 +95,30 @@ impl Held {
         if fields != expected.intent || signed.intent != expected.bytes {
             return Err(not_expected("content", &"another than the draft's", &"the draft with its two message hashes"));
         }
+        let storage = signed.storage();
         let assertion = signed.assertion.ok_or_else(|| Error::malformed(PART, "it has no assertion"))?;
         check_credential(&expected, &assertion, signed.credential.as_ref())?;
+        if !signed.client_ciphertexts.is_empty() {
+            check_wire(&signed.client_ciphertexts, pairs_of(&expected.intent), storage)?;
+        }
         Ok(Final {
             intent: expected,
             assertion: Some(assertion),
             credential: signed.credential,
             client: (signed.client_message, signed.client_epoch),
             custodian: (self.held.message, self.held.epoch),
+            storage,
+            ciphertexts: signed.client_ciphertexts,
         })
+    }
+}
+
+/// The pairs that an intent brings shares of.
+fn pairs_of(intent: &Intent) -> &[Pair] {
+    match &intent.action {
+        Some(Action::CreateBackup(action)) => &action.pairs,
+        Some(Action::PutShares(action)) => &action.pairs,
+        _ => &[],
     }
 }
 
@@ -124,7 +143,45 @@ fn check_credential(intent: &EncodedIntent, assertion: &Assertion, given: Option
 impl Final {
     pub(super) fn alone(intent: EncodedIntent, message: Vec<u8>, epoch: u64) -> Self {
         let custodian = (message, epoch);
-        Self { intent, assertion: None, credential: None, client: Sealed::default(), custodian }
+        let (storage, ciphertexts) = (Storage::Unspecified, Vec::new());
+        Self { intent, assertion: None, credential: None, client: Sealed::default(), custodian, storage, ciphertexts }
+    }
+
+    /// With what the user's device encrypted itself, where it is for this very act.
+    ///
+    /// # Errors
+    /// [`Error::NotExpected`] with the field, [`Error::Mismatch`] for a hash that is another ciphertext's.
+    pub fn with_device(self, own: OwnCiphertexts) -> Result<Self, Error> {
+        let fields = &self.intent.intent;
+        same("wallet", &fields.wallet, &own.wallet)?;
+        let part = form::part(fields, Role::Custodian).cloned().unwrap_or_default();
+        same_bytes("record_id", &part.record_id, &own.record_id)?;
+        let generation = match &fields.action {
+            Some(Action::CreateBackup(action)) => {
+                same("backup", &action.backup, &own.backup)?;
+                same("method", &action.method, &own.method)?;
+                action.generation
+            }
+            Some(Action::PutShares(action)) => action.generation,
+            _ => return Err(Error::malformed("act", "it brings no shares")),
+        };
+        same("generation", &generation.to_string(), &own.generation.to_string())?;
+        if pairs_of(fields) != own.pairs {
+            return Err(Error::malformed(OWN, "its pairs are not those of the custodian's shares"));
+        }
+        let storage = own.storage();
+        check_wire(&own.ciphertexts, &own.pairs, storage)?;
+        Ok(Self { storage, ciphertexts: own.ciphertexts, ..self })
+    }
+
+    /// With ciphertexts that came to the backend by its own way.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] where they are not one of each pair.
+    pub fn with_ciphertexts(self, ciphertexts: &Ciphertexts, storage: Storage) -> Result<Self, Error> {
+        let ciphertexts = ciphertexts.to_wire(storage);
+        check_wire(&ciphertexts, pairs_of(&self.intent.intent), storage)?;
+        Ok(Self { storage, ciphertexts, ..self })
     }
 
     /// The intent, for a person to read before it is signed.
@@ -133,13 +190,13 @@ impl Final {
         &self.intent
     }
 
-    /// Signs for the tenant.
+    /// Signs for the tenant. What is signed twice is the same request, to which the host has the same answer.
     ///
     /// # Errors
-    /// [`Error::Input`] for a key that signs no intents, [`Error::Random`].
+    /// [`Error::Input`] for a key that signs no intents.
     pub fn sign(self, key: &SigningKey) -> Result<Ready, Error> {
         let signature = key.sign_intent(&self.intent.bytes)?;
-        Ok(Ready { request_id: hex::encode(random::bytes::<16>()?), signature, whole: self })
+        Ok(Ready { request_id: hex::encode(self.intent.hash), signature, whole: self })
     }
 }
 
@@ -158,11 +215,26 @@ impl Ready {
     /// # Errors
     /// [`Error::Refused`], or what a receipt fails.
     pub async fn send(&self, client: &Client, prepared: &Prepared) -> Result<(Acted, SentDraft), Error> {
+        let (receipts, client_shares) = self.ask(client).await?;
+        let acted = self.check(&receipts, prepared)?;
+        Ok((acted, SentDraft { tenant_signature: Some(self.signature.clone()), receipts, client_shares }))
+    }
+
+    /// What the device is told of an act that the backend made alone.
+    #[must_use]
+    pub fn told(&self, sent: SentDraft) -> SentAlone {
+        let SentDraft { tenant_signature, receipts, .. } = sent;
+        SentAlone { intent: self.whole.intent.bytes.clone(), tenant_signature, receipts }
+    }
+
+    /// The receipts, and the sealed shares that the device keeps: it compares them with the receipts itself.
+    async fn ask(&self, client: &Client) -> Result<(Vec<SignedReceipt>, Vec<StoredShare>), Error> {
         let whole = &self.whole;
         let ((client_message, client_epoch), (custodian_message, custodian_epoch)) =
             (whole.client.clone(), whole.custodian.clone());
         let (request_id, act) = (self.request_id.clone(), Some(self.act()));
-        let receipts = match &whole.intent.intent.action {
+        let client_ciphertexts = whole.ciphertexts.clone();
+        match &whole.intent.intent.action {
             Some(Action::CreateBackup(_)) => {
                 let credential = whole.credential.clone();
                 let request = CreateBackupRequest {
@@ -173,9 +245,11 @@ impl Ready {
                     client_epoch,
                     custodian_message,
                     custodian_epoch,
-                    ..CreateBackupRequest::default()
+                    storage: whole.storage.into(),
+                    client_ciphertexts,
                 };
-                client.create_backup(&request).await?.receipts
+                let response = client.create_backup(&request).await?;
+                Ok((response.receipts, response.client_shares))
             }
             Some(Action::PutShares(_)) => {
                 let request = PutSharesRequest {
@@ -185,14 +259,13 @@ impl Ready {
                     client_epoch,
                     custodian_message,
                     custodian_epoch,
-                    ..PutSharesRequest::default()
+                    client_ciphertexts,
                 };
-                client.put_shares(&request).await?.receipts
+                let response = client.put_shares(&request).await?;
+                Ok((response.receipts, response.client_shares))
             }
-            _ => return Err(Error::malformed("act", "it brings no shares")),
-        };
-        let acted = self.check(&receipts, prepared)?;
-        Ok((acted, SentDraft { tenant_signature: Some(self.signature.clone()), receipts }))
+            _ => Err(Error::malformed("act", "it brings no shares")),
+        }
     }
 
     /// Checks the receipt of every role that the act names.

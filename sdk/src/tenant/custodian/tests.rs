@@ -208,6 +208,8 @@ fn signed(draft: &Intent, answer: &CustodianSeal, passkey: &Passkey) -> SignedDr
         credential: is_creation.then(|| passkey.registration()),
         client_message: message,
         client_epoch: 2,
+        storage: 0,
+        client_ciphertexts: Vec::new(),
         intent: intent.bytes,
     }
 }

@@ -6,8 +6,8 @@ use prost::Message;
 use ring::signature::Ed25519KeyPair;
 use strongroom_proto::contents::Share;
 use strongroom_proto::enclave::v1::{
-    CarryOut, Change, Commit, CreateKek, GetIdentity, GetView, Recover, Reseal, Resealed, request::Body as Ask,
-    response::Body as Answer,
+    CarryOut, Change, Commit, CreateKek, GetIdentity, GetView, Recover, Rehearse, Reseal, Resealed, SealedShare,
+    request::Body as Ask, response::Body as Answer,
 };
 use strongroom_proto::prefix::{self, prefixed};
 use strongroom_proto::v1::{
@@ -148,6 +148,39 @@ fn over_two_epochs(stage: &Stage) -> Vec<Ask> {
     vec![Ask::Reseal(reseal(stage)), ahead, Ask::Recover(Recover { record, kek, other_kek, ..ask }), Ask::GetView(view)]
 }
 
+/// A record that was recovered under the second epoch, with the shares of the first that it was brought; and those that it handed back.
+fn raised(stage: &Stage) -> (Backup, Vec<SealedShare>) {
+    let Stage { world, backup, second, recipient, .. } = stage;
+    let act = consents(&recovery(world, backup, recipient), &[&backup.passkey]);
+    let (kek, other_kek) = (Some(second.kek()), Some(world.epoch.kek()));
+    let ask = Ask::Recover(Recover { kek, other_kek, ..recover(world, act, backup, recipient) });
+    let Answer::Moved(moved) = stage.ask(&stage.whole(ask)) else { panic!("recovered") };
+    let (record, shares, passkey) = (moved.record.unwrap(), backup.shares.clone(), Passkey::eddsa(9));
+    let receipt = Receipt::decode(moved.receipt.unwrap().receipt.as_slice()).unwrap();
+    (Backup { record, shares, receipt, passkey }, moved.shares)
+}
+
+/// On a record that names two sealed forms of each share: whichever is brought opens.
+fn of_raised(stage: &Stage) -> Vec<Ask> {
+    let Stage { world, second, recipient, .. } = stage;
+    let (raised, anew) = raised(stage);
+    let (kek, other_kek) = (Some(second.kek()), Some(world.epoch.kek()));
+    let released = consents(&recovery(world, &raised, recipient), &[&raised.passkey]);
+    let released = recover(world, released, &raised, recipient);
+    let released = Recover { kek: kek.clone(), other_kek: other_kek.clone(), ..released };
+    let rehearsed = consents(&rehearsal(world, &raised), &[&raised.passkey]);
+    let rehearsed = Rehearse { kek, other_kek, ..rehearse(world, rehearsed, &raised) };
+    let one_of_each = vec![raised.shares[0].clone(), anew[1].clone()];
+    let again = Reseal { record: Some(raised.record.clone()), ..reseal(stage) };
+    let mut asks = vec![Ask::Reseal(Reseal { shares: Vec::new(), ..again.clone() })];
+    for shares in [&raised.shares, &anew, &one_of_each] {
+        asks.push(Ask::Recover(Recover { shares: shares.clone(), ..released.clone() }));
+        asks.push(Ask::Rehearse(Rehearse { shares: shares.clone(), ..rehearsed.clone() }));
+        asks.push(Ask::Reseal(Reseal { shares: shares.clone(), ..again.clone() }));
+    }
+    asks
+}
+
 fn genuine(stage: &Stage) -> Vec<Ask> {
     let Stage { world, backup, pending, recipient, .. } = stage;
     let (tenant, kek) = (world.tenant_id(), Some(world.epoch.kek()));
@@ -168,7 +201,7 @@ fn genuine(stage: &Stage) -> Vec<Ask> {
         commit(stage, pending.receipt.pending.as_ref(), &custodian()),
         commit(stage, pending.receipt.active.as_ref(), &custodian()),
     ];
-    for more in [changes(stage), carried_out(stage), puts(stage), over_two_epochs(stage)] {
+    for more in [changes(stage), carried_out(stage), puts(stage), over_two_epochs(stage), of_raised(stage)] {
         asks.extend(more);
     }
     asks

@@ -12,7 +12,7 @@ use super::changes::{removed, with_policy};
 use super::consents::{Consents, Needs, find};
 use super::moved::{self, Done};
 use super::scene::Scene;
-use super::shares::{Given, brought, check_release, stored};
+use super::shares::{Given, brought, check_release, raised, stored};
 use crate::world::START;
 
 const GENERATIONS_MAX: usize = 8;
@@ -140,18 +140,27 @@ pub(super) fn recovery(scene: &Scene<'_>, asked: &Recover, moved: &Moved) {
     let act = asked.act.as_ref().expect("an act");
     let consents = find(scene, act, &before, None, Needs::Policy);
     let (names, intent_hash) = (asked.record.as_ref().expect("a record"), intent_hash(asked.act.as_ref()));
-    let generation = openable(&before, action.generation);
+    let generation = openable(&before, action.generation).clone();
     let given = Given {
         recipient: &part.recipient,
         key: &asked.recipient_key,
         generation: action.generation,
         intent_hash: &intent_hash,
-        shares: stored(scene, names, generation, &asked.shares).expect("shares that open"),
+        shares: stored(scene, names, &generation, &asked.shares).expect("shares that open"),
     };
     check_release(scene, &before.record_id, &given, &moved.release);
-    assert!(moved.shares.is_empty(), "a recovery stores nothing");
+    let raised = raised(scene, names, (&generation, &asked.shares), &given.shares, moved);
     let event = released(action.generation, part.recipient, action.eject);
-    moved::check(scene, Done { names, after: before, intent_hash, consents, event }, moved);
+    let after = with_generation(before, &raised);
+    moved::check(scene, Done { names, after, intent_hash, consents, event }, moved);
+}
+
+/// The record with another content of one generation.
+fn with_generation(mut record: Record, generation: &Generation) -> Record {
+    for known in record.generations.iter_mut().filter(|it| it.generation == generation.generation) {
+        known.parts.clone_from(&generation.parts);
+    }
+    record
 }
 
 fn released(generation: u64, recipient: Vec<u8>, eject: bool) -> Event {
@@ -173,18 +182,21 @@ pub(super) fn carried_out(scene: &Scene<'_>, asked: &CarryOut, moved: &Moved) {
     assert!(!policy.newest_head || signed_over_head, "the tenant did not sign over the newest head");
     let mut after = before.clone();
     after.open_acts.retain(|it| it.kind != open.kind);
-    assert!(moved.shares.is_empty(), "what waits brings nothing");
-    assert!(moved.release.is_empty() || open.kind() == OpenActKind::Recovery, "only a recovery releases");
+    let is_release = open.kind() == OpenActKind::Recovery;
+    assert!(is_release || (moved.release.is_empty() && moved.shares.is_empty()), "only a recovery releases");
     let event = match open.kind() {
         OpenActKind::Recovery => {
+            let generation = openable(&before, open.generation);
             let given = Given {
                 recipient: &open.recipient,
                 key: &asked.recipient_key,
                 generation: open.generation,
                 intent_hash: &open.intent_hash,
-                shares: stored(scene, names, openable(&before, open.generation), &asked.shares).expect("open shares"),
+                shares: stored(scene, names, generation, &asked.shares).expect("open shares"),
             };
             check_release(scene, &before.record_id, &given, &moved.release);
+            let raised = raised(scene, names, (generation, &asked.shares), &given.shares, moved);
+            after = with_generation(after, &raised);
             released(open.generation, open.recipient.clone(), open.eject)
         }
         OpenActKind::PolicyChange => with_policy(scene, &mut after, open.policy.expect("a policy")),

@@ -52,15 +52,18 @@ pub(super) fn check(scene: &Scene<'_>, done: Done<'_>, moved: &Moved) {
     let content = scene.own.open(spot_of(record), &record.sealed).expect("the record opens under its epoch");
     assert_eq!(Record::decode(content.as_slice()).expect("and decodes"), after, "the record after the act");
     assert_eq!(content, after.encode_to_vec(), "and has one encoding");
-    let released = Some(&moved.release).filter(|release| !release.is_empty());
-    let sealed = moved.shares.iter().map(|share| &share.sealed).chain(released);
-    let sealed_hashes = sealed.map(|sealed| ContentHash::of(sealed).0.to_vec()).collect();
+    let hash = |sealed: &[u8]| ContentHash::of(sealed).0.to_vec();
+    let shares: Vec<_> = moved.shares.iter().map(|share| hash(&share.sealed)).collect();
+    // The shares of a release were there before, and are sealed anew.
+    let (sealed_hashes, resealed_hashes) =
+        if moved.release.is_empty() { (shares, Vec::new()) } else { (vec![hash(&moved.release)], shares) };
+    let stages = Some(stages(consents.freshness));
     check_receipt(
         scene,
         names,
         &after,
         moved,
-        Receipt { event, intent_hash, sealed_hashes, stages: Some(stages(consents.freshness)), ..Receipt::default() },
+        Receipt { event, intent_hash, sealed_hashes, resealed_hashes, stages, ..Receipt::default() },
     );
 }
 

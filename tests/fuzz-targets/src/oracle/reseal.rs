@@ -29,6 +29,8 @@ pub(super) fn check(scene: &Scene<'_>, asked: &Reseal, done: &Resealed) {
             let pair = part.pair.clone().unwrap_or_default().id;
             assert_eq!((share.generation, &share.pair, share.epoch), (number, &pair, epoch), "another share");
             part.epoch = epoch;
+            // Whoever asks for a re-seal keeps what it gives: nothing else opens any more.
+            part.resealed = None;
             part.sealed_hash = ContentHash::of(&share.sealed).0.to_vec();
         }
         assert!(known.next().is_none(), "a generation twice");
@@ -41,7 +43,10 @@ pub(super) fn check(scene: &Scene<'_>, asked: &Reseal, done: &Resealed) {
     let content = scene.own.open(spot_of(record), &record.sealed).expect("the record opens under the new epoch");
     assert_eq!(Record::decode(content.as_slice()).expect("and decodes"), after, "other content than before");
     assert_eq!(content, after.encode_to_vec(), "and has one encoding");
-    let listed = after.generations.iter().flat_map(|generation| &generation.parts).map(|part| part.epoch);
-    let listed: BTreeSet<u64> = listed.chain([epoch]).collect();
+    let mut listed = BTreeSet::from([epoch]);
+    for part in after.generations.iter().flat_map(|generation| &generation.parts) {
+        listed.insert(part.epoch);
+        listed.extend(part.resealed.iter().map(|again| again.epoch));
+    }
     assert!(done.epochs.iter().eq(&listed), "other epochs than the record lists");
 }

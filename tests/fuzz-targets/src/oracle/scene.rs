@@ -81,6 +81,11 @@ impl<'a> Scene<'a> {
         let content = Record::decode(bytes.as_slice()).expect("and decodes");
         assert_eq!(content.encode_to_vec(), bytes, "and has one encoding");
         assert_eq!(content.record_id, sealed.record_id, "the record is the one that it is kept as");
+        for part in content.generations.iter().flat_map(|generation| &generation.parts) {
+            let Some(again) = &part.resealed else { continue };
+            assert!(again.epoch > part.epoch, "a share that was sealed again under an epoch that is no higher");
+            assert!(again.sealed_hash.len() == 32 && again.sealed_hash != part.sealed_hash, "no hash of its own");
+        }
         content
     }
 

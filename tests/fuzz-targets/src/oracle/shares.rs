@@ -1,7 +1,7 @@
 //! Shares found again: in the message that brought them, where they are stored, and in the release.
 
 use strongroom_proto::contents::{Release, decode_shares};
-use strongroom_proto::enclave::v1::{Generation, Moved, SealedRecord, SealedShare, SharePart};
+use strongroom_proto::enclave::v1::{Generation, Moved, ResealedPart, SealedRecord, SealedShare, SharePart};
 use strongroom_proto::id::ContentHash;
 use strongroom_proto::seal::{Direction, SealKind};
 use strongroom_proto::signed::recipient_hash;
@@ -57,7 +57,21 @@ fn open(kek: &Known, names: &SealedRecord, generation: u64, share: &SealedShare)
     kek.open(Spot { kind: SealKind::ClientShare, generation, pair: &share.pair, ..spot_of(names) }, &share.sealed)
 }
 
-/// Every share of a generation, where each is there, has the hash that the record names, and opens under the epoch that it names.
+/// The epoch that a part names beside the hash of these bytes, and whether it does so in the second place.
+fn place(part: &SharePart, sealed: &[u8]) -> Option<(u64, bool)> {
+    let hash = ContentHash::of(sealed).0;
+    let second = part.resealed.iter().map(|again| (&again.sealed_hash, again.epoch, true));
+    let mut places = [(&part.sealed_hash, part.epoch, false)].into_iter().chain(second);
+    places.find(|(named, ..)| **named == hash).map(|(_, epoch, second)| (epoch, second))
+}
+
+/// The bytes that were brought for a part.
+fn brought_for<'a>(generation: &Generation, part: &SharePart, shares: &'a [SealedShare]) -> Option<&'a SealedShare> {
+    let pair = part.pair.as_ref().map(|pair| pair.id.as_str()).unwrap_or_default();
+    shares.iter().find(|share| share.generation == generation.generation && share.pair == pair)
+}
+
+/// Every share of a generation, where each is there, has a hash that the record names, and opens under the epoch beside that hash.
 pub(super) fn stored(
     scene: &Scene<'_>,
     names: &SealedRecord,
@@ -65,14 +79,42 @@ pub(super) fn stored(
     shares: &[SealedShare],
 ) -> Option<Vec<Plain>> {
     let share_of = |part: &SharePart| {
-        let pair = part.pair.clone().unwrap_or_default().id;
-        let number = generation.generation;
-        let share = shares.iter().find(|share| share.generation == number && share.pair == pair)?;
-        let same = ContentHash::of(&share.sealed).0 == *part.sealed_hash;
-        let bytes = open(scene.of_epoch(part.epoch)?, names, number, share).filter(|_| same)?;
-        Some((pair, bytes))
+        let share = brought_for(generation, part, shares)?;
+        let (epoch, _) = place(part, &share.sealed)?;
+        let bytes = open(scene.of_epoch(epoch)?, names, generation.generation, share)?;
+        Some((share.pair.clone(), bytes))
     };
     generation.parts.iter().map(share_of).collect()
+}
+
+/// A generation after its release: what was brought stands first, and where it lies under a lower epoch than the one that seals, the same
+/// share stands second as it was handed back.
+pub(super) fn raised(
+    scene: &Scene<'_>,
+    names: &SealedRecord,
+    (generation, brought): (&Generation, &[SealedShare]),
+    plain: &[Plain],
+    moved: &Moved,
+) -> Generation {
+    let (number, own) = (generation.generation, scene.own.epoch());
+    let mut handed_back = moved.shares.iter();
+    let mut after = generation.clone();
+    for (part, (pair, bytes)) in after.parts.iter_mut().zip(plain) {
+        let sealed = &brought_for(generation, part, brought).expect("it was opened").sealed;
+        let (epoch, second) = place(part, sealed).expect("the record names it");
+        if second {
+            (part.sealed_hash, part.epoch, part.resealed) = (ContentHash::of(sealed).0.to_vec(), epoch, None);
+        }
+        if epoch < own {
+            let anew = handed_back.next().expect("what lies under a lower epoch is sealed anew");
+            assert_eq!((anew.generation, &anew.pair, anew.epoch), (number, pair, own), "handed back as another share");
+            assert_eq!(open(&scene.own, names, number, anew).as_ref(), Some(bytes), "another share than was brought");
+            let sealed_hash = ContentHash::of(&anew.sealed).0.to_vec();
+            part.resealed = Some(ResealedPart { sealed_hash, epoch: own });
+        }
+    }
+    assert!(handed_back.next().is_none(), "handed back what lies under the epoch that seals");
+    after
 }
 
 /// A release: to this recipient, of these shares, for this intent.

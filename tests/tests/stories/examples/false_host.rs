@@ -103,6 +103,7 @@ impl Tenant {
             tenant: self.id.to_string(),
             statement: file("statement", &self.signed.encode_to_vec()),
             users: [("ann", "w"), ("bob", "v")].map(|(name, wallet)| (name.to_owned(), wallet.to_owned())).into(),
+            custodian: None,
         }
     }
 }

@@ -1,8 +1,8 @@
 use prost::Message;
-use strongroom_proto::v1::{GenerationRef, Receipt, SignedReceipt};
+use strongroom_proto::v1::{BackupPart, GenerationRef, Receipt, SecretKind, SignedReceipt};
 
 use super::*;
-use crate::rows::GenerationNote;
+use crate::rows::{GenerationBook, GenerationNote};
 
 /// A record: its active generation, the one that waits, and all that it names.
 type Told<'a> = (u64, u64, &'a [u64]);
@@ -23,6 +23,10 @@ fn record(role: Role, (active, pending, named): Told<'_>) -> (Role, RecordRow) {
 }
 
 fn shown(made_in: &[Role], secret: SecretKind, records: &[(Role, RecordRow)]) -> Backup {
+    shown_with(made_in, secret, records, &BooksRow::default())
+}
+
+fn shown_with(made_in: &[Role], secret: SecretKind, records: &[(Role, RecordRow)], books: &BooksRow) -> Backup {
     let row = BackupRow {
         record_id: vec![7; 32],
         roles: made_in.iter().map(|role| i32::from(*role)).collect(),
@@ -31,7 +35,7 @@ fn shown(made_in: &[Role], secret: SecretKind, records: &[(Role, RecordRow)]) ->
         ..BackupRow::default()
     };
     let records: Vec<_> = records.iter().map(|(role, record)| (*role, record)).collect();
-    show(&Name::parse("wallet", "w").unwrap(), &Name::parse("backup", "b").unwrap(), &row, &records).unwrap()
+    show(&Name::parse("wallet", "w").unwrap(), &Name::parse("backup", "b").unwrap(), &row, &records, books).unwrap()
 }
 
 #[test]
@@ -76,6 +80,10 @@ fn a_generation_stands_where_all_roles_say() {
     }
 }
 
+fn kinds(stored: &[StoredPart]) -> Vec<i32> {
+    stored.iter().map(|it| it.part).collect::<BTreeSet<i32>>().into_iter().collect()
+}
+
 #[test]
 fn parts_are_what_is_stored_of_each_generation() {
     use BackupPart::{ClientStored, CustodianStored, KeyStored};
@@ -87,7 +95,75 @@ fn parts_are_what_is_stored_of_each_generation() {
     ] {
         let backup = shown(&[Role::Client, Role::Custodian], secret, &records);
         assert_eq!(backup.parts, parts(one), "{secret:?}");
-        let all: Vec<_> = backup.generations.into_iter().map(|it| it.parts).collect();
+        let all: Vec<_> = backup.generations.into_iter().map(|it| kinds(&it.stored)).collect();
         assert_eq!(all, [parts(one), parts(two)], "{secret:?}");
     }
+}
+
+/// What the books say of a generation: its number, what is missing, what failed, and why it was given up.
+type Said<'a> = (u64, &'a [&'a str], &'a [&'a str], BackupReason);
+
+fn books(said: &[Said<'_>], added_ms: u64) -> BooksRow {
+    let texts = |all: &[&str]| all.iter().map(|text| (*text).to_owned()).collect();
+    let book = |(generation, missing, failed, closed): &Said<'_>| GenerationBook {
+        generation: *generation,
+        added_ms,
+        missing: texts(missing),
+        failed: texts(failed),
+        closed: (*closed).into(),
+        ..GenerationBook::default()
+    };
+    BooksRow { generations: said.iter().map(book).collect() }
+}
+
+#[test]
+fn a_generation_that_is_not_whole_leaves_the_one_before_in_force() {
+    use BackupReason::{Aborted, Deleted, Expired, Failed, Unspecified};
+    use BackupState::{Active, Closed, Pending, Superseded};
+    /// State, reason, generation in force, states of all.
+    type Expect<'a> = (BackupState, BackupReason, u64, &'a [(u64, BackupState)]);
+    /// The roles that it was made in, its records, its books, and what is shown.
+    type Case<'a> = (&'a [Role], &'a [Told<'a>], &'a [Said<'a>], Expect<'a>);
+    let both: &[Role] = &[Role::Client, Role::Custodian];
+    let client: &[Role] = &[Role::Client];
+    let lacks: Said<'_> = (2, &["p2"], &[], Unspecified);
+    let fails: Said<'_> = (2, &["p2"], &["p2"], Unspecified);
+    let aborted: Said<'_> = (2, &[], &[], Aborted);
+    let expired: Said<'_> = (2, &["p2"], &[], Expired);
+    let first: Said<'_> = (1, &["p1"], &[], Unspecified);
+    let table: &[Case<'_>] = &[
+        (both, &[(1, 2, &[1, 2]), (1, 2, &[1, 2])], &[lacks], (Active, Unspecified, 1, &[(1, Active), (2, Pending)])),
+        (both, &[(1, 2, &[1, 2]), (1, 2, &[1, 2])], &[fails], (Active, Failed, 1, &[(1, Active), (2, Pending)])),
+        (both, &[(1, 2, &[1, 2]), (1, 2, &[1, 2])], &[aborted], (Active, Aborted, 1, &[(1, Active), (2, Closed)])),
+        (both, &[(1, 2, &[1, 2]), (1, 2, &[1, 2])], &[expired], (Active, Expired, 1, &[(1, Active), (2, Closed)])),
+        (both, &[(1, 2, &[1, 2]), (1, 2, &[1, 2])], &[first], (Pending, Unspecified, 0, &[(1, Pending), (2, Pending)])),
+        (
+            both,
+            &[(1, 2, &[1, 2]), (1, 2, &[1, 2])],
+            &[first, lacks],
+            (Pending, Unspecified, 0, &[(1, Pending), (2, Pending)]),
+        ),
+        (both, &[(1, 0, &[1]), (1, 0, &[1])], &[first], (Pending, Unspecified, 0, &[(1, Pending)])),
+        // Whatever the books say, what every role has active and lacks nothing is in force.
+        (both, &[(2, 0, &[1, 2]), (2, 0, &[1, 2])], &[first], (Active, Unspecified, 2, &[(1, Pending), (2, Active)])),
+        (both, &[(2, 0, &[1, 2]), (2, 0, &[1, 2])], &[lacks], (Active, Unspecified, 1, &[(1, Active), (2, Pending)])),
+        (client, &[(2, 0, &[1, 2])], &[lacks], (Active, Unspecified, 1, &[(1, Active), (2, Pending)])),
+        (client, &[(2, 0, &[1, 2])], &[aborted], (Active, Aborted, 1, &[(1, Active), (2, Closed)])),
+        (client, &[(2, 0, &[1, 2])], &[], (Active, Unspecified, 2, &[(1, Superseded), (2, Active)])),
+        (client, &[(2, 0, &[2])], &[aborted], (Closed, Aborted, 0, &[(2, Closed)])),
+        (client, &[(2, 0, &[2])], &[lacks], (Pending, Unspecified, 0, &[(2, Pending)])),
+        (client, &[(0, 0, &[])], &[lacks], (Closed, Deleted, 0, &[])),
+    ];
+    for (made_in, told, said, (state, reason, generation, states)) in table {
+        let records: Vec<_> = both.iter().zip(*told).map(|(role, told)| record(*role, *told)).collect();
+        let backup = shown_with(made_in, SecretKind::Share, &records, &books(said, now_ms()));
+        let found: Vec<_> = backup.generations.iter().map(|it| (it.generation, it.state())).collect();
+        assert_eq!((backup.state(), backup.reason(), backup.generation), (*state, *reason, *generation), "{said:?}");
+        assert_eq!(found, *states, "{told:?} {said:?}");
+    }
+    // In one role the one before opens for seven days, in two until the next commit.
+    let old = books(&[lacks], now_ms() - strongroom_proto::limits::GRACE_MS);
+    let records = [record(Role::Client, (2, 0, &[1, 2])), record(Role::Custodian, (2, 0, &[1, 2]))];
+    assert_eq!(shown_with(client, SecretKind::Share, &records[..1], &old).generation, 0);
+    assert_eq!(shown_with(both, SecretKind::Share, &records, &old).generation, 1);
 }

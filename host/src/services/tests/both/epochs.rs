@@ -171,7 +171,7 @@ async fn an_act_of_both_roles_is_begun_anew_where_one_role_must_seal_again_first
     let before = host.custodian.reseals.load(Ordering::Relaxed);
     let rehearse = act_in(&caller, BOTH, BOTH, "b", "n", Action::Rehearse(RehearseAction { generation: 1 }));
     let mut backups = BackupServiceClient::new(host.api.clone());
-    let rehearse = caller.says(RehearseBackupRequest { act: Some(rehearse) });
+    let rehearse = caller.says(RehearseBackupRequest { act: Some(rehearse), ..Default::default() });
     assert_eq!(backups.rehearse_backup(rehearse).await.unwrap().into_inner().rehearsals.len(), 2);
     assert!(host.custodian.reseals.load(Ordering::Relaxed) > before);
     usual_in(&host, &caller, "Recover", "r").await.unwrap();

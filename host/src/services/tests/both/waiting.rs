@@ -109,7 +109,7 @@ async fn a_recovery_of_both_roles_is_released_in_both_or_in_none() {
     );
     assert_eq!(roles_of(&answer.receipts), BOTH);
     assert_eq!(ask(with("r", 1216, 1216)).await.unwrap().into_inner(), answer);
-    refused(ask(with("again", 1216, 1216)).await, Code::NotFound, "NOT_FOUND");
+    refused(ask(with("again", 1216, 1216)).await, Code::FailedPrecondition, "STATE_INVALID");
 }
 
 #[tokio::test]

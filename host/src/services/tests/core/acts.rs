@@ -1,6 +1,7 @@
 //! The fake core's acts: right in form, and in what moves. What a record holds stands beside it, by its version, so that an answer which
 //! the host threw away leaves nothing behind.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,11 +10,11 @@ use strongroom_proto::enclave::v1::{
     CarryOut, Change, Commit, Moved, PutShares, Recover, SealedRecord, SealedShare, request::Body as Ask,
     response::Body as Answer,
 };
+use strongroom_proto::id::sha256;
 use strongroom_proto::intent;
 use strongroom_proto::limits::{DELETE_DUE_MS_MAX, DUE_MS_MAX};
 use strongroom_proto::v1::{
-    ActKind, CredentialView, Event, GenerationRef, Intent, OpenAct, OpenActKind, Reason, Receipt, RecordView, Role,
-    SignedReceipt, intent::Action,
+    ActKind, Event, GenerationRef, Intent, OpenAct, OpenActKind, Reason, Receipt, Role, SignedReceipt, intent::Action,
 };
 
 use super::{Core, stages};
@@ -26,18 +27,21 @@ const GENERATIONS: usize = 2;
 #[derive(Clone)]
 pub(super) struct Standing {
     /// Each with the hash of its put's intent; the creation's is not known here.
-    generations: Vec<(u64, Vec<u8>)>,
+    pub(super) generations: Vec<(u64, Vec<u8>)>,
     active: u64,
     pending: u64,
     open_acts: Vec<OpenAct>,
-    credentials: Vec<Vec<u8>>,
-    closed: bool,
+    pub(super) credentials: Vec<Vec<u8>>,
+    pub(super) closed: bool,
+    /// By generation and pair, the hashes that open: what was brought last stands first.
+    seals: BTreeMap<(u64, String), Vec<[u8; 32]>>,
 }
 
 impl Default for Standing {
     fn default() -> Self {
         let (generations, credentials) = (vec![(1, Vec::new())], vec![b"c1".to_vec()]);
-        Self { generations, active: 1, pending: 0, open_acts: Vec::new(), credentials, closed: false }
+        let (open_acts, seals) = (Vec::new(), BTreeMap::new());
+        Self { generations, active: 1, pending: 0, open_acts, credentials, closed: false, seals }
     }
 }
 
@@ -53,6 +57,10 @@ struct Deed {
     subject: Vec<u8>,
     generation: u64,
     not_before_ms: u64,
+    /// What a cancelling names.
+    cancelled: Vec<u8>,
+    /// The credential whose assertion was taken.
+    credential: Vec<u8>,
     shares: Vec<SealedShare>,
     release: Vec<u8>,
     /// It was in force already.
@@ -60,6 +68,16 @@ struct Deed {
 }
 
 impl Standing {
+    fn note(&mut self, shares: &[SealedShare]) {
+        for share in shares {
+            self.seals.insert((share.generation, share.pair.clone()), vec![sha256(&[&share.sealed])]);
+        }
+    }
+
+    fn seals_of(&self, share: &SealedShare) -> &[[u8; 32]] {
+        self.seals.get(&(share.generation, share.pair.clone())).map_or(&[], Vec::as_slice)
+    }
+
     fn named(&self, number: u64) -> Option<GenerationRef> {
         let (generation, put_intent_hash) = self.generations.iter().find(|(it, _)| *it == number)?.clone();
         Some(GenerationRef { generation, put_intent_hash })
@@ -68,12 +86,12 @@ impl Standing {
 
 impl Core {
     pub(super) fn act_on(&self, ask: &Ask) -> Answer {
-        let (record, epoch) = match ask {
-            Ask::PutShares(ask) => (&ask.record, &ask.kek),
-            Ask::Change(ask) => (&ask.record, &ask.kek),
-            Ask::CarryOut(ask) => (&ask.record, &ask.kek),
-            Ask::Recover(ask) => (&ask.record, &ask.kek),
-            Ask::Commit(ask) => (&ask.record, &ask.kek),
+        let (tenant, record, epoch) = match ask {
+            Ask::PutShares(ask) => (&ask.tenant, &ask.record, &ask.kek),
+            Ask::Change(ask) => (&ask.tenant, &ask.record, &ask.kek),
+            Ask::CarryOut(ask) => (&ask.tenant, &ask.record, &ask.kek),
+            Ask::Recover(ask) => (&ask.tenant, &ask.record, &ask.kek),
+            Ask::Commit(ask) => (&ask.tenant, &ask.record, &ask.kek),
             other => panic!("{other:?}"),
         };
         let (record, epoch) = (record.clone().unwrap(), epoch.as_ref().unwrap().epoch);
@@ -84,22 +102,15 @@ impl Core {
         let deed = match ask {
             Ask::PutShares(ask) => self.put(ask, &mut standing, epoch),
             Ask::Change(ask) => self.change(ask, &mut standing),
-            Ask::CarryOut(ask) => self.carry_out_due(ask, &mut standing),
-            Ask::Recover(ask) => self.recover(ask),
+            Ask::CarryOut(ask) => self.carry_out_due(ask, &mut standing, epoch),
+            Ask::Recover(ask) => self.recover(ask, &mut standing, epoch),
             Ask::Commit(ask) => self.commit(ask, &mut standing),
             other => panic!("{other:?}"),
         };
         deed.map_or_else(
             |(reason, retry_after_ms)| refusal(reason, retry_after_ms),
-            |deed| self.moved(record, standing, epoch, deed),
+            |deed| self.moved(tenant, record, standing, epoch, deed),
         )
-    }
-
-    /// What a device would see of a record.
-    pub(super) fn view_of(&self, record: &SealedRecord) -> RecordView {
-        let credentials = self.standing(record).credentials.into_iter();
-        let credentials = credentials.map(|id| CredentialView { id, ..Default::default() }).collect();
-        RecordView { backup: record.backup.clone(), credentials, ..Default::default() }
     }
 
     fn put(&self, ask: &PutShares, standing: &mut Standing, epoch: u64) -> Result<Deed, Refused> {
@@ -123,16 +134,19 @@ impl Core {
         let sealed = [&ask.message[..8], &generation.to_be_bytes()].concat();
         let share =
             |pair: strongroom_proto::v1::Pair| SealedShare { generation, pair: pair.id, sealed: sealed.clone(), epoch };
-        let shares = action.pairs.into_iter().map(share).collect();
+        let shares: Vec<SealedShare> = action.pairs.into_iter().map(share).collect();
+        standing.note(&shares);
         Ok(Deed { kind: ActKind::PutShares, intent: hash, generation, shares, ..Deed::default() })
     }
 
-    fn recover(&self, ask: &Recover) -> Result<Deed, Refused> {
+    fn recover(&self, ask: &Recover, standing: &mut Standing, epoch: u64) -> Result<Deed, Refused> {
         let (intent, hash) = self.consented(ask.act.as_ref())?;
         let Some(Action::Recover(action)) = intent.action else { panic!("{intent:?}") };
+        let shares = self.raise(standing, ask.record.as_ref(), &ask.shares, epoch)?;
         let release = ask.shares.iter().flat_map(|share| share.sealed.clone()).collect();
         let generation = action.generation;
-        Ok(Deed { kind: ActKind::Recover, intent: hash, generation, release, ..Deed::default() })
+        let kind = if action.eject { ActKind::Eject } else { ActKind::Recover };
+        Ok(Deed { kind, intent: hash, generation, release, shares, ..Deed::default() })
     }
 
     /// As the core: the custodian on what waits at the client, the client on what is active at the custodian.
@@ -192,7 +206,12 @@ impl Core {
             }
             Action::ChangePolicy(_) => done(ActKind::ChangePolicy),
             Action::StartRecovery(action) => {
-                Ok(self.wait(standing, &hash, OpenActKind::Recovery, ActKind::StartRecovery, action.generation))
+                let event = if action.eject { ActKind::StartEject } else { ActKind::StartRecovery };
+                let deed = self.wait(standing, &hash, OpenActKind::Recovery, event, action.generation);
+                if let Some(open) = standing.open_acts.last_mut() {
+                    open.eject = action.eject;
+                }
+                Ok(deed)
             }
             Action::DeleteBackup(_) => Ok(self.wait(standing, &hash, OpenActKind::Delete, ActKind::StartDelete, 0)),
             Action::Cancel(action) => {
@@ -201,7 +220,10 @@ impl Core {
                 if standing.open_acts.len() == before {
                     return Err((Reason::StateInvalid, 0));
                 }
-                done(ActKind::Cancel)
+                let asserted = ask.act.as_ref().is_some_and(|act| !act.assertions.is_empty());
+                let credential = if asserted { b"c1".to_vec() } else { Vec::new() };
+                let cancelled = action.intent_hash;
+                Ok(Deed { kind: ActKind::Cancel, intent: hash.clone(), cancelled, credential, ..Deed::default() })
             }
             other => panic!("{other:?}"),
         }
@@ -222,7 +244,7 @@ impl Core {
         Deed { kind: event, intent, generation, not_before_ms, ..Deed::default() }
     }
 
-    fn carry_out_due(&self, ask: &CarryOut, standing: &mut Standing) -> Result<Deed, Refused> {
+    fn carry_out_due(&self, ask: &CarryOut, standing: &mut Standing, epoch: u64) -> Result<Deed, Refused> {
         self.acts.fetch_add(1, Ordering::Relaxed);
         if let Some(second) = &ask.act {
             let second = intent::decode(&second.intent).unwrap();
@@ -244,8 +266,9 @@ impl Core {
         let mut deed = Deed { intent, generation, subject: open.credential_id.clone(), ..Deed::default() };
         deed.kind = match open.kind() {
             OpenActKind::Recovery => {
+                deed.shares = self.raise(standing, ask.record.as_ref(), &ask.shares, epoch)?;
                 deed.release = ask.shares.iter().flat_map(|share| share.sealed.clone()).collect();
-                ActKind::Recover
+                if open.eject { ActKind::Eject } else { ActKind::Recover }
             }
             OpenActKind::PolicyChange => ActKind::ChangePolicy,
             OpenActKind::PasskeyRemoval => ActKind::RemovePasskey,
@@ -261,12 +284,54 @@ impl Core {
         Ok(deed)
     }
 
+    /// Remembers which shares a creation made.
+    pub(super) fn created(&self, record: &SealedRecord, shares: &[SealedShare]) {
+        let mut standing = Standing::default();
+        standing.note(shares);
+        self.standings.lock().unwrap().insert((record.record_id.clone(), record.sealed[0]), standing);
+    }
+
+    /// Whether a record's shares are those that it names, where the fake looks at all.
+    pub(super) fn opens(&self, record: &SealedRecord, shares: &[SealedShare]) -> bool {
+        !self.checks_shares.load(Ordering::Relaxed)
+            || shares.iter().all(|share| self.standing(record).seals_of(share).contains(&sha256(&[&share.sealed])))
+    }
+
+    /// As the core: opens what it is brought by its hash, and seals anew what lies under a lower epoch.
+    fn raise(
+        &self,
+        standing: &mut Standing,
+        record: Option<&SealedRecord>,
+        shares: &[SealedShare],
+        epoch: u64,
+    ) -> Result<Vec<SealedShare>, Refused> {
+        let mut anew = Vec::new();
+        // No two seals are alike.
+        let version = record.unwrap().sealed[0];
+        for share in shares {
+            let hash = sha256(&[&share.sealed]);
+            let seals = standing.seals.entry((share.generation, share.pair.clone())).or_default();
+            if self.checks_shares.load(Ordering::Relaxed) && !seals.contains(&hash) {
+                return Err((Reason::CiphertextHashMismatch, 0));
+            }
+            let newer = seals.iter().position(|it| *it == hash).is_some_and(|at| at > 0);
+            if share.epoch < epoch {
+                let sealed = [share.sealed.as_slice(), b"anew", &[u8::try_from(epoch).unwrap(), version]].concat();
+                *seals = vec![hash, sha256(&[&sealed])];
+                anew.push(SealedShare { sealed, epoch, ..share.clone() });
+            } else if newer {
+                *seals = vec![hash];
+            }
+        }
+        Ok(anew)
+    }
+
     fn consented(&self, act: Option<&strongroom_proto::v1::Act>) -> Result<(Intent, Vec<u8>), Refused> {
         let hash = intent::hash(&act.unwrap().intent).0.to_vec();
         Ok((self.act(act).ok_or((Reason::ProofRejected, 0))?, hash))
     }
 
-    fn moved(&self, mut record: SealedRecord, standing: Standing, epoch: u64, deed: Deed) -> Answer {
+    fn moved(&self, tenant: &[u8], mut record: SealedRecord, standing: Standing, epoch: u64, deed: Deed) -> Answer {
         if !deed.moves_nothing {
             record.sealed[0] += 1;
             record.epoch = epoch;
@@ -278,10 +343,14 @@ impl Core {
             subject_credential_id: deed.subject,
             generation: deed.generation,
             not_before_ms: deed.not_before_ms,
+            cancelled_intent_hash: deed.cancelled,
+            credential_id: deed.credential,
             ..Event::default()
         };
         let event = if deed.moves_nothing { Vec::new() } else { event.encode_to_vec() };
         let receipt = Receipt {
+            tenant: tenant.to_vec(),
+            wallet: record.wallet.clone(),
             role: self.role.into(),
             record_id: record.record_id.clone(),
             version: record.sealed[0].into(),
@@ -301,7 +370,7 @@ impl Core {
     }
 
     /// Acts that change nothing here leave no entry: then the newest below holds.
-    fn standing(&self, record: &SealedRecord) -> Standing {
+    pub(super) fn standing(&self, record: &SealedRecord) -> Standing {
         let standings = self.standings.lock().unwrap();
         let up_to = (record.record_id.clone(), 0)..=(record.record_id.clone(), record.sealed[0]);
         standings.range(up_to).next_back().map(|(_, standing)| standing.clone()).unwrap_or_default()

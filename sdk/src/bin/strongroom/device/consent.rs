@@ -2,14 +2,15 @@
 //!
 //! It stands for the tenant's backend, which an app asks over its own connection.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use prost::Message;
 use strongroom_sdk::device::{Answer, Consent, TenantBackend};
-use strongroom_sdk::exchange::{CustodianSeal, EXCHANGE_BYTES_MAX, SentDraft, SignedDraft};
+use strongroom_sdk::exchange::{CustodianSeal, EXCHANGE_BYTES_MAX, OwnCiphertexts, SentAlone, SentDraft, SignedDraft};
 use strongroom_sdk::intent::INTENT_LIFE_MS;
-use strongroom_sdk::proto::id::IntentHash;
+use strongroom_sdk::proto::id::ContentHash;
 use strongroom_sdk::proto::intent;
 use strongroom_sdk::{Error, files};
 
@@ -53,6 +54,14 @@ const SENT: Ask = Ask {
     max: EXCHANGE_BYTES_MAX,
 };
 
+const ALONE: Ask = Ask {
+    asked: "own",
+    answered: "sent",
+    command: "backup-custodian --from-device",
+    what: "answer of the host",
+    max: EXCHANGE_BYTES_MAX,
+};
+
 /// A folder that a device and its tenant's backend share.
 pub(super) struct Exchange {
     folder: PathBuf,
@@ -65,7 +74,7 @@ impl Exchange {
     }
 
     /// Writes `NAME.asked` and waits for `NAME.answered`, which `command` writes.
-    async fn ask<M: Message + Default>(&self, ask: Ask, bytes: &[u8], name: IntentHash) -> Result<M, Error> {
+    async fn ask<M: Message + Default>(&self, ask: Ask, bytes: &[u8], name: impl Display) -> Result<M, Error> {
         let (asked, answered) =
             (self.folder.join(format!("{name}.{}", ask.asked)), self.folder.join(format!("{name}.{}", ask.answered)));
         // In one step: whoever waits for the file must not read half of it.
@@ -102,5 +111,12 @@ impl TenantBackend for Exchange {
 
     fn send(&self, signed: SignedDraft) -> Answer<'_, SentDraft> {
         Box::pin(async move { self.ask(SENT, &signed.encode_to_vec(), intent::hash(&signed.intent)).await })
+    }
+
+    fn send_alone(&self, own: OwnCiphertexts) -> Answer<'_, SentAlone> {
+        Box::pin(async move {
+            let bytes = own.encode_to_vec();
+            self.ask(ALONE, &bytes, ContentHash::of(&bytes)).await
+        })
     }
 }

@@ -7,6 +7,7 @@ use strongroom_sdk::device::{PasskeyAt, openable, select};
 use strongroom_sdk::passkey::Passkey;
 use strongroom_sdk::{Error, Trust, files};
 
+use super::keep::KeptFlags;
 use super::{Common, On, keep_receipts, origin, prepare, report, share_paths};
 use crate::show::Show;
 
@@ -16,6 +17,8 @@ pub(crate) struct EjectOptions {
     common: Common,
     #[command(flatten)]
     on: On,
+    #[command(flatten)]
+    kept: KeptFlags,
     /// Folder for the shares, OUT/client and OUT/custodian; made if it is not there.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -25,6 +28,7 @@ pub(super) async fn run(options: &EjectOptions, trust: Trust, show: Show) -> Res
     options.on.check_new()?;
     let passkey = Passkey::read(&options.common.passkey)?;
     let (device, prepared) = prepare(&options.common.service, trust, show).await?;
+    let device = options.kept.apply(device);
     let backup = options.on.backup.as_deref();
     let pairs = &openable(select(&prepared, backup)?, None)?.pairs;
     let client = share_paths(&options.out.join("client"), pairs)?;
@@ -41,5 +45,6 @@ pub(super) async fn run(options: &EjectOptions, trust: Trust, show: Show) -> Res
         }
     }
     show.caution("  whoever has both folders has the wallet");
+    options.kept.released(show, (&done.acted, done.generation), done.resealed.as_ref())?;
     keep_receipts(&options.on, &done.acted)
 }

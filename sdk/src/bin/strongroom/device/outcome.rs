@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 use strongroom_sdk::attestation::Time;
+use strongroom_sdk::ciphertext::Ciphertexts;
 use strongroom_sdk::device as sdk;
 use strongroom_sdk::prepare::Prepared;
 use strongroom_sdk::proto::contents::Share;
-use strongroom_sdk::proto::limits::{PAIRS_MAX, SHARE_BYTES_MAX};
+use strongroom_sdk::proto::limits::{CIPHERTEXT_BYTES_MAX, PAIRS_MAX, SHARE_BYTES_MAX};
 use strongroom_sdk::proto::secret::Secret;
 use strongroom_sdk::proto::v1::Pair;
 use strongroom_sdk::seal::MpcRecipient;
@@ -112,6 +113,22 @@ pub(crate) fn read_shares(list: &[ShareFile]) -> Result<Vec<Share>, Error> {
         shares.push(Share { pair: share.pair.id.clone(), bytes: Secret::take(&mut bytes) });
     }
     Ok(shares)
+}
+
+/// Reads what an app encrypted, each refused past its limit before it is read; `None` where nothing is given.
+pub(crate) fn read_ciphertexts(list: &[ShareFile]) -> Result<Option<Ciphertexts>, Error> {
+    if list.is_empty() {
+        return Ok(None);
+    }
+    let named = |file: &ShareFile, error: Error| Error::Input {
+        field: format!("--ciphertext {}", pair_name(&file.pair)),
+        problem: error.to_string(),
+    };
+    let read = |file: &ShareFile| {
+        let bytes = files::read(&file.path, CIPHERTEXT_BYTES_MAX).map_err(|error| named(file, error))?;
+        Ok((file.pair.clone(), bytes.to_vec()))
+    };
+    Ciphertexts::new(list.iter().map(read).collect::<Result<Vec<_>, Error>>()?).map(Some)
 }
 
 pub(super) fn keep_receipts(on: &On, done: &sdk::Acted) -> Result<(), Error> {

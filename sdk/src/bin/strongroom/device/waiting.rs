@@ -14,6 +14,7 @@ use strongroom_sdk::seal::RecipientKey;
 use strongroom_sdk::view::Waiting;
 use strongroom_sdk::{Error, Trust, files};
 
+use super::keep::KeptFlags;
 use super::{Common, On, Service, acted, keep_receipts, mpc_recipient, origin, prepare, released, share_paths};
 use crate::options::KindName;
 use crate::show::Show;
@@ -47,6 +48,8 @@ pub(crate) struct Release {
     /// The key's file, as `start-recovery` wrote it.
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
+    #[command(flatten)]
+    kept: KeptFlags,
     /// Folder for the shares; made if it is not there.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -118,6 +121,7 @@ pub(super) async fn release(options: &Release, trust: Trust, show: Show) -> Resu
     options.for_custodian.iter().try_for_each(|path| files::check_new(path))?;
     let key = RecipientKey::read(&options.key)?;
     let (device, prepared) = prepare(&options.service, trust, show).await?;
+    let device = options.kept.apply(device);
     let backup = options.on.backup.as_deref();
     let record = choose(&prepared, backup)?;
     let pairs = match record.open_act(OpenActKind::Recovery).map(|open| &open.waiting) {
@@ -132,6 +136,7 @@ pub(super) async fn release(options: &Release, trust: Trust, show: Show) -> Resu
     let (custodian, started) = (custodian.as_ref(), started.as_ref());
     let done = device.release_recovery_with(&prepared, backup, &key, custodian, started).await?;
     released(show, &done, &paths, options.for_custodian.as_deref())?;
+    options.kept.released(show, (&done.acted, done.generation), done.resealed.as_ref())?;
     keep_receipts(&options.on, &done.acted)
 }
 

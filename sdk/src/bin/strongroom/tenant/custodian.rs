@@ -6,14 +6,14 @@ use clap::{ArgGroup, Args};
 use prost::Message;
 use strongroom_sdk::client::Client;
 use strongroom_sdk::device::Device;
-use strongroom_sdk::exchange::{EXCHANGE_BYTES_MAX, SignedDraft, read};
+use strongroom_sdk::exchange::{EXCHANGE_BYTES_MAX, OwnCiphertexts, SignedDraft, read};
 use strongroom_sdk::intent::{Alone, CustodianPolicy, Policies, shown};
 use strongroom_sdk::keys::{KeyUse, SigningKey};
 use strongroom_sdk::prepare::Prepared;
 use strongroom_sdk::proto::id::RecordId;
 use strongroom_sdk::proto::intent as form;
 use strongroom_sdk::proto::limits::INTENT_BYTES_MAX;
-use strongroom_sdk::proto::v1::{Intent, Pair};
+use strongroom_sdk::proto::v1::{Intent, Pair, Storage};
 use strongroom_sdk::receipt::newest_of_roles;
 use strongroom_sdk::statement::VerifiedStatement;
 use strongroom_sdk::tenant::Folder;
@@ -21,7 +21,7 @@ use strongroom_sdk::tenant::custodian::{Final, Held, Order, OrderedAct, Service}
 use strongroom_sdk::{Error, Trust, device as sdk, files, role_name};
 
 use super::sign_intent::read_receipt;
-use crate::device::{CustodianFlags, PolicyFlags, read_shares};
+use crate::device::{CustodianFlags, PolicyFlags, read_ciphertexts, read_shares};
 use crate::options::{self, HostOptions, ShareFile};
 use crate::passphrase;
 use crate::show::Show;
@@ -33,6 +33,13 @@ folder until `tenant send`; its hash goes beside the draft, where the device wai
 Example:
   strongroom tenant seal-custodian --dir ./acme --host http://127.0.0.1:7443 --api-key-file acme.key --wallet w1 \\
     --backup main --share main:secp256k1=custodian.share --draft ./consents/61..ab.draft";
+
+pub(super) const ALONE_HELP: &str = "\
+With --from-device, the answer is written beside the file, where the device waits for it.
+
+Example:
+  strongroom tenant backup-custodian --dir ./acme --host http://127.0.0.1:7443 --api-key-file acme.key --wallet w1 \\
+    --backup pw --share main:secp256k1=custodian.share --from-device ./consents/61..ab.own";
 
 /// The tenant and its service.
 #[derive(Args, Debug)]
@@ -99,6 +106,12 @@ pub(crate) struct BackupCustodian {
     /// Of a new backup: its method, such as PASSWORD or GDRIVE.
     #[arg(long, value_name = "NAME", default_value = "PASSWORD")]
     method: String,
+    /// What the user's device encrypted, as `strongroom device backup --tenant-consent` wrote it.
+    #[arg(long, value_name = "FILE", conflicts_with = "ciphertexts")]
+    from_device: Option<PathBuf>,
+    /// What the user's app encrypted: PAIR:CURVE=FILE; up to 4 times.
+    #[arg(long = "ciphertext", value_name = "PAIR:CURVE=FILE", value_parser = options::share_file)]
+    ciphertexts: Vec<ShareFile>,
     /// Put a new generation into the backup with this record instead.
     #[arg(long, value_name = "HEX", value_parser = options::hex32)]
     record: Option<[u8; 32]>,
@@ -108,16 +121,16 @@ pub(crate) struct BackupCustodian {
 }
 
 /// A tenant's side of a service that was checked.
-struct Checked {
-    folder: Folder,
-    statement: VerifiedStatement,
-    client: Client,
-    prepared: Prepared,
+pub(super) struct Checked {
+    pub(super) folder: Folder,
+    pub(super) statement: VerifiedStatement,
+    pub(super) client: Client,
+    pub(super) prepared: Prepared,
 }
 
 impl Desk {
     /// Checks the service as a device does, under the tenant's own statement.
-    async fn check(&self, trust: &Trust, show: Show) -> Result<Checked, Error> {
+    pub(super) async fn check(&self, trust: &Trust, show: Show) -> Result<Checked, Error> {
         sdk::check_id("wallet", &self.wallet)?;
         let folder = Folder::new(&self.dir);
         let tenant = folder.tenant_keys()?.tenant();
@@ -133,7 +146,7 @@ impl Desk {
         Ok(Checked { folder, statement, client, prepared })
     }
 
-    fn key(folder: &Folder) -> Result<SigningKey, Error> {
+    pub(super) fn key(folder: &Folder) -> Result<SigningKey, Error> {
         SigningKey::read(&folder.key_file(KeyUse::Operational), KeyUse::Operational, || {
             passphrase::existing("Passphrase of the operational key: ")
         })
@@ -207,9 +220,17 @@ fn draft_of(signed: &SignedDraft) -> Result<Vec<u8>, Error> {
     Ok(fields.encode_to_vec())
 }
 
+fn read_own(path: &Path) -> Result<OwnCiphertexts, Error> {
+    read("device's ciphertexts", &files::read(path, EXCHANGE_BYTES_MAX)?)
+}
+
 pub(super) async fn backup_custodian(options: &BackupCustodian, trust: &Trust, show: Show) -> Result<(), Error> {
     options.receipt.iter().try_for_each(|path| files::check_new(path))?;
+    let out = options.from_device.as_ref().map(|path| path.with_extension("sent"));
+    out.iter().try_for_each(|path| files::check_new(path))?;
     let shares = read_shares(&options.shares)?;
+    let own = options.from_device.as_ref().map(|path| read_own(path)).transpose()?;
+    let ciphertexts = read_ciphertexts(&options.ciphertexts)?;
     let desk = options.desk.check(trust, show).await?;
     let service = Service::new(&desk.prepared, &desk.statement)?;
     let pairs: Vec<Pair> = options.shares.iter().map(|share| share.pair.clone()).collect();
@@ -220,11 +241,19 @@ pub(super) async fn backup_custodian(options: &BackupCustodian, trust: &Trust, s
         }
         (None, record) => service.put_alone(RecordId(record.unwrap_or_default()), &pairs, shares)?,
     };
+    let whole = match (own, ciphertexts) {
+        (Some(own), _) => whole.with_device(own)?,
+        (None, Some(ciphertexts)) => whole.with_ciphertexts(&ciphertexts, Storage::Managed)?,
+        (None, None) => whole,
+    };
     show.heading("About to sign");
     lines(show, &whole.intent().intent);
     let ready = whole.sign(&Desk::key(&desk.folder)?)?;
     show.waiting("waiting for the enclave");
-    let (acted, _) = ready.send(&desk.client, &desk.prepared).await?;
+    let (acted, sent) = ready.send(&desk.client, &desk.prepared).await?;
+    if let Some(out) = &out {
+        files::replace(out, &ready.told(sent).encode_to_vec())?;
+    }
     let receipt = acted.receipt();
     show.check("receipt", format_args!("custodian, version {}", receipt.version));
     show.value("done", format_args!("generation {} of record {} is active", receipt.generation, receipt.record_id));
@@ -234,7 +263,7 @@ pub(super) async fn backup_custodian(options: &BackupCustodian, trust: &Trust, s
     }
 }
 
-fn lines(show: Show, intent: &Intent) {
+pub(super) fn lines(show: Show, intent: &Intent) {
     for (name, value) in shown::lines(intent) {
         show.value(&format!("  {name}"), value);
     }

@@ -8,7 +8,7 @@ use strongroom_proto::seal::{Direction, hpke_info};
 use strongroom_proto::v1::intent::Action;
 use strongroom_proto::v1::{
     Act, ActKind, Event, Freshness, GenerationRef, GenerationState, OpenAct, OpenActKind, Receipt, RecordView,
-    Rehearsal, RehearsalResult, Role, SignedReceipt, SignedRehearsal, Stages,
+    Rehearsal, RehearsalResult, Role, SignedReceipt, SignedRehearsal, Stages, StoredShare,
 };
 use strongroom_proto::{intent as wire, prefix, signed};
 
@@ -34,6 +34,7 @@ pub(super) struct Deed {
     pub(super) active: Option<GenerationRef>,
     pub(super) pending: Option<GenerationRef>,
     pub(super) sealed: Vec<Vec<u8>>,
+    pub(super) resealed: Vec<Vec<u8>>,
 }
 
 impl Enclave {
@@ -62,7 +63,8 @@ impl Enclave {
             }
             Action::DeleteBackup(_) => ((ActKind::StartDelete, GRACE_MS), 0, none()),
             Action::Cancel(_) => ((ActKind::Cancel, 0), 0, none()),
-            Action::Rehearse(_) | Action::CarryOut(_) | Action::OpenEjectWindow(_) => panic!("no act of its own here"),
+            Action::OpenEjectWindow(_) => ((ActKind::OpenEjectWindow, 0), 0, none()),
+            Action::Rehearse(_) | Action::CarryOut(_) => panic!("no act of its own here"),
         };
         let cancelled_intent_hash = match intent.action.clone().unwrap() {
             Action::Cancel(it) => it.intent_hash,
@@ -80,7 +82,7 @@ impl Enclave {
             tenant_key: act.tenant_signature.as_ref().map(|it| it.key.clone()).unwrap_or_default(),
             statement_serial: 3,
             subject_credential_id: subject,
-            not_before_ms: if wait == 0 { 0 } else { NOW_MS + 1 + wait },
+            not_before_ms: if wait == 0 && kind != ActKind::OpenEjectWindow { 0 } else { NOW_MS + 1 + wait },
         };
         let put = Some(GenerationRef { generation, put_intent_hash: event.intent_hash.clone() });
         let (active, pending) = match (kind, self.record.roles.len()) {
@@ -88,7 +90,7 @@ impl Enclave {
             (ActKind::PutShares, _) => (self.of(GenerationState::Active), put),
             _ => (self.of(GenerationState::Active), self.of(GenerationState::Pending)),
         };
-        Deed { event, active, pending, sealed: Vec::new() }
+        Deed { event, active, pending, sealed: Vec::new(), resealed: Vec::new() }
     }
 
     /// What an enclave makes of what waited.
@@ -117,7 +119,7 @@ impl Enclave {
             cancelled_intent_hash: Vec::new(),
         };
         let active = self.of(GenerationState::Active).filter(|_| kind != OpenActKind::Delete);
-        Some((Deed { event, active, pending: None, sealed: Vec::new() }, open))
+        Some((Deed { event, active, pending: None, sealed: Vec::new(), resealed: Vec::new() }, open))
     }
 
     /// The commit of what was put, from the head that the put left.
@@ -131,7 +133,7 @@ impl Enclave {
             statement_serial: 3,
             ..Event::default()
         };
-        let deed = Deed { event, active: Some(put.clone()), pending: None, sealed: Vec::new() };
+        let deed = Deed { event, active: Some(put.clone()), pending: None, sealed: Vec::new(), resealed: Vec::new() };
         self.receipt_from(deed, RecordId::from_slice(&self.record.record_id).unwrap(), head)
     }
 
@@ -150,7 +152,7 @@ impl Enclave {
     }
 
     pub(super) fn receipt_from(&self, deed: Deed, record_id: RecordId, head: Head) -> SignedReceipt {
-        let Deed { mut event, mut active, pending, sealed } = deed;
+        let Deed { mut event, mut active, pending, sealed, resealed } = deed;
         if self.tamper == Tamper::PutByAnother {
             active.as_mut().unwrap().put_intent_hash[0] ^= 1;
         }
@@ -172,6 +174,7 @@ impl Enclave {
             epoch: 2,
             time_ms: event.time_ms,
             stages: Some(Stages { freshness: freshness.into(), ..stages() }),
+            resealed_hashes: resealed,
         };
         if let Some(fault) = self.fault {
             fault(&mut receipt, &mut event);
@@ -211,9 +214,19 @@ impl Enclave {
 
     /// Opens what was sealed to the channel key for a record; gives a hash for each share.
     pub(super) fn opened(&self, id: &RecordId, message: &[u8]) -> Vec<Vec<u8>> {
+        self.sealed(id, message, 0).iter().map(|share| sha256(&[&share.sealed]).to_vec()).collect()
+    }
+
+    /// The shares of a message as this enclave "seals" them: as they are.
+    pub(super) fn sealed(&self, id: &RecordId, message: &[u8], generation: u64) -> Vec<StoredShare> {
         let info = hpke_info(Direction::Request, self.role, &tenant(), &kek_id_of(self.role), id);
         let shares = decode_shares(&enclave::open(&channel_key_of(self.role), &info, message).unwrap()).unwrap();
-        shares.iter().map(|share| sha256(&[share.bytes.expose()]).to_vec()).collect()
+        let stored = |it: &strongroom_proto::contents::Share| StoredShare {
+            pair: it.pair.clone(),
+            generation,
+            sealed: it.bytes.expose().to_vec(),
+        };
+        shares.iter().map(stored).collect()
     }
 
     pub(super) fn rehearsal(&self, act: &Act) -> SignedRehearsal {

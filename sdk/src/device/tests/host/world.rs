@@ -7,12 +7,12 @@ use strongroom_proto::v1::backup_service_server::BackupServiceServer;
 use strongroom_proto::v1::eject_service_server::EjectServiceServer;
 use strongroom_proto::v1::passkey_service_server::PasskeyServiceServer;
 use strongroom_proto::v1::recovery_service_server::RecoveryServiceServer;
-use strongroom_proto::v1::{RecordView, Role};
+use strongroom_proto::v1::{Policy, RecordView, Role};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
 use super::enclave::{Enclave, Fault};
-use super::{Calls, Host, Tamper};
+use super::{Calls, Host, Kept, Tamper};
 use crate::client::{ApiKey, Client};
 use crate::device::Device;
 use crate::passkey::Passkey;
@@ -30,12 +30,48 @@ pub(in crate::device::tests) async fn world_of(
     tamper: Tamper,
     change: impl FnOnce(&mut RecordView),
 ) -> (Device, Passkey, Prepared, Calls) {
+    let One { device, passkey, prepared, host } = one_of(tamper, change).await;
+    (device, passkey, prepared, host.calls)
+}
+
+/// A device and a service of the client role.
+pub(in crate::device::tests) struct One {
+    pub(in crate::device::tests) device: Device,
+    pub(in crate::device::tests) passkey: Passkey,
+    pub(in crate::device::tests) prepared: Prepared,
+    pub(in crate::device::tests) host: Host,
+}
+
+/// As [`world_of`], with its host.
+pub(in crate::device::tests) async fn one_of(tamper: Tamper, change: impl FnOnce(&mut RecordView)) -> One {
     let passkey = Passkey::create("wallet.example").unwrap();
     let mut record = of_passkey(record_view(), &passkey);
     change(&mut record);
     let enclaves = vec![Enclave { role: Role::Client, record: record.clone(), tamper, fault: None }];
     let (client, host) = serve(tamper, &passkey, enclaves).await;
-    (Device::new(client, tenant(), Trust::aws()), passkey, Prepared::of(vec![record]), host.calls)
+    One { device: Device::new(client, tenant(), Trust::aws()), passkey, prepared: Prepared::of(vec![record]), host }
+}
+
+/// A record of the custodian role alone.
+pub(in crate::device::tests) fn alone_view() -> RecordView {
+    let policy = Some(Policy { tenant_signature: true, ..Policy::default() });
+    let (method, backup) = ("PASSWORD".to_owned(), "pw".to_owned());
+    let roles = vec![Role::Custodian.into()];
+    RecordView { roles, credentials: Vec::new(), policy, method, backup, ..custodian_view() }
+}
+
+/// A tenant's connection and a service with a backup of the custodian role alone.
+pub(in crate::device::tests) async fn alone_of(
+    tamper: Tamper,
+    fault: Option<Fault>,
+    change: impl FnOnce(&mut RecordView),
+) -> (Client, Prepared, Host) {
+    let mut record = alone_view();
+    change(&mut record);
+    let enclaves = vec![Enclave { role: Role::Custodian, record: record.clone(), tamper, fault }];
+    let passkey = Passkey::create("wallet.example").unwrap();
+    let (client, host) = serve(tamper, &passkey, enclaves).await;
+    (client, Prepared::of_both(Vec::new(), vec![record]), host)
 }
 
 /// A device and a service of both roles.
@@ -87,7 +123,7 @@ fn of_passkey(mut record: RecordView, passkey: &Passkey) -> RecordView {
 
 async fn serve(tamper: Tamper, passkey: &Passkey, enclaves: Vec<Enclave>) -> (Client, Host) {
     let keys = Arc::new(Mutex::new(vec![passkey.registration()]));
-    let host = Host { tamper, calls: Calls::default(), keys, enclaves, put: Arc::default() };
+    let host = Host { tamper, calls: Calls::default(), keys, enclaves, put: Arc::default(), kept: Kept::default() };
     let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = incoming.local_addr().unwrap();
     let server = Server::builder()

@@ -1,7 +1,7 @@
 //! Requests that are one change away from being given something. They are refused, and they stand in the corpus: whichever check is
 //! dropped from the core, the oracle then looks at an answer to one of these.
 
-use strongroom_proto::enclave::v1::PutShares;
+use strongroom_proto::enclave::v1::{PutShares, ResealedPart, SealedRecord};
 use strongroom_proto::v1::{OpenAct, RecoverAction};
 
 use super::*;
@@ -48,6 +48,50 @@ fn under(stage: &Stage, mut ask: Ask, statement: &strongroom_proto::v1::Statemen
         named.signed = Some(signed);
     }
     ask
+}
+
+/// Bytes that the record names no more: the former ones once the newer ones were brought, and the newer ones once others took their place.
+fn dropped(stage: &Stage) -> Vec<(&'static str, Ask)> {
+    let Stage { world, second, recipient, .. } = stage;
+    let (raised, anew) = raised(stage);
+    let recovers = |record: &SealedRecord, receipt: &Receipt, shares: &[SealedShare]| {
+        let (record, receipt, shares) = (record.clone(), receipt.clone(), shares.to_vec());
+        let backup = Backup { record, shares, receipt, passkey: Passkey::eddsa(9) };
+        let act = consents(&recovery(world, &backup, recipient), &[&backup.passkey]);
+        let (kek, other_kek) = (Some(second.kek()), Some(world.epoch.kek()));
+        Ask::Recover(Recover { kek, other_kek, ..recover(world, act, &backup, recipient) })
+    };
+    let after = |shares: &[SealedShare], then: &[SealedShare]| {
+        let ask = stage.whole(recovers(&raised.record, &raised.receipt, shares));
+        let Answer::Moved(moved) = stage.ask(&ask) else { panic!("recovered") };
+        let receipt = Receipt::decode(moved.receipt.unwrap().receipt.as_slice()).unwrap();
+        recovers(&moved.record.unwrap(), &receipt, then)
+    };
+    vec![
+        ("the former after the newer", after(&anew, &raised.shares)),
+        ("the newer after the former", after(&raised.shares, &anew)),
+    ]
+}
+
+/// Records that no enclave writes: what was sealed again has no hash of its own, or lies no higher.
+fn unsound(stage: &Stage) -> Vec<(&'static str, Ask)> {
+    let Stage { world, backup, recipient, .. } = stage;
+    let act = consents(&recovery(world, backup, recipient), &[&backup.passkey]);
+    let edited = |sealed_hash: Option<Vec<u8>>, epoch| {
+        let mut ask = recover(world, act.clone(), backup, recipient);
+        edit(world, ask.record.as_mut().unwrap(), |record| {
+            let part = &mut record.generations[0].parts[1];
+            let sealed_hash = sealed_hash.unwrap_or_else(|| part.sealed_hash.clone());
+            part.resealed = Some(ResealedPart { sealed_hash, epoch });
+        });
+        Ask::Recover(ask)
+    };
+    vec![
+        ("sealed again under the same epoch", edited(Some(vec![7; 32]), 1)),
+        ("sealed again under none", edited(Some(vec![7; 32]), 0)),
+        ("sealed again with a short hash", edited(Some(vec![7; 31]), 2)),
+        ("sealed again with the same hash", edited(None, 2)),
+    ]
 }
 
 fn due(stage: &Stage) -> Vec<(&'static str, Ask)> {
@@ -127,7 +171,16 @@ fn signed_for_something_else(stage: &Stage) -> Vec<(&'static str, Ask)> {
 }
 
 fn all(stage: &Stage) -> Vec<(&'static str, Ask)> {
-    [commits(stage), reseals(stage), due(stage), others(stage), signed_for_something_else(stage)].concat()
+    [
+        commits(stage),
+        reseals(stage),
+        dropped(stage),
+        unsound(stage),
+        due(stage),
+        others(stage),
+        signed_for_something_else(stage),
+    ]
+    .concat()
 }
 
 #[test]
