@@ -1,5 +1,9 @@
 //! The two ramdisks: what the kernel needs to start, and the application alone. So PCR2 does not depend on the kernel.
 
+use std::io::Write;
+
+use flate2::{Compression, GzBuilder};
+
 use super::{Archive, Entry, ImageError};
 
 /// Most modules that a kernel is given.
@@ -46,7 +50,7 @@ pub fn boot(time: u32, modules: &[Module]) -> Result<Vec<u8>, ImageError> {
     Ok(archive.to_bytes())
 }
 
-/// The application's ramdisk: `init`, and nothing else.
+/// The application's ramdisk: `init`, and nothing else, compressed with gzip, which every kernel unpacks.
 ///
 /// # Errors
 /// [`ImageError::Part`] where it is not a static x86-64 executable: the image holds no loader.
@@ -54,7 +58,17 @@ pub fn application(time: u32, init: Vec<u8>) -> Result<Vec<u8>, ImageError> {
     check_static(&init)?;
     let mut archive = Archive::new(time);
     archive.add("init", Entry::File { content: init, executable: true })?;
-    Ok(archive.to_bytes())
+    compressed(&archive.to_bytes())
+}
+
+/// gzip without a name or a time, filled up with zeros, since the kernel looks for what follows at a multiple of four bytes.
+fn compressed(archive: &[u8]) -> Result<Vec<u8>, ImageError> {
+    let failed = |error: std::io::Error| ImageError::part("init", format!("cannot be compressed: {error}"));
+    let mut encoder = GzBuilder::new().write(Vec::new(), Compression::best());
+    encoder.write_all(archive).map_err(failed)?;
+    let mut out = encoder.finish().map_err(failed)?;
+    out.resize(out.len().next_multiple_of(512), 0);
+    Ok(out)
 }
 
 /// An ELF for x86-64 that asks for no interpreter.

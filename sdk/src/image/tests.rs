@@ -1,5 +1,7 @@
 //! Images: built twice the same, read back, and refused with a byte changed.
 
+use std::io::Read;
+
 use super::*;
 
 fn image() -> Image {
@@ -127,6 +129,20 @@ fn an_archive_is_laid_out_as_newc() {
     assert!(text.starts_with(directory), "{text}");
     assert!(text.contains("07070100000002000081400000000000000000000000010000000700000005"), "{text}");
     assert!(text.contains("d/f\0\0\0hello\0\0\0070701"), "{text}");
+}
+
+#[test]
+fn the_application_is_the_executable_alone_and_compressed_without_a_time() {
+    let init = executable(&[1, 6]);
+    let ramdisk = application(7, init.clone()).unwrap();
+    // A gzip header with neither flags, time nor system.
+    assert_eq!(&ramdisk[..10], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 255]);
+    assert_eq!(ramdisk.len() % 4, 0, "the kernel would not find what follows");
+    let mut unpacked = Vec::new();
+    flate2::read::GzDecoder::new(ramdisk.as_slice()).read_to_end(&mut unpacked).unwrap();
+    let mut archive = Archive::new(7);
+    archive.add("init", Entry::File { content: init, executable: true }).unwrap();
+    assert_eq!(unpacked, archive.to_bytes());
 }
 
 #[test]

@@ -80,6 +80,11 @@ impl Process {
         self
     }
 
+    /// Whether it has not ended.
+    pub fn is_running(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+
     /// The process id.
     #[must_use]
     pub fn id(&self) -> u32 {
@@ -119,7 +124,9 @@ impl Process {
         Ok(Duration::from_nanos(nanoseconds))
     }
 
-    fn log_tail(&self) -> String {
+    /// The last lines of what it printed.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")

@@ -28,7 +28,7 @@ pub struct Rogue {
     manifest: Vec<u8>,
     credentials: AccessKey,
     /// Killed on drop.
-    _process: Process,
+    process: Process,
 }
 
 impl Rogue {
@@ -74,13 +74,18 @@ impl Rogue {
         // The host holds the genuine enclave's credentials, and hands them to whom it likes.
         let credentials = AccessKey::read(&stack.folder().join("kms"), ENCLAVE_USER)?;
         let process = start_enclave(folder.path(), image, Role::Client)?;
-        Ok(Self { folder, image: image.clone(), manifest, credentials, _process: process })
+        Ok(Self { folder, image: image.clone(), manifest, credentials, process })
     }
 
     /// What runs.
     #[must_use]
     pub fn image(&self) -> &Image {
         &self.image
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> Result<String> {
+        Ok(fs::read_to_string(&self.process.log)?)
     }
 
     /// Hands in manifest and credentials, and waits until the enclave lacks nothing, or nothing but KMS.

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use strongroom_proto::v1::Role;
 use strongroom_sdk::image::{Image, Measured};
 
@@ -45,11 +45,12 @@ pub fn start(folder: &Path, path: &Path, role: Role) -> Result<Process> {
     let (told, heard) = mpsc::channel();
     companions.extend(place.parent(told)?);
     let log = place.log("machine");
-    // Its first line comes from the kernel.
-    let (machine, _) = Process::start(place.qemu(&image.command_line)?, &log, "")?;
-    heard
-        .recv_timeout(BOOT_TIME_MAX)
-        .with_context(|| format!("no heartbeat; the machine's console is in {}", log.display()))?;
+    let mut machine = Process::start_quiet(place.qemu(&image.command_line)?, &log)?;
+    let started = Instant::now();
+    while heard.recv_timeout(Duration::from_millis(100)).is_err() {
+        let waits = machine.is_running()? && started.elapsed() < BOOT_TIME_MAX;
+        ensure!(waits, "no heartbeat; the console ends so:\n{}", machine.log_tail());
+    }
     let socket = roles::socket(folder, role);
     companions.push(Companion::Listener(Listener::to_guest(&socket, &place.bridge(), ENCLAVE_PORT)?));
     Ok(machine.with(companions))
@@ -163,7 +164,7 @@ fn tools() -> PathBuf {
 fn wait_for(socket: &Path) -> Result<()> {
     let started = Instant::now();
     while !socket.exists() {
-        anyhow::ensure!(started.elapsed() < SOCKET_TIME_MAX, "{} does not appear", socket.display());
+        ensure!(started.elapsed() < SOCKET_TIME_MAX, "{} does not appear", socket.display());
         std::thread::sleep(Duration::from_millis(20));
     }
     // It exists a moment before it listens.

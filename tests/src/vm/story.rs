@@ -19,6 +19,10 @@ use crate::user::User;
 const WALLET: &str = "ann";
 /// Its shares.
 const SHARES: [&[u8]; 2] = [&[7; 32], &[9; 32]];
+/// What the enclave's console says where KMS refuses it, before the reason.
+const REFUSED: &str = "KMS key not usable: ";
+/// Longest time until KMS has refused an enclave.
+const REFUSAL_TIME_MAX: Duration = Duration::from_mins(2);
 /// Longest time until an image that has said that it is up answers.
 const HEALTH_TIME_MAX: Duration = Duration::from_mins(2);
 
@@ -124,9 +128,20 @@ fn refusals(stack: &Stack) -> Result<()> {
 }
 
 fn refused(rogue: Rogue, why: &str) -> Result<()> {
-    let missing = rogue.boot()?.missing()?;
+    let mut frames = rogue.boot()?;
+    let at = Instant::now();
+    // Its RSA key takes a while, and it asks KMS only then.
+    let line = loop {
+        let log = rogue.log()?;
+        if let Some((_, error)) = log.split_once(REFUSED) {
+            break error.lines().next().unwrap_or_default().trim().to_owned();
+        }
+        ensure!(at.elapsed() < REFUSAL_TIME_MAX, "KMS did not refuse it");
+        thread::sleep(Duration::from_millis(100));
+    };
+    let missing = frames.missing()?;
     ensure!(missing == ["kms"], "it lacks {missing:?}, and not KMS alone");
-    say(&format!("KMS refuses it: {why}; it lacks kms, and serves nothing"));
+    say(&format!("KMS refuses it, since {why}: {line}"));
     drop(rogue);
     Ok(())
 }
