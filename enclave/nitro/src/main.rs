@@ -34,10 +34,13 @@ fn start(log: &Log) -> Result<std::convert::Infallible, String> {
     let arguments = Arguments::parse(std::env::args().skip(1))?;
     if init::is_first() {
         init::prepare(log)?;
-        init::beat(arguments.parent_cid, log)?;
     }
     last_words::install(arguments.parent_cid);
     let nsm = DeviceNsm::open().map_err(|error| error.to_string())?;
     let transport = VsockTransport::bind(arguments.parent_cid).map_err(|error| format!("vsock: {error}"))?;
+    if init::is_first() {
+        // It listens already: whoever hears of it can connect.
+        init::beat(arguments.parent_cid, log)?;
+    }
     strongroom_runtime::run(Arc::new(nsm), &Arc::new(transport), &Options::default()).map_err(|error| error.to_string())
 }

@@ -77,7 +77,11 @@ fn expect_ok(guest: &mut UnixStream) -> io::Result<()> {
         guest.read_exact(&mut byte)?;
         line.extend(byte);
     }
-    if line.starts_with(b"OK ") { Ok(()) } else { Err(io::Error::other("the bridge did not connect")) }
+    if line.starts_with(b"OK ") && line.ends_with(b"\n") {
+        Ok(())
+    } else {
+        Err(io::Error::other("the bridge did not connect"))
+    }
 }
 
 /// Copies both ways until both have ended.
@@ -92,4 +96,52 @@ fn copy(mut from: &UnixStream, mut to: &UnixStream) {
     // An error ends the direction as its end does.
     io::copy(&mut from, &mut to).ok();
     to.shutdown(Shutdown::Write).ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes back for `hello` from a bridge that says this to a `CONNECT`, and then echoes.
+    fn through(answer: &'static str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let (outside, bridge) = (folder.path().join("outside"), folder.path().join("bridge"));
+        let _bridge = Listener::new(&bridge, move |mut stream| {
+            let mut asked = [0; 13];
+            stream.read_exact(&mut asked)?;
+            assert_eq!(&asked, b"CONNECT 5005\n");
+            if answer.is_empty() {
+                return Ok(());
+            }
+            stream.write_all(answer.as_bytes())?;
+            io::copy(&mut stream.try_clone()?, &mut stream).map(|_| ())
+        })
+        .unwrap();
+        let _outside = Listener::to_guest(&outside, &bridge, 5005).unwrap();
+        let mut stream = UnixStream::connect(&outside).unwrap();
+        // A bridge that does not connect may have closed by now.
+        if stream.write_all(b"hello").and_then(|()| stream.shutdown(Shutdown::Write)).is_err() {
+            return String::new();
+        }
+        let mut back = String::new();
+        stream.read_to_string(&mut back).unwrap_or_default();
+        back
+    }
+
+    #[test]
+    fn bytes_go_both_ways_once_the_bridge_has_connected_and_only_then() {
+        assert_eq!(through("OK 1073741824\n"), "hello");
+        for answer in ["", "\n", "NO 1\n", "OK\n", "OK 12345678901234567890\n"] {
+            assert_eq!(through(answer), "", "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn a_dropped_listener_answers_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        drop(Listener::new(&socket, |_| Ok(())).unwrap());
+        assert!(UnixStream::connect(&socket).is_err());
+        Listener::new(&socket, |_| Ok(())).unwrap();
+    }
 }
