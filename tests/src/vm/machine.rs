@@ -45,7 +45,7 @@ pub fn start(folder: &Path, path: &Path, role: Role) -> Result<Process> {
     let (told, heard) = mpsc::channel();
     companions.extend(place.parent(told)?);
     let log = place.log("machine");
-    let mut machine = Process::start_quiet(place.qemu(&image.command_line)?, &log)?;
+    let mut machine = Process::start_quiet(place.qemu(&image.command_line), &log)?;
     let started = Instant::now();
     while heard.recv_timeout(Duration::from_millis(100)).is_err() {
         let waits = machine.is_running()? && started.elapsed() < BOOT_TIME_MAX;
@@ -128,7 +128,7 @@ impl<'a> Place<'a> {
         Ok(vec![Companion::Listener(beat), Companion::Listener(words)])
     }
 
-    fn qemu(&self, command_line: &str) -> Result<Command> {
+    fn qemu(&self, command_line: &str) -> Command {
         // Debian's own loader and libraries of the folder that `tests/vm/setup` made: no chroot, so that it sees our sockets.
         let root = tools().join("root");
         let libraries = root.join("usr/lib/x86_64-linux-gnu");
@@ -152,7 +152,7 @@ impl<'a> Place<'a> {
             .args(["-device", "vhost-user-test-device,chardev=nsm,virtio-id=33,num_vqs=1,vq_size=64"])
             .args(["-chardev", &socket("vsock", "vsock-device")])
             .args(["-device", "vhost-user-vsock-device,chardev=vsock"]);
-        Ok(command)
+        command
     }
 }
 
