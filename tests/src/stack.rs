@@ -136,7 +136,6 @@ impl Stack {
     pub async fn restart_enclave(&mut self, role: Role) -> Result<()> {
         let place = self.roles().position(|it| it == role).context("no enclave of this role here")?;
         let processes = self.processes.as_mut().context("the stack is not running")?;
-        // It is put back in its place among the others.
         processes.enclaves.remove(place).kill();
         processes.enclaves.insert(place, start_enclave(&self.folder, &self.image, role)?);
         self.wait_until_serving().await
