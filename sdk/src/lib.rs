@@ -13,6 +13,7 @@ mod error;
 pub mod exchange;
 pub mod files;
 pub mod identity;
+pub mod image;
 pub mod intent;
 pub mod kept;
 pub mod keys;

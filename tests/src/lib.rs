@@ -14,3 +14,4 @@ pub mod share;
 pub mod stack;
 pub mod user;
 pub mod vectors;
+pub mod vm;

@@ -2,6 +2,7 @@
 //! sockets in one folder.
 
 pub mod backend;
+pub mod image;
 pub mod kms_admin;
 pub mod process;
 pub mod rogue;
@@ -24,11 +25,12 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::frames::Frames;
+use image::Image;
 use kms_admin::{ACCOUNT, ADMINISTRATOR, CUSTODIAN_USER, ENCLAVE_USER, KmsAdmin, REGION};
 use process::{Process, binary};
 
-/// Longest time until each enclave has a manifest, credentials, KMS and the time.
-const SERVING_TIME_MAX: Duration = Duration::from_mins(1);
+/// Longest time until each enclave has a manifest, credentials, KMS and the time; in a virtual machine they are slow.
+const SERVING_TIME_MAX: Duration = Duration::from_mins(3);
 
 /// Passphrase of the tenant's root and standby keys in the stack.
 pub const PASSPHRASE: &str = "a passphrase for this stack alone";
@@ -42,8 +44,8 @@ pub const ORIGIN: &str = "https://wallet.example";
 #[derive(Debug)]
 pub struct Stack {
     folder: PathBuf,
-    /// The executable that runs as the image of every enclave.
-    image: PathBuf,
+    /// What runs as every enclave.
+    image: Image,
     /// Each role, with the ARN of its KMS key.
     keys: Vec<(Role, String)>,
     processes: Option<Processes>,
@@ -67,14 +69,19 @@ impl Stack {
 
     /// As [`Stack::start`], with an enclave for each of these roles.
     pub async fn start_with(folder: &Path, roles: &[Role]) -> Result<Self> {
-        let mut stack = Self::prepare(folder, roles).await?;
+        Self::start_image(folder, roles, Image::Simulated(binary("strongroom-simulated")?)).await
+    }
+
+    /// As [`Stack::start_with`], with another image than the simulated enclave.
+    pub async fn start_image(folder: &Path, roles: &[Role], image: Image) -> Result<Self> {
+        let mut stack = Self::prepare(folder, roles, image).await?;
         stack.start_enclaves_and_host().await?;
         stack.make_tenant()?;
         Ok(stack)
     }
 
     /// Starts the development KMS, makes each role's key, its manifest and its policy.
-    async fn prepare(folder: &Path, roles: &[Role]) -> Result<Self> {
+    async fn prepare(folder: &Path, roles: &[Role], image: Image) -> Result<Self> {
         for sub in ["kms", "logs", "run", "tenant"] {
             fs::create_dir_all(folder.join(sub))?;
         }
@@ -82,7 +89,6 @@ impl Stack {
         fs::write(folder.join("attestation-root.der"), authority.root_der())?;
         let (kms, kms_address) = start_kms(folder)?;
         let admin = KmsAdmin::new(kms_address, &folder.join("kms"), authority)?;
-        let image = binary("strongroom-simulated")?;
         let mut stack = Self { folder: folder.to_owned(), image, keys: Vec::new(), processes: None };
         for role in roles {
             let key = admin.create_key(*role).await?;
@@ -130,7 +136,6 @@ impl Stack {
     pub async fn restart_enclave(&mut self, role: Role) -> Result<()> {
         let place = self.roles().position(|it| it == role).context("no enclave of this role here")?;
         let processes = self.processes.as_mut().context("the stack is not running")?;
-        // It is put back in its place among the others.
         processes.enclaves.remove(place).kill();
         processes.enclaves.insert(place, start_enclave(&self.folder, &self.image, role)?);
         self.wait_until_serving().await
@@ -279,9 +284,9 @@ impl Stack {
         &self.folder
     }
 
-    /// The executable that runs as the image of every enclave.
+    /// What runs as every enclave.
     #[must_use]
-    pub fn image(&self) -> &Path {
+    pub fn image(&self) -> &Image {
         &self.image
     }
 
@@ -314,13 +319,17 @@ impl Stack {
         Ok(fs::read_to_string(self.folder.join("tenant/id"))?)
     }
 
-    /// What the enclave's executable measures as.
+    /// What every enclave measures as.
     pub fn measurements(&self) -> Result<Measurements> {
-        Ok(Measurements::of_file(&self.image)?)
+        self.image.measurements()
     }
 
     /// Writes the manifest and gives the PCR16 that it leads to.
     fn write_manifest(&self, role: Role, key_arn: &str, out: &Path) -> Result<String> {
+        self.write_manifest_of(1, role, key_arn, out)
+    }
+
+    fn write_manifest_of(&self, release: u32, role: Role, key_arn: &str, out: &Path) -> Result<String> {
         let printed = self.strongroom(&[
             "operator",
             "manifest",
@@ -331,7 +340,7 @@ impl Stack {
             "--region",
             REGION,
             "--release",
-            "1",
+            &release.to_string(),
             "--development-kms-root",
             path_text(&self.folder.join("kms/tls-root.der"))?,
             "--out",
@@ -374,18 +383,9 @@ fn libfaketime() -> Result<PathBuf> {
     found.context("libfaketime is not there: install the package faketime")
 }
 
-/// Starts the enclave of a role from `image`, an executable of the simulated enclave.
-pub fn start_enclave(folder: &Path, image: &Path, role: Role) -> Result<Process> {
-    let mut command = Command::new(image);
-    command
-        .arg("--listen")
-        .arg(roles::socket(folder, role))
-        .arg("--relay")
-        .arg(folder.join("run/relay.sock"))
-        .arg("--authority")
-        .arg(folder.join("attestation-authority"));
-    let log = folder.join("logs").join(format!("{}-enclave", roles::name(role)));
-    Ok(Process::start(command, &log, "listening")?.0)
+/// Starts the enclave of a role from `image`.
+pub fn start_enclave(folder: &Path, image: &Image, role: Role) -> Result<Process> {
+    image.start(folder, role)
 }
 
 /// The value of a printed line `name value`.

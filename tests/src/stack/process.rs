@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 
+use crate::vm::listener::Listener;
+
 /// Longest time until a process says that it is ready.
 const READY_TIME_MAX: Duration = Duration::from_mins(1);
 
@@ -18,12 +20,23 @@ pub struct Process {
     child: Child,
     /// Everything that it printed, both streams.
     pub log: PathBuf,
+    /// What ends with it.
+    companions: Vec<Companion>,
+}
+
+/// What a process needs beside it.
+#[derive(Debug)]
+pub enum Companion {
+    /// Another process.
+    Process(Process),
+    /// A socket that we answer.
+    Listener(Listener),
 }
 
 impl Process {
     /// Starts `command` and waits for a line of standard output that begins with `ready`; gives the rest of that line.
     pub fn start(mut command: Command, log: &Path, ready: &'static str) -> Result<(Self, String)> {
-        let file = File::options().create(true).append(true).open(log)?;
+        let file = open_log(log)?;
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -41,11 +54,35 @@ impl Process {
                 let _ = writeln!(&file, "{line}");
             }
         });
-        let process = Self { child, log: log.to_owned() };
+        let process = Self { child, log: log.to_owned(), companions: Vec::new() };
         match receiver.recv_timeout(READY_TIME_MAX) {
             Ok(rest) => Ok((process, rest)),
             Err(_) => bail!("{command:?} did not say {ready:?}; its log ends so:\n{}", process.log_tail()),
         }
+    }
+
+    /// Starts `command`, which does not say when it is ready.
+    pub fn start_quiet(mut command: Command, log: &Path) -> Result<Self> {
+        let file = open_log(log)?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .spawn()
+            .with_context(|| format!("starting {command:?}"))?;
+        Ok(Self { child, log: log.to_owned(), companions: Vec::new() })
+    }
+
+    /// The same, with what is to end when it ends.
+    #[must_use]
+    pub fn with(mut self, companions: Vec<Companion>) -> Self {
+        self.companions.extend(companions);
+        self
+    }
+
+    /// Whether it has not ended.
+    pub fn is_running(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
     }
 
     /// The process id.
@@ -87,7 +124,9 @@ impl Process {
         Ok(Duration::from_nanos(nanoseconds))
     }
 
-    fn log_tail(&self) -> String {
+    /// The last lines of what it printed.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
@@ -97,6 +136,7 @@ impl Process {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        self.companions.clear();
     }
 }
 
@@ -104,6 +144,10 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+fn open_log(log: &Path) -> std::io::Result<File> {
+    File::options().create(true).append(true).open(log)
 }
 
 /// The path of a binary of this workspace, built into the same folder as the running one.

@@ -2,31 +2,33 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 use strongroom_proto::enclave::v1::{Boot, SetCredentials, request, response};
 use strongroom_proto::v1::Role;
+use strongroom_simulated::Authority;
 use strongroom_simulated::devkms::users::AccessKey;
-use strongroom_simulated::{Authority, Measurements};
 use tempfile::TempDir;
 
+use super::image::Image;
 use super::kms_admin::{ENCLAVE_USER, KmsAdmin};
 use super::process::Process;
 use super::{Stack, roles, start_enclave};
 use crate::frames::Frames;
 
 /// Longest wait for it to reach KMS.
-const READY_TIME_MAX: Duration = Duration::from_secs(20);
+const READY_TIME_MAX: Duration = Duration::from_mins(2);
 
 /// The enclave's process, in a folder of its own.
 pub struct Rogue {
     folder: TempDir,
+    image: Image,
     manifest: Vec<u8>,
     credentials: AccessKey,
     /// Killed on drop.
-    _process: Process,
+    process: Process,
 }
 
 impl Rogue {
@@ -39,24 +41,29 @@ impl Rogue {
         let path = roles::manifest(folder.path(), Role::Client);
         let pcr16 = stack.write_manifest(Role::Client, &key_arn, &path)?;
         admin.admit(Role::Client, &key_arn, &[(hex::encode(stack.measurements()?.pcr0), pcr16)]).await?;
-        let image = stack.image().to_owned();
+        let image = stack.image().clone();
         Self::start(stack, folder, fs::read(path)?, &image)
     }
 
     /// Another image under the genuine manifest.
     pub fn with_other_image(stack: &Stack) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let image = folder.path().join("patched-enclave");
-        let mut executable = fs::read(stack.image())?;
-        executable.push(0);
-        fs::write(&image, executable)?;
-        fs::set_permissions(&image, fs::Permissions::from_mode(0o700))?;
-        ensure!(Measurements::of_file(&image)? != stack.measurements()?, "the patched image measures the same");
+        let image = stack.image().patched(folder.path())?;
+        ensure!(image.measurements()? != stack.measurements()?, "the patched image measures the same");
         let manifest = fs::read(roles::manifest(stack.folder(), Role::Client))?;
         Self::start(stack, folder, manifest, &image)
     }
 
-    fn start(stack: &Stack, folder: TempDir, manifest: Vec<u8>, image: &Path) -> Result<Self> {
+    /// The genuine image under a manifest that differs in its release alone.
+    pub fn with_other_manifest(stack: &Stack) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let path = roles::manifest(folder.path(), Role::Client);
+        stack.write_manifest_of(2, Role::Client, stack.key_arn(Role::Client)?, &path)?;
+        let image = stack.image().clone();
+        Self::start(stack, folder, fs::read(path)?, &image)
+    }
+
+    fn start(stack: &Stack, folder: TempDir, manifest: Vec<u8>, image: &Image) -> Result<Self> {
         for sub in ["run", "logs"] {
             fs::create_dir(folder.path().join(sub))?;
         }
@@ -67,7 +74,18 @@ impl Rogue {
         // The host holds the genuine enclave's credentials, and hands them to whom it likes.
         let credentials = AccessKey::read(&stack.folder().join("kms"), ENCLAVE_USER)?;
         let process = start_enclave(folder.path(), image, Role::Client)?;
-        Ok(Self { folder, manifest, credentials, _process: process })
+        Ok(Self { folder, image: image.clone(), manifest, credentials, process })
+    }
+
+    /// What runs.
+    #[must_use]
+    pub fn image(&self) -> &Image {
+        &self.image
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> Result<String> {
+        Ok(fs::read_to_string(&self.process.log)?)
     }
 
     /// Hands in manifest and credentials, and waits until the enclave lacks nothing, or nothing but KMS.

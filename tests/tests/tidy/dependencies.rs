@@ -15,6 +15,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("strongroom-enclave", &["strongroom-runtime"]),
     ("strongroom-attestation", &[]),
     ("strongroom-simulated", &["strongroom-attestation", "strongroom-runtime"]),
+    ("strongroom-nsm-device", &["strongroom-runtime", "strongroom-simulated"]),
     ("strongroom-host", &["strongroom-proto"]),
     ("strongroom-sdk", &["strongroom-attestation", "strongroom-proto"]),
     ("strongroom-example-backend", &["strongroom-proto", "strongroom-sdk"]),

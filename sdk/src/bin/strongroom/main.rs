@@ -6,6 +6,7 @@ mod attest;
 mod audit;
 mod capsule;
 mod device;
+mod image;
 mod operator;
 mod options;
 mod passphrase;
@@ -68,6 +69,9 @@ enum Command {
     /// Run the service: tenants, API keys, KEKs and manifests.
     #[command(subcommand)]
     Operator(operator::Operator),
+    /// Build and measure enclave images.
+    #[command(subcommand)]
+    Image(image::ImageCommand),
 }
 
 fn main() -> ExitCode {
@@ -99,6 +103,7 @@ fn run(cli: Cli, show: Show) -> anyhow::Result<()> {
         Command::Tenant(command) => runtime.block_on(tenant::run(command, &trust, show)),
         Command::Device(command) => runtime.block_on(device::run(command, trust, show)),
         Command::Operator(command) => runtime.block_on(operator::run(command, show)),
+        Command::Image(command) => Ok(image::run(&command, show)?),
     }
 }
 

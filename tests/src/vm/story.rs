@@ -1,0 +1,155 @@
+//! The story that `make vm-test` tells. Every line says what has just happened; where something else happens, it fails.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use strongroom_proto::enclave::v1::request;
+use strongroom_proto::v1::{Reason, Role};
+
+use super::machine::MEMORY_MIB;
+use crate::frames::Frames;
+use crate::hostile;
+use crate::stack::image::Image;
+use crate::stack::rogue::Rogue;
+use crate::stack::{Stack, roles, start_enclave};
+use crate::user::{User, tenant};
+
+/// The wallet of the story.
+const WALLET: &str = "ann";
+/// Its shares.
+const SHARES: [&[u8]; 2] = [&[7; 32], &[9; 32]];
+/// What the enclave's console says before what KMS answered.
+const KMS_CALL: &str = "KMS call: ";
+/// Longest time until an image that has said that it is up answers.
+const HEALTH_TIME_MAX: Duration = Duration::from_mins(2);
+
+/// Tells it from the first boot to the last refusal.
+///
+/// # Errors
+/// Where anything is not as the story says.
+pub async fn tell(image: PathBuf) -> Result<()> {
+    let started = Instant::now();
+    let folder = tempfile::Builder::new().prefix("strongroom-vm-").tempdir()?;
+    let image = Image::Machine(image);
+    measured(&image)?;
+    boots(&image, folder.path())?;
+    say("starting the development KMS, the machine and the host, and making a tenant ...");
+    let (mut stack, user) = enrols(folder.path(), image).await?;
+    backs_up_and_recovers(&user).await?;
+    reboots(&mut stack, &user).await?;
+    refusals(&stack).await?;
+    ensure!(user.recover().await? == SHARES, "the genuine image does not serve on");
+    let words = fs::read_to_string(folder.path().join("logs/client-last-words")).unwrap_or_default();
+    ensure!(words.is_empty(), "an enclave panicked: {words}");
+    say(&format!("all of it in {}", took(started)));
+    Ok(())
+}
+
+fn measured(image: &Image) -> Result<()> {
+    let found = image.measurements()?;
+    for (name, pcr) in [("PCR0", found.pcr0), ("PCR1", found.pcr1), ("PCR2", found.pcr2)] {
+        println!("{name} {}", hex::encode(pcr));
+    }
+    Ok(())
+}
+
+/// From QEMU's start to the first answer, without anything beside it.
+fn boots(image: &Image, folder: &Path) -> Result<()> {
+    say(&format!("booting the image with {MEMORY_MIB} MiB, without hardware virtualisation ..."));
+    for sub in ["logs", "run"] {
+        fs::create_dir_all(folder.join(sub))?;
+    }
+    let at = Instant::now();
+    let machine = start_enclave(folder, image, Role::Client)?;
+    say(&format!("heartbeat after {}", took(at)));
+    let missing = first_answer(&roles::socket(folder, Role::Client))?;
+    say(&format!("first health answer after {}: it lacks {}", took(at), missing.join(", ")));
+    ensure!(missing.iter().any(|part| part == "manifest"), "it serves without a manifest");
+    machine.kill();
+    Ok(())
+}
+
+fn first_answer(socket: &Path) -> Result<Vec<String>> {
+    let started = Instant::now();
+    loop {
+        // The enclave listens a moment after its heartbeat.
+        match Frames::connect(socket).and_then(|mut frames| frames.missing()) {
+            Err(_) if started.elapsed() < HEALTH_TIME_MAX => thread::sleep(Duration::from_millis(20)),
+            other => return other,
+        }
+    }
+}
+
+async fn enrols(folder: &Path, image: Image) -> Result<(Stack, User)> {
+    let at = Instant::now();
+    let stack = Stack::start_image(folder, roles::CLIENT, image).await?;
+    say(&format!("serving, with a tenant whose statement names the image, after {}", took(at)));
+    let user = User::new(&stack, WALLET).await?;
+    // Preparing checks the attestation document against the statement.
+    user.prepare().await?;
+    say("the machine's attestation document is verified, and its PCRs are those of the statement");
+    Ok((stack, user))
+}
+
+async fn backs_up_and_recovers(user: &User) -> Result<()> {
+    let at = Instant::now();
+    user.backup("main", SHARES).await?;
+    say(&format!("backed up in {}", took(at)));
+    ensure!(user.recover().await? == SHARES, "other shares came back");
+    say("recovered, byte for byte");
+    Ok(())
+}
+
+async fn reboots(stack: &mut Stack, user: &User) -> Result<()> {
+    say("rebooting the machine ...");
+    let at = Instant::now();
+    stack.restart_enclave(Role::Client).await?;
+    say(&format!("serving again after {}: manifest, credentials, RSA key and KEK", took(at)));
+    ensure!(user.recover().await? == SHARES, "the reboot changed the shares");
+    say(&format!("first recovery, byte for byte, {} after the machine's start", took(at)));
+    Ok(())
+}
+
+/// What KMS does not let through: the enclave boots, attests, and never gets the tenant's KEK.
+async fn refusals(stack: &Stack) -> Result<()> {
+    say("booting a changed image under the genuine manifest ...");
+    let image = stack.measurements()?;
+    let changed = Rogue::with_other_image(stack)?;
+    let found = changed.image().measurements()?;
+    ensure!(found.pcr0 != image.pcr0 && found.pcr2 != image.pcr2, "PCR0 and PCR2 are those of the genuine image");
+    ensure!(found.pcr1 == image.pcr1, "PCR1 differs");
+    refused(stack, changed, "PCR0 and PCR2 differ").await?;
+    say("booting the genuine image under another manifest ...");
+    refused(stack, Rogue::with_other_manifest(stack)?, "PCR16 differs").await
+}
+
+async fn refused(stack: &Stack, rogue: Rogue, why: &str) -> Result<()> {
+    let mut frames = rogue.boot()?;
+    let at = Instant::now();
+    // Its RSA key takes a while, and KMS is asked only then.
+    while !frames.missing()?.is_empty() {
+        ensure!(at.elapsed() < HEALTH_TIME_MAX, "it still lacks {:?}", frames.missing()?);
+        thread::sleep(Duration::from_millis(100));
+    }
+    let loot = hostile::loot(&stack.database(), tenant(stack)?, WALLET).await?;
+    let view = request::Body::GetView(loot.view(WALLET, &[7; 32]));
+    let refusal = hostile::refused(&mut frames, view)?;
+    ensure!(refusal.reason == Reason::KmsUnavailable, "refused for another reason: {refusal:?}");
+    let log = rogue.log()?;
+    let said = log.lines().rfind(|line| line.contains(KMS_CALL));
+    ensure!(said.is_some_and(|line| line.contains("AccessDenied")), "KMS did not refuse: {said:?}");
+    say(&format!("KMS refuses it, since {why}: {}; {}", said.unwrap_or_default().trim(), refusal.detail));
+    drop(rogue);
+    Ok(())
+}
+
+fn took(since: Instant) -> String {
+    format!("{:.1} s", since.elapsed().as_secs_f64())
+}
+
+fn say(line: &str) {
+    println!("{line}");
+}
