@@ -92,8 +92,8 @@ fn texts(json: &Json) -> Option<Vec<String>> {
 
 /// AWS compares the names of condition keys without case.
 fn subject(key: &str) -> Subject {
-    let lower = key.to_lowercase();
-    if let Some(name) = lower.strip_prefix("kms:encryptioncontext:") {
+    let lower = key.to_ascii_lowercase();
+    if let Some(name) = lower.strip_prefix("kms:encryptioncontext:").filter(|name| !name.is_empty()) {
         return Subject::Context(name.to_owned());
     }
     match lower.strip_prefix("kms:recipientattestation:") {

@@ -22,13 +22,13 @@ pub fn lint(text: &[u8], expected: &Expected) -> Vec<Finding> {
     let statements = document::read(text, &mut findings);
     let is_whole = !findings.iter().any(|finding| is_about_form(finding.rule));
     let (allows, denies): (Vec<_>, Vec<_>) = statements.iter().partition(|statement| statement.allow);
-    let uses = |statement: &&&Statement| !statement.named(Meaning::Attested).is_empty();
-    let users: Vec<&Principal> = allows.iter().filter(uses).flat_map(|statement| &statement.principals).collect();
+    let is_used = |statement: &&&Statement| !statement.named(Meaning::Attested).is_empty();
+    let users: Vec<&Principal> = allows.iter().filter(is_used).flat_map(|statement| &statement.principals).collect();
     let mut admissions = Vec::new();
     for statement in &allows {
         principals(statement, &mut findings);
         actions(statement, &users, expected, &mut findings);
-        if uses(&statement) {
+        if is_used(&statement) {
             admissions.push(Admission::check(statement, &denies, expected, &mut findings));
         } else {
             conditions(statement, &mut findings);

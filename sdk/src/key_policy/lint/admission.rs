@@ -133,11 +133,11 @@ impl<'a> Admission<'a> {
 
     /// Whether somebody without any attestation gets through, whatever a Deny says.
     fn is_open(&self) -> bool {
-        let named = |condition: &Condition| match &condition.subject {
+        let key = |condition: &Condition| match &condition.subject {
             Subject::Context(name) => Some(name.clone()),
             _ => None,
         };
-        let names: Vec<_> = self.statement.conditions.iter().filter_map(named).collect();
+        let names: Vec<_> = self.statement.conditions.iter().filter_map(key).collect();
         // Two conditions on one key of the context may exclude each other.
         let are_apart = names.iter().enumerate().all(|(at, name)| !names[..at].contains(name));
         let holds = |condition: &Condition| condition.holds_unattested() == Some(true);
@@ -146,8 +146,8 @@ impl<'a> Admission<'a> {
     }
 
     fn open(&self, denies: &[&Statement], findings: &mut Vec<Finding>) {
-        let denied = |action: &&str| denies.iter().any(|deny| deny.covers_action(action));
-        let (held, open): (Vec<&str>, Vec<&str>) = self.actions.iter().partition(|action| denied(action));
+        let is_held = |action: &&str| denies.iter().any(|deny| deny.covers_action(action));
+        let (held, open): (Vec<&str>, Vec<&str>) = self.actions.iter().partition(|action| is_held(action));
         for (actions, rule) in [(open, Rule::UnattestedCall), (held, Rule::ReliesOnDeny)] {
             if !actions.is_empty() {
                 findings.push(self.statement.finding(rule, listed(&actions)));
