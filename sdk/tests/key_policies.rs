@@ -46,11 +46,11 @@ fn each_policy_of_the_table_has_its_findings() {
         .filter_map(|entry| Some(entry.unwrap().file_name().to_str()?.strip_suffix(".json")?.to_owned()))
         .collect();
     names.sort();
-    let mut lines = String::new();
-    for name in names {
+    let line = |name: &String| {
         let text = fs::read(folder().join(format!("{name}.json"))).unwrap();
-        lines += &format!("{name}: {}\n", found(&text, &expected(name.starts_with("upgrade"))));
-    }
+        format!("{name}: {}\n", found(&text, &expected(name.starts_with("upgrade"))))
+    };
+    let lines: String = names.iter().map(line).collect();
     let path = folder().join("findings.txt");
     if std::env::var_os("STRONGROOM_BLESS").is_some() {
         fs::write(&path, &lines).unwrap();
