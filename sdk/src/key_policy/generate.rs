@@ -49,22 +49,25 @@ impl Draft {
     pub fn build(&self) -> Result<String, Error> {
         self.check()?;
         let enclaves = sorted(&self.enclaves);
-        let allow = |sid: &str, who: &[String], actions: &[&str]| {
-            json!({
-                "Sid": sid, "Effect": "Allow", "Principal": { "AWS": who }, "Action": actions, "Resource": "*",
-            })
+        // Names in the order of the alphabet, so that the bytes do not depend on whether a map keeps the order of insertion.
+        let allow = |sid: &str, who: &[String], actions: &[&str], condition: Option<Value>| {
+            let start = [("Action", Some(json!(actions))), ("Condition", condition), ("Effect", Some(json!("Allow")))];
+            let end = [("Principal", json!({ "AWS": who })), ("Resource", json!("*")), ("Sid", json!(sid))];
+            let end = end.map(|(name, value)| (name, Some(value)));
+            let fields = start.into_iter().chain(end).filter_map(|(name, value)| Some((name.to_owned(), value?)));
+            fields.collect::<Value>()
         };
         let mut statements = vec![
-            allow("KeyAdministrator", &sorted(&self.administrators), ADMINISTRATION),
-            allow("DescribeKey", &enclaves, &["kms:DescribeKey"]),
+            allow("KeyAdministrator", &sorted(&self.administrators), ADMINISTRATION, None),
+            allow("DescribeKey", &enclaves, &["kms:DescribeKey"], None),
         ];
         let manifests: Vec<String> = sorted(&self.manifests).iter().map(hex::encode).collect();
         for (image, number) in sorted(&self.images).iter().zip(1..) {
-            let mut statement = allow(&format!("Image{number}"), &enclaves, &["kms:Decrypt", "kms:GenerateDataKey"]);
-            statement["Condition"] = condition(image, &manifests, self.role);
-            statements.push(statement);
+            let condition = condition(image, &manifests, self.role);
+            let actions = ["kms:Decrypt", "kms:GenerateDataKey"];
+            statements.push(allow(&format!("Image{number}"), &enclaves, &actions, Some(condition)));
         }
-        let policy = json!({ "Version": "2012-10-17", "Statement": statements });
+        let policy = json!({ "Statement": statements, "Version": "2012-10-17" });
         let text = format!("{policy:#}\n");
         if text.len() > POLICY_BYTES_MAX {
             return Err(Error::input("key policy", format!("has {} bytes; at most {POLICY_BYTES_MAX}", text.len())));
@@ -113,9 +116,14 @@ fn sorted<T: Clone + Ord>(list: &[T]) -> Vec<T> {
 /// KMS says PCRs in lower-case hex; a comparison without case holds too should it ever say them otherwise.
 fn condition(image: &ImagePcrs, manifests: &[String], role: Role) -> Value {
     let key = |number: u8| format!("kms:RecipientAttestation:PCR{number}");
-    let parts = [(0, Some(image.pcr0)), (1, image.pcr1), (2, image.pcr2)];
-    let pcrs = parts.into_iter().filter_map(|(number, pcr)| Some((key(number), Value::from(hex::encode(pcr?)))));
-    let pcrs: Value = pcrs.chain([(key(16), Value::from(manifests.to_vec()))]).collect();
+    let pcr = |pcr: Pcr| Value::from(hex::encode(pcr));
+    let parts = [
+        (0, Some(pcr(image.pcr0))),
+        (1, image.pcr1.map(pcr)),
+        (16, Some(Value::from(manifests.to_vec()))),
+        (2, image.pcr2.map(pcr)),
+    ];
+    let pcrs: Value = parts.into_iter().filter_map(|(number, value)| Some((key(number), value?))).collect();
     json!({
         "StringEquals": { "kms:EncryptionContext:role": role_name(role) },
         "StringEqualsIgnoreCase": pcrs,
