@@ -173,6 +173,14 @@ pub enum Error {
         /// The value that the backend expects.
         expected: String,
     },
+    /// A key policy with findings.
+    #[error("the key policy of the {role} role has {problem}")]
+    KeyPolicy {
+        /// The role's name.
+        role: &'static str,
+        /// How many, and how bad.
+        problem: String,
+    },
     /// An input of the caller breaks a rule.
     #[error("{field}: {problem}")]
     Input {

@@ -16,6 +16,7 @@ pub mod identity;
 pub mod image;
 pub mod intent;
 pub mod kept;
+pub mod key_policy;
 pub mod keys;
 pub mod passkey;
 pub mod prepare;

@@ -9,11 +9,14 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use aws_sdk_kms::Client;
 use aws_sdk_kms::config::{BehaviorVersion, Credentials, Region};
+use serde_json::{Value, json};
+use strongroom_attestation::Pcr;
 use strongroom_proto::v1::Role;
 use strongroom_runtime::clock::Clock;
 use strongroom_runtime::kms::connector::Connector;
 use strongroom_runtime::kms::tls;
 use strongroom_runtime::transport::Dial;
+use strongroom_sdk::key_policy::{Draft, ImagePcrs};
 use strongroom_simulated::devkms::users::AccessKey;
 use strongroom_simulated::{Authority, Measurements, SimulatedNsm};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, copy_bidirectional, duplex};
@@ -75,11 +78,11 @@ impl KmsAdmin {
 
     /// Makes a symmetric key that only the administrator can use so far; gives its ARN.
     pub async fn create_key(&self, role: Role) -> Result<String> {
-        let created = self.0.create_key().policy(policy(role, &[], &[])).send().await?;
+        let created = self.0.create_key().policy(policy(role, &[], &[])?).send().await?;
         created.key_metadata.and_then(|metadata| metadata.arn).context("CreateKey gave no ARN")
     }
 
-    /// Lets enclaves of a role use its key: one statement for each (PCR0, PCR16).
+    /// Lets enclaves of a role use its key: each image under each manifest, of (PCR0, PCR16).
     pub async fn admit(&self, role: Role, key_arn: &str, images: &[(String, String)]) -> Result<()> {
         self.admit_carelessly(role, key_arn, images, &[]).await
     }
@@ -92,52 +95,32 @@ impl KmsAdmin {
         images: &[(String, String)],
         actions: &[&str],
     ) -> Result<()> {
-        self.0.put_key_policy().key_id(key_arn).policy(policy(role, images, actions)).send().await?;
+        self.0.put_key_policy().key_id(key_arn).policy(policy(role, images, actions)?).send().await?;
         Ok(())
     }
 }
 
-fn policy(role: Role, images: &[(String, String)], unattested: &[&str]) -> String {
+/// The policy that an operator would be given, and beside it what a careless one has.
+fn policy(role: Role, images: &[(String, String)], unattested: &[&str]) -> Result<String> {
     let user = |id: &str| format!("arn:aws:iam::{ACCOUNT}:user/{id}");
     let enclave = user(roles::kms_user(role));
-    let mut statements = vec![
-        serde_json::json!({
-            "Sid": "KeyAdministrator",
-            "Effect": "Allow",
-            "Principal": { "AWS": user(ADMINISTRATOR) },
-            "Action": ["kms:DescribeKey", "kms:PutKeyPolicy"],
-            "Resource": "*",
-        }),
-        serde_json::json!({
-            "Sid": "Describe",
-            "Effect": "Allow",
-            "Principal": { "AWS": enclave },
-            "Action": "kms:DescribeKey",
-            "Resource": "*",
-        }),
-    ];
-    for (number, (pcr0, pcr16)) in images.iter().enumerate() {
-        statements.push(serde_json::json!({
-            "Sid": format!("Enclave{number}"),
-            "Effect": "Allow",
-            "Principal": { "AWS": enclave },
-            "Action": ["kms:GenerateDataKey", "kms:Decrypt"],
-            "Resource": "*",
-            "Condition": { "StringEqualsIgnoreCase": {
-                "kms:RecipientAttestation:PCR0": pcr0,
-                "kms:RecipientAttestation:PCR16": pcr16,
-                "kms:EncryptionContext:role": roles::name(role),
-            }},
-        }));
+    let pcr = |text: &String| -> Result<Pcr> { Pcr::try_from(hex::decode(text)?).ok().context("no PCR") };
+    let image = |text: &String| Ok(ImagePcrs { pcr0: pcr(text)?, pcr1: None, pcr2: None });
+    let draft = Draft {
+        role,
+        enclaves: vec![enclave.clone()],
+        administrators: vec![user(ADMINISTRATOR)],
+        images: images.iter().map(|(pcr0, _)| image(pcr0)).collect::<Result<_>>()?,
+        manifests: images.iter().map(|(_, pcr16)| pcr(pcr16)).collect::<Result<_>>()?,
+    };
+    let text = draft.build()?;
+    if unattested.is_empty() {
+        return Ok(text);
     }
-    if !unattested.is_empty() {
-        statements.push(serde_json::json!({
-            "Sid": "Careless",
-            "Effect": "Allow",
-            "Principal": { "AWS": enclave },
-            "Action": unattested,
-            "Resource": "*",
-        }));
-    }
-    serde_json::json!({ "Version": "2012-10-17", "Statement": statements }).to_string()
+    let mut policy: Value = serde_json::from_str(&text)?;
+    let statements = policy["Statement"].as_array_mut().context("no statements")?;
+    statements.push(json!({
+        "Sid": "Careless", "Effect": "Allow", "Principal": { "AWS": enclave }, "Action": unattested, "Resource": "*",
+    }));
+    Ok(policy.to_string())
 }

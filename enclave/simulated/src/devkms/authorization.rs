@@ -11,7 +11,7 @@ const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 /// Most headers that a signature may cover. AWS's own clients sign fewer than ten.
 pub const SIGNED_HEADERS_MAX: usize = 50;
 
-/// An IAM user of the account.
+/// An IAM user of the account, or a role that somebody took on.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Principal {
     arn: String,
@@ -24,13 +24,19 @@ impl Principal {
         Self { arn: format!("arn:aws:iam::{}:user/{name}", place.account()) }
     }
 
-    /// The user's ARN.
+    /// The role of a name, as key policies know whoever has taken it on.
+    #[must_use]
+    pub fn role(place: &Place, name: &str) -> Self {
+        Self { arn: format!("arn:aws:iam::{}:role/{name}", place.account()) }
+    }
+
+    /// The ARN.
     #[must_use]
     pub fn arn(&self) -> &str {
         &self.arn
     }
 
-    /// The user's name.
+    /// The name.
     #[must_use]
     pub fn name(&self) -> &str {
         self.arn.rsplit('/').next().unwrap_or_default()

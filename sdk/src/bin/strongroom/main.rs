@@ -11,6 +11,7 @@ mod operator;
 mod options;
 mod passphrase;
 mod password;
+mod policy;
 mod show;
 mod tenant;
 
@@ -72,6 +73,9 @@ enum Command {
     /// Build and measure enclave images.
     #[command(subcommand)]
     Image(image::ImageCommand),
+    /// Write and judge the key policies of the enclaves' KMS keys.
+    #[command(subcommand)]
+    Policy(policy::Policy),
 }
 
 fn main() -> ExitCode {
@@ -104,6 +108,7 @@ fn run(cli: Cli, show: Show) -> anyhow::Result<()> {
         Command::Device(command) => runtime.block_on(device::run(command, trust, show)),
         Command::Operator(command) => runtime.block_on(operator::run(command, show)),
         Command::Image(command) => Ok(image::run(&command, show)?),
+        Command::Policy(command) => Ok(policy::run(command, show)?),
     }
 }
 

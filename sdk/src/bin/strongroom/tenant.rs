@@ -15,6 +15,7 @@ use strongroom_sdk::{Error, Trust, device, role_name};
 
 use crate::options::{self, HostOptions};
 use crate::passphrase;
+use crate::policy::{self, PolicyFile};
 use crate::show::Show;
 
 mod alone;
@@ -93,7 +94,7 @@ shown before the passphrase is asked for (or taken from STRONGROOM_PASSPHRASE).
 
 Example:
   strongroom tenant statement --dir ./acme --host https://strongroom.example --api-key-file acme.key --client \\
-    --rp-id wallet.example --origin https://wallet.example --image $PCR0:$PCR1:$PCR2";
+    --rp-id wallet.example --origin https://wallet.example --image $PCR0:$PCR1:$PCR2 --key-policy client=client.json";
 
 const WALLET_HELP: &str = "\
 Example:
@@ -145,6 +146,9 @@ pub(crate) struct StatementOptions {
     /// The lowest epoch that anything new may be sealed to, for each role that is named; the newest, if left out.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     lowest_epoch: Option<u64>,
+    /// The key policy of a role's KMS key, as its key administrator gave it: it must keep the key for attested enclaves of the statement.
+    #[arg(long = "key-policy", value_name = "ROLE=FILE", value_parser = policy::policy_file)]
+    key_policies: Vec<PolicyFile>,
     /// Sign with the standby key: the root key is lost.
     #[arg(long)]
     standby: bool,
@@ -253,6 +257,7 @@ async fn statement(options: &StatementOptions, trust: &Trust, show: Show) -> Res
     // Refused before anything is shown or asked for.
     form::check(&statement)
         .map_err(|problem| Error::Input { field: "statement".to_owned(), problem: problem.to_string() })?;
+    policy::check_statement(&options.key_policies, &statement, show)?;
     report::statement(show, &statement, previous);
     publish(options, &folder, &client, &statement, show).await
 }
