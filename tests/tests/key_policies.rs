@@ -32,7 +32,7 @@ fn expected(images: &[u8], manifests: &[u8]) -> (Expected, Vec<(u8, u8)>) {
     (expected, images.iter().flat_map(|image| manifests.iter().map(|manifest| (*image, *manifest))).collect())
 }
 
-fn shown(pair: &(u8, u8)) -> Shown {
+fn shown(pair: (u8, u8)) -> Shown {
     Shown::Image(pair.0, pair.1)
 }
 
@@ -40,7 +40,7 @@ fn shown(pair: &(u8, u8)) -> Shown {
 fn refused(kms: &Kms, right: &[(u8, u8)]) -> Vec<Call> {
     let caller = "client-enclave";
     let describe = Call { caller, action: "kms:DescribeKey", shown: Shown::Nothing, role: None };
-    let call = |action, pair| Call { caller, action, shown: shown(pair), role: Some("client") };
+    let call = |action, pair| Call { caller, action, shown: shown(*pair), role: Some("client") };
     let calls = right.iter().flat_map(|pair| ATTESTED.map(|action| call(action, pair)));
     calls.chain([describe]).filter(|call| !kms.allows(*call)).collect()
 }
@@ -66,7 +66,7 @@ fn check(name: &str, text: &str, images: &[u8], manifests: &[u8]) -> BTreeSet<Ru
     if findings.is_empty() {
         let refused = refused(&kms, &right);
         let is_let = |image: &u8| {
-            right.iter().any(|pair| pair.0 == *image && !refused.iter().any(|call| call.shown == shown(pair)))
+            right.iter().any(|pair| pair.0 == *image && !refused.iter().any(|call| call.shown == shown(*pair)))
         };
         assert!(images.iter().all(is_let), "{name}: {refused:?}: {text}");
         let changes =
