@@ -1,4 +1,4 @@
-.PHONY: demo up needs test eif vm-test soak bench fuzz corpus vectors record-passkeys record-xwing lines
+.PHONY: demo up needs test eif reproduce vm-test soak bench fuzz corpus vectors record-passkeys record-xwing lines
 
 FUZZ_SECONDS ?= 60
 
@@ -25,11 +25,15 @@ eif: needs
 	$(if $(KERNEL),,tests/vm/setup target/vm)
 	KERNEL="$(KERNEL)" MODULES="$(MODULES)" enclave/nitro/image target/eif/strongroom.eif
 
+# Builds it again in another folder and compares the bytes.
+reproduce: eif
+	tests/vm/reproduce
+
 # QEMU's parent has context id 2, and its clock must be named.
 vm-test: needs
 	tests/vm/setup target/vm
-	enclave/nitro/image target/vm/strongroom.eif "reboot=k panic=1 console=ttyS0 quiet tsc_early_khz=1000000 lpj=4000000 -- --parent-cid 2"
 	cargo build --workspace --bins
+	STRONGROOM=target/debug/strongroom enclave/nitro/image target/vm/strongroom.eif "reboot=k panic=1 console=ttyS0 quiet tsc_early_khz=1000000 lpj=4000000 -- --parent-cid 2"
 	target/debug/vm target/vm/strongroom.eif
 
 soak: needs target/venv/made target/python/made

@@ -2,6 +2,8 @@
 
 #[path = "documents/chains.rs"]
 mod chains;
+#[path = "documents/emulated.rs"]
+mod emulated;
 #[path = "documents/parts.rs"]
 mod parts;
 #[path = "documents/refusals.rs"]

@@ -34,13 +34,19 @@ pub struct Rogue {
 impl Rogue {
     /// The genuine image under a manifest that names another KMS key, whose policy admits it.
     pub async fn on_own_key(stack: &Stack) -> Result<Self> {
+        Self::on_careless_key(stack, &[]).await
+    }
+
+    /// The same, where that policy lets these actions through without attestation.
+    pub async fn on_careless_key(stack: &Stack, unattested: &[&str]) -> Result<Self> {
         let authority = Authority::open(&stack.folder().join("attestation-authority"))?;
         let admin = KmsAdmin::new(stack.kms_address()?, &stack.folder().join("kms"), authority)?;
         let key_arn = admin.create_key(Role::Client).await?;
         let folder = tempfile::tempdir()?;
         let path = roles::manifest(folder.path(), Role::Client);
         let pcr16 = stack.write_manifest(Role::Client, &key_arn, &path)?;
-        admin.admit(Role::Client, &key_arn, &[(hex::encode(stack.measurements()?.pcr0), pcr16)]).await?;
+        let images = [(hex::encode(stack.measurements()?.pcr0), pcr16)];
+        admin.admit_carelessly(Role::Client, &key_arn, &images, unattested).await?;
         let image = stack.image().clone();
         Self::start(stack, folder, fs::read(path)?, &image)
     }
@@ -90,17 +96,7 @@ impl Rogue {
 
     /// Hands in manifest and credentials, and waits until the enclave lacks nothing, or nothing but KMS.
     pub fn boot(&self) -> Result<Frames> {
-        let mut frames = Frames::connect(&self.socket())?;
-        match frames.ask(request::Body::Boot(Boot { manifest: self.manifest.clone() }))? {
-            response::Body::Booted(_) => {}
-            other => bail!("not booted: {other:?}"),
-        }
-        frames.ask(request::Body::SetCredentials(SetCredentials {
-            access_key_id: self.credentials.access_key_id.clone(),
-            secret_access_key: self.credentials.secret_access_key.expose().to_owned(),
-            session_token: String::new(),
-            expires_at_ms: 0,
-        }))?;
+        let mut frames = self.hand_in()?;
         let started = Instant::now();
         loop {
             let missing = frames.missing()?;
@@ -114,6 +110,22 @@ impl Rogue {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Hands in manifest and credentials.
+    pub fn hand_in(&self) -> Result<Frames> {
+        let mut frames = Frames::connect(&self.socket())?;
+        match frames.ask(request::Body::Boot(Boot { manifest: self.manifest.clone() }))? {
+            response::Body::Booted(_) => {}
+            other => bail!("not booted: {other:?}"),
+        }
+        frames.ask(request::Body::SetCredentials(SetCredentials {
+            access_key_id: self.credentials.access_key_id.clone(),
+            secret_access_key: self.credentials.secret_access_key.expose().to_owned(),
+            session_token: String::new(),
+            expires_at_ms: 0,
+        }))?;
+        Ok(frames)
     }
 
     fn socket(&self) -> PathBuf {

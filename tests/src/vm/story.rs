@@ -6,23 +6,20 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use strongroom_proto::enclave::v1::request;
-use strongroom_proto::v1::{Reason, Role};
+use strongroom_proto::v1::Role;
 
 use super::machine::MEMORY_MIB;
 use crate::frames::Frames;
-use crate::hostile;
 use crate::stack::image::Image;
-use crate::stack::rogue::Rogue;
 use crate::stack::{Stack, roles, start_enclave};
-use crate::user::{User, tenant};
+use crate::user::User;
+
+mod refusals;
 
 /// The wallet of the story.
 const WALLET: &str = "ann";
 /// Its shares.
 const SHARES: [&[u8]; 2] = [&[7; 32], &[9; 32]];
-/// What the enclave's console says before what KMS answered.
-const KMS_CALL: &str = "KMS call: ";
 /// Longest time until an image that has said that it is up answers.
 const HEALTH_TIME_MAX: Duration = Duration::from_mins(2);
 
@@ -40,7 +37,7 @@ pub async fn tell(image: PathBuf) -> Result<()> {
     let (mut stack, user) = enrols(folder.path(), image).await?;
     backs_up_and_recovers(&user).await?;
     reboots(&mut stack, &user).await?;
-    refusals(&stack).await?;
+    refusals::tell(&stack).await?;
     ensure!(user.recover().await? == SHARES, "the genuine image does not serve on");
     let words = fs::read_to_string(folder.path().join("logs/client-last-words")).unwrap_or_default();
     ensure!(words.is_empty(), "an enclave panicked: {words}");
@@ -110,39 +107,6 @@ async fn reboots(stack: &mut Stack, user: &User) -> Result<()> {
     say(&format!("serving again after {}: manifest, credentials, RSA key and KEK", took(at)));
     ensure!(user.recover().await? == SHARES, "the reboot changed the shares");
     say(&format!("first recovery, byte for byte, {} after the machine's start", took(at)));
-    Ok(())
-}
-
-/// What KMS does not let through: the enclave boots, attests, and never gets the tenant's KEK.
-async fn refusals(stack: &Stack) -> Result<()> {
-    say("booting a changed image under the genuine manifest ...");
-    let image = stack.measurements()?;
-    let changed = Rogue::with_other_image(stack)?;
-    let found = changed.image().measurements()?;
-    ensure!(found.pcr0 != image.pcr0 && found.pcr2 != image.pcr2, "PCR0 and PCR2 are those of the genuine image");
-    ensure!(found.pcr1 == image.pcr1, "PCR1 differs");
-    refused(stack, changed, "PCR0 and PCR2 differ").await?;
-    say("booting the genuine image under another manifest ...");
-    refused(stack, Rogue::with_other_manifest(stack)?, "PCR16 differs").await
-}
-
-async fn refused(stack: &Stack, rogue: Rogue, why: &str) -> Result<()> {
-    let mut frames = rogue.boot()?;
-    let at = Instant::now();
-    // Its RSA key takes a while, and KMS is asked only then.
-    while !frames.missing()?.is_empty() {
-        ensure!(at.elapsed() < HEALTH_TIME_MAX, "it still lacks {:?}", frames.missing()?);
-        thread::sleep(Duration::from_millis(100));
-    }
-    let loot = hostile::loot(&stack.database(), tenant(stack)?, WALLET).await?;
-    let view = request::Body::GetView(loot.view(WALLET, &[7; 32]));
-    let refusal = hostile::refused(&mut frames, view)?;
-    ensure!(refusal.reason == Reason::KmsUnavailable, "refused for another reason: {refusal:?}");
-    let log = rogue.log()?;
-    let said = log.lines().rfind(|line| line.contains(KMS_CALL));
-    ensure!(said.is_some_and(|line| line.contains("AccessDenied")), "KMS did not refuse: {said:?}");
-    say(&format!("KMS refuses it, since {why}: {}; {}", said.unwrap_or_default().trim(), refusal.detail));
-    drop(rogue);
     Ok(())
 }
 
