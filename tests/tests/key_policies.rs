@@ -40,7 +40,7 @@ fn shown(pair: (u8, u8)) -> Shown {
 fn refused(kms: &Kms, right: &[(u8, u8)]) -> Vec<Call> {
     let caller = "client-enclave";
     let describe = Call { caller, action: "kms:DescribeKey", shown: Shown::Nothing, role: None };
-    let call = |action, pair| Call { caller, action, shown: shown(*pair), role: Some("client") };
+    let call = |action, pair: &(u8, u8)| Call { caller, action, shown: shown(*pair), role: Some("client") };
     let calls = right.iter().flat_map(|pair| ATTESTED.map(|action| call(action, pair)));
     calls.chain([describe]).filter(|call| !kms.allows(*call)).collect()
 }
