@@ -9,11 +9,11 @@ const PCRS: u16 = 32;
 
 /// Answers one request. What is no request gets `InvalidOperation`, as from the hypervisor.
 pub(crate) fn answer(nsm: &SimulatedNsm, request: &[u8]) -> Vec<u8> {
-    let response = match serde_cbor::from_slice(request) {
+    let response = match minicbor_serde::from_slice(request) {
         Ok(request) => carry_out(nsm, request).unwrap_or_else(|error| Response::Error(code(&error))),
         Err(_) => Response::Error(ErrorCode::InvalidOperation),
     };
-    serde_cbor::to_vec(&response).unwrap_or_default()
+    minicbor_serde::to_vec(&response).unwrap_or_default()
 }
 
 fn carry_out(nsm: &SimulatedNsm, request: Request) -> Result<Response, NsmError> {
@@ -58,5 +58,49 @@ fn code(error: &NsmError) -> ErrorCode {
         NsmError::BufferTooSmall => ErrorCode::BufferTooSmall,
         NsmError::InputTooLarge => ErrorCode::InputTooLarge,
         _ => ErrorCode::InternalError,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_simulated::{Authority, Measurements};
+
+    use super::*;
+
+    fn nsm() -> SimulatedNsm {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::open(&folder.path().join("authority")).unwrap();
+        SimulatedNsm::new(authority, &Measurements::of_bytes(b"image")).unwrap()
+    }
+
+    /// Asks with these bytes; gives the answer's first bytes as hex.
+    fn check(nsm: &SimulatedNsm, request: &str, expect: &str) {
+        let answer = hex::encode(answer(nsm, &hex::decode(request).unwrap()));
+        assert!(answer.starts_with(expect), "{request}: {answer}");
+    }
+
+    #[test]
+    fn requests_are_read_as_the_drivers_library_writes_them_and_nothing_else_is() {
+        let nsm = nsm();
+        let invalid_operation = format!("a1654572726f72{}", "70496e76616c69644f7065726174696f6e");
+        // "GetRandom" as the library's own encoder writes it; a map of one for those with parameters.
+        check(&nsm, "6947657452616e646f6d", "a16947657452616e646f6da16672616e646f6d590100");
+        check(&nsm, "a1674c6f636b504352a165696e64657810", "674c6f636b504352");
+        check(&nsm, "a1674c6f636b504352a165696e646578181f", "674c6f636b504352");
+        check(&nsm, "a1674c6f636b504352a165696e6465781820", "a1654572726f726c496e76616c6964496e646578");
+        for garbage in [
+            "",
+            "00",
+            "f6",
+            "9f",
+            "ff",
+            "6a47657452616e646f6d",
+            "a1",
+            "bfff",
+            "a1674c6f636b504352a0",
+            "9bffffffffffffffff",
+        ] {
+            check(&nsm, garbage, &invalid_operation);
+        }
     }
 }

@@ -58,7 +58,9 @@ async fn refused(stack: &Stack, rogue: Rogue, why: &str) -> Result<()> {
 
 /// A key whose policy lets a call through without attestation: the enclave finds out, and does not serve.
 async fn careless(stack: &Stack) -> Result<()> {
-    say("booting the genuine image on a KMS key whose policy allows Decrypt to anybody with the enclave's credentials ...");
+    say(
+        "booting the genuine image on a KMS key whose policy allows Decrypt to anybody with the enclave's credentials ...",
+    );
     let rogue = Rogue::on_careless_key(stack, &["kms:Decrypt"]).await?;
     let mut frames = rogue.hand_in()?;
     let at = Instant::now();
