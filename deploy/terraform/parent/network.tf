@@ -31,7 +31,7 @@ resource "aws_vpc_security_group_ingress_rule" "api_group" {
 
 resource "aws_vpc_security_group_egress_rule" "tls" {
   security_group_id = aws_security_group.host.id
-  description       = "KMS, and the system's packages"
+  description       = "KMS and packages of the system"
   ip_protocol       = "tcp"
   from_port         = 443
   to_port           = 443

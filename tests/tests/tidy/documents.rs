@@ -24,6 +24,7 @@ const DOCUMENTS: &[&str] = &[
     "README.md",
     "ARCHITECTURE.md",
     "SECURITY.md",
+    "deploy/README.md",
     "examples/backend-rust/README.md",
     "examples/backend-python/README.md",
 ];
