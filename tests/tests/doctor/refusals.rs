@@ -268,6 +268,17 @@ const HOST: &[Case] = &[
         "fail",
         "the instance's role is strongroom-both",
     ),
+    (
+        "an empty slot",
+        |it| {
+            it.program("host", "true");
+            let text = std::fs::read_to_string(it.path("host.toml")).unwrap();
+            it.write("host.toml", text + "[[enclave]]\nrole = \"client\"\nmanifest = \"/nonexistent/b.manifest\"\n");
+        },
+        "manifest /nonexistent",
+        "warn",
+        "an empty slot",
+    ),
     ("no manifest at all", |it| it.write("client.manifest", "manifest"), "manifest", "fail", "no manifest"),
 ];
 

@@ -73,7 +73,17 @@ pub(super) fn check(path: &Path, program: &Path, instance_role: Option<&str>, re
     for enclave in &config.enclave {
         credentials(enclave, instance_role, report);
     }
-    config.enclave.iter().filter_map(|enclave| manifest(enclave, &config.relay.names, report)).collect()
+    let mut manifests = Vec::new();
+    for enclave in &config.enclave {
+        let another = |other: &Enclave| other.role == enclave.role && other.manifest.is_file();
+        if !enclave.manifest.exists() && config.enclave.iter().any(another) {
+            let name = format!("manifest {}", enclave.manifest.display());
+            report.warn(name, "none: an empty slot", "put one there before an enclave starts in it");
+            continue;
+        }
+        manifests.extend(manifest(enclave, &config.relay.names, report));
+    }
+    manifests
 }
 
 fn read(path: &Path) -> Result<Config, String> {
