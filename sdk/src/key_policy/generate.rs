@@ -22,6 +22,7 @@ const ADMINISTRATION: &[&str] = &[
     "kms:EnableKeyRotation",
     "kms:GetKeyPolicy",
     "kms:GetKeyRotationStatus",
+    "kms:ListGrants",
     "kms:ListResourceTags",
     "kms:PutKeyPolicy",
 ];

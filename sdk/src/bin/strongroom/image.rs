@@ -13,7 +13,7 @@ use crate::show::Show;
 /// Longest kernel, module or executable in bytes.
 const PART_BYTES_MAX: usize = 256 << 20;
 /// Longest image in bytes.
-const IMAGE_BYTES_MAX: usize = 1 << 30;
+pub(crate) const IMAGE_BYTES_MAX: usize = 1 << 30;
 
 /// Commands about images.
 #[derive(Debug, Subcommand)]

@@ -6,6 +6,7 @@ mod attest;
 mod audit;
 mod capsule;
 mod device;
+mod doctor;
 mod image;
 mod operator;
 mod options;
@@ -70,6 +71,8 @@ enum Command {
     /// Run the service: tenants, API keys, KEKs and manifests.
     #[command(subcommand)]
     Operator(operator::Operator),
+    /// Look at a parent instance: is everything there that enclaves and host need?
+    Doctor(Box<doctor::Doctor>),
     /// Build and measure enclave images.
     #[command(subcommand)]
     Image(image::ImageCommand),
@@ -107,6 +110,7 @@ fn run(cli: Cli, show: Show) -> anyhow::Result<()> {
         Command::Tenant(command) => runtime.block_on(tenant::run(command, &trust, show)),
         Command::Device(command) => runtime.block_on(device::run(command, trust, show)),
         Command::Operator(command) => runtime.block_on(operator::run(command, show)),
+        Command::Doctor(options) => doctor::run(&options, show),
         Command::Image(command) => Ok(image::run(&command, show)?),
         Command::Policy(command) => Ok(policy::run(command, show)?),
     }

@@ -275,7 +275,7 @@ fn manifest(options: &ManifestOptions, show: Show) -> Result<(), Error> {
 }
 
 /// `arn:PARTITION:kms:REGION:ACCOUNT:key/ID`: the enclave refuses aliases and multi-Region keys, so a manifest with one never serves.
-fn check_arn(arn: &str, region: &str) -> Result<(), Error> {
+pub(crate) fn check_arn(arn: &str, region: &str) -> Result<(), Error> {
     let parts: Vec<&str> = arn.split(':').collect();
     let is_account = |text: &str| text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
     let is_id = |text: &str| !text.is_empty() && !text.starts_with("mrk-");

@@ -95,7 +95,7 @@ pub(crate) fn policy_file(text: &str) -> Result<PolicyFile, String> {
 }
 
 /// `PCR0` or `PCR0:PCR1:PCR2`.
-fn image_pcrs(text: &str) -> Result<ImagePcrs, String> {
+pub(crate) fn image_pcrs(text: &str) -> Result<ImagePcrs, String> {
     if text.contains(':') {
         return options::image(text).map(|image| ImagePcrs::from(&image));
     }

@@ -20,6 +20,29 @@ pub(crate) fn styles() -> clap::builder::Styles {
         .error(AnsiColor::Red.on_default().bold())
 }
 
+/// How a check of a preflight ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Verdict {
+    Ok,
+    /// Somebody should look at it.
+    Warn,
+    /// It does not work so, or must not.
+    Fail,
+    /// Nobody looked.
+    Skip,
+}
+
+impl Verdict {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "FAIL",
+            Self::Skip => "skip",
+        }
+    }
+}
+
 /// Where to print, and whether in colour.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Show {
@@ -36,6 +59,17 @@ impl Show {
     /// A check that holds, with its value.
     pub(crate) fn check(self, name: &str, value: impl std::fmt::Display) {
         println!("  {} {name}: {value}", paint(self.colour_out, AnsiColor::Green.on_default(), "ok"));
+    }
+
+    /// A check of a preflight, with what was found.
+    pub(crate) fn verdict(self, verdict: Verdict, name: &str, found: &str) {
+        let style = match verdict {
+            Verdict::Ok => AnsiColor::Green.on_default(),
+            Verdict::Warn => AnsiColor::Yellow.on_default(),
+            Verdict::Fail => AnsiColor::Red.on_default().bold(),
+            Verdict::Skip => Style::new().dimmed(),
+        };
+        println!("{} {name}: {found}", paint(self.colour_out, style, &format!("{:<4}", verdict.word())));
     }
 
     /// What the following lines are about.
