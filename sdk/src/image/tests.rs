@@ -128,7 +128,7 @@ fn an_archive_is_laid_out_as_newc() {
                      000000000000000000000000000000000000000200000000d\0";
     assert!(text.starts_with(directory), "{text}");
     assert!(text.contains("07070100000002000081400000000000000000000000010000000700000005"), "{text}");
-    assert!(text.contains("d/f\0\0\0hello\0\0\0070701"), "{text}");
+    assert!(text.contains("d/f\0\0\0hello\0\0\x00070701"), "{text}");
 }
 
 #[test]
