@@ -85,18 +85,18 @@ async fn serve<V: Vsock>(enclaves: Option<Enclaves<V>>, kind: Kind) {
     }
 }
 
-/// Whether what came is what should have.
-async fn hear(kind: Kind, enclave: impl AsyncRead + AsyncWrite + Unpin, cid: Option<u32>, lines: &Lines) -> bool {
+/// Whether what came is what should have. The connection ends after the log has it.
+async fn hear(kind: Kind, mut enclave: impl AsyncRead + AsyncWrite + Unpin, cid: Option<u32>, lines: &Lines) -> bool {
     match kind {
         Kind::Heartbeat => {
-            let beat = beat(enclave).await;
+            let beat = beat(&mut enclave).await;
             if beat && lines.admit(cid, Instant::now()) {
                 tracing::info!(name: "an enclave's image has come up", cid);
             }
             beat
         }
         Kind::LastWords => {
-            let line = line(enclave).await;
+            let line = line(&mut enclave).await;
             if let Some(words) = &line
                 && lines.admit(cid, Instant::now())
             {
@@ -108,16 +108,16 @@ async fn hear(kind: Kind, enclave: impl AsyncRead + AsyncWrite + Unpin, cid: Opt
 }
 
 /// Sends a heartbeat back.
-async fn beat(mut enclave: impl AsyncRead + AsyncWrite + Unpin) -> bool {
+async fn beat(enclave: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> bool {
     matches!(enclave.read_u8().await, Ok(HEARTBEAT))
         && enclave.write_all(&[HEARTBEAT]).await.is_ok()
         && enclave.flush().await.is_ok()
 }
 
 /// One line, with everything but visible ASCII escaped; nothing where it is empty, longer than the limit or without an end.
-async fn line(mut enclave: impl AsyncRead + Unpin) -> Option<String> {
+async fn line(enclave: &mut (impl AsyncRead + Unpin)) -> Option<String> {
     let mut bytes = Vec::with_capacity(LAST_WORDS_BYTES_MAX + 1);
-    let mut rest = (&mut enclave).take(LAST_WORDS_BYTES_MAX as u64 + 1);
+    let mut rest = enclave.take(LAST_WORDS_BYTES_MAX as u64 + 1);
     loop {
         let before = bytes.len();
         if rest.read_buf(&mut bytes).await.ok()? == 0 {

@@ -136,8 +136,8 @@ fn a_new_minute_has_new_lines() {
     let limit = LINES_PER_MINUTE_MAX as usize;
     assert_eq!(admitted(Duration::ZERO), limit);
     assert_eq!(admitted(Duration::from_secs(59)), 0);
-    assert_eq!(admitted(Duration::from_secs(60)), limit);
-    assert_eq!(admitted(Duration::from_secs(60)), 0);
+    assert_eq!(admitted(Duration::from_mins(1)), limit);
+    assert_eq!(admitted(Duration::from_mins(1)), 0);
 }
 
 #[tokio::test]

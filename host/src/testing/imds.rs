@@ -1,4 +1,4 @@
-//! A stand-in of EC2's instance metadata service (IMDSv2): a real HTTP server on a socket of loopback that hands out the credentials of
+//! A stand-in of EC2's instance metadata service, version 2: a real HTTP server on a socket of loopback that hands out the credentials of
 //! one role, to whoever has fetched a token first. It can be told to misbehave.
 
 use std::collections::{HashMap, VecDeque};

@@ -1,6 +1,6 @@
-//! Credentials of the role of the EC2 instance that the host runs on, from the instance metadata service (IMDSv2).
+//! Credentials of the role of the EC2 instance that the host runs on, from the instance metadata service, version 2.
 //!
-//! The AWS library's client fetches a token for each attempt, retries and gives up in time; it knows no way without a token (IMDSv1). Its
+//! The AWS library's client fetches a token for each attempt, retries and gives up in time; it knows no way without a token, as version 1 was. Its
 //! credentials provider is not used: it hides failures behind the credentials that it had before, gives expired ones a new end by the
 //! clock of this machine, and keeps them in memory.
 
