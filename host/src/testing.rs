@@ -44,6 +44,8 @@ pub(crate) struct Process {
     pub(crate) credentials: Vec<String>,
     pub(crate) boots: usize,
     pub(crate) asked: usize,
+    /// How often its health was asked for.
+    pub(crate) looks: usize,
     /// How many credentials it refuses from now on.
     pub(crate) refuses: usize,
 }
@@ -103,6 +105,7 @@ fn framed(id: u64, answer: Answer) -> Vec<u8> {
 fn control(ask: &Ask, process: &mut Process) -> Option<Reaction> {
     Some(Reaction::Say(match ask {
         Ask::GetHealth(_) => {
+            process.looks += 1;
             let missing = [("manifest", process.booted.is_some()), ("credentials", !process.credentials.is_empty())];
             let missing = missing.iter().filter(|(_, has)| !has).map(|(name, _)| (*name).to_owned()).collect();
             let role = process.booted.unwrap_or_default();

@@ -233,6 +233,9 @@ async fn the_instances_credentials_are_renewed_before_they_end_and_given_to_a_re
     given(&fake, "AS1").await;
     imds.rotate(instance_key("AS2", 3600));
     given(&fake, "AS2").await;
+    // One that has them no longer, such as by its own clock, is not made to wait for the next minute.
+    fake.process.lock().unwrap().credentials.clear();
+    given(&fake, "AS2").await;
     assert!(began.elapsed() < Duration::from_secs(11), "they had ended");
     assert_eq!(fake.process.lock().unwrap().boots, 1);
     drop(fake);
@@ -253,7 +256,14 @@ async fn an_instance_without_its_role_and_a_refused_push_are_tried_again() {
     let enclave = Enclave::start(&of_instance(dir.path(), &imds)).unwrap();
     let lacks = |health: &Option<frames::Health>| health.as_ref().is_some_and(|it| it.missing == ["credentials"]);
     tokio::time::timeout(LONG, enclave.health().wait_for(lacks)).await.unwrap().unwrap();
-    // The enclave is looked at many times meanwhile, by two connections, and IMDS is not asked more often for that.
+    let looked = async {
+        while fake.process.lock().unwrap().looks < 16 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(LONG, looked).await.unwrap();
+    let (asked, looks) = (imds.asked().len(), fake.process.lock().unwrap().looks);
+    assert!(3 * asked < looks, "asked {asked} times in {looks} looks at an enclave that lacks them");
     ready(&enclave).await;
     let process = fake.process.lock().unwrap();
     assert_eq!((process.refuses, process.credentials.as_slice()), (0, &["AS1".to_owned()][..]));
