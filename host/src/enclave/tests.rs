@@ -1,7 +1,6 @@
 use std::collections::HashSet;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Mutex as StdMutex;
-use std::time::Instant;
 
 use strongroom_proto::enclave::v1::{CreateKek, GetView, KekCreated, KekRef, Need, View};
 use strongroom_proto::v1::{Manifest, SignedView};
@@ -229,14 +228,12 @@ async fn the_instances_credentials_are_renewed_before_they_end_and_given_to_a_re
     let fake = FakeEnclave::start(&dir.path().join("enclave.sock"), echo);
     let enclave = Enclave::start(&of_instance(dir.path(), &imds)).unwrap();
     ready(&enclave).await;
-    let began = Instant::now();
     given(&fake, "AS1").await;
     imds.rotate(instance_key("AS2", 3600));
     given(&fake, "AS2").await;
     // One that has them no longer, such as by its own clock, is not made to wait for the next minute.
     fake.process.lock().unwrap().credentials.clear();
     given(&fake, "AS2").await;
-    assert!(began.elapsed() < Duration::from_secs(11), "they had ended");
     assert_eq!(fake.process.lock().unwrap().boots, 1);
     drop(fake);
     let asked = imds.asked().len();

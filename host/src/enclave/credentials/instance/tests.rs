@@ -64,6 +64,9 @@ async fn the_roles_credentials_come_by_a_token_alone() {
     assert_ne!(read(ROLE, imds.address()).await.unwrap().hash, credentials.hash);
 }
 
+/// What the error says where nothing came that is HTTP, in time and within its limits.
+const SILENT: &str = "does not answer|no answer|gives no token";
+
 /// What is refused: the method that misbehaves, how, and what the error says.
 fn refusals() -> Vec<(&'static str, Vec<Fault>, &'static str)> {
     let three = |fault: Fault| vec![fault; 3];
@@ -73,25 +76,25 @@ fn refusals() -> Vec<(&'static str, Vec<Fault>, &'static str)> {
         ("PUT", three(status("403 Forbidden")), "gives no token"),
         ("PUT", three(status("400 Bad Request")), "gives no token"),
         ("PUT", three(status("404 Not Found")), "gives no token"),
-        ("PUT", three(status("503 Busy")), "no"),
+        ("PUT", three(status("503 Busy")), SILENT),
         ("PUT", three(token("", "token")), "gives no token"),
         ("PUT", three(token("X-Aws-Ec2-Metadata-Token-Ttl-Seconds: soon\r\n", "token")), "gives no token"),
         ("PUT", three(token(ttl, "to\u{1}ken")), "gives no token"),
         ("PUT", three(token(ttl, "of another")), "takes none of its tokens"),
         ("PUT", three(token(ttl, &"t".repeat(ANSWER_BYTES_MAX + 1))), "gives no token"),
-        ("PUT", three(Fault::Silence), "no"),
+        ("PUT", three(Fault::Silence), SILENT),
         ("GET", three(status("401 Unauthorized")), "takes none of its tokens"),
         ("GET", three(status("403 Forbidden")), "refuses"),
         ("GET", three(status("404 Not Found")), "no role of this name"),
         ("GET", three(status("500 Internal Server Error")), "refuses"),
         ("GET", three(raw(&answer("302 Found", "Location: http://127.0.0.1:1/\r\n", ""))), "refuses"),
-        ("GET", three(Fault::Silence), "no"),
-        ("GET", three(raw(b"")), "no"),
-        ("GET", three(raw(b"SSH-2.0-planted\r\n")), "no"),
-        ("GET", three(raw(&good[..good.len() - 1])), "no"),
-        ("GET", three(raw(&answer("200 OK", &format!("A: {}\r\n", "a".repeat(32 * 1024)), "{}"))), "no"),
+        ("GET", three(Fault::Silence), SILENT),
+        ("GET", three(raw(b"")), SILENT),
+        ("GET", three(raw(b"SSH-2.0-planted\r\n")), SILENT),
+        ("GET", three(raw(&good[..good.len() - 1])), SILENT),
+        ("GET", three(raw(&answer("200 OK", &format!("A: {}\r\n", "a".repeat(32 * 1024)), "{}"))), SILENT),
         ("GET", three(raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n\xff\xfe")), "no answer that makes sense"),
-        ("GET", vec![padded(ANSWER_BYTES_MAX + 1); 3], "no"),
+        ("GET", vec![padded(ANSWER_BYTES_MAX + 1); 3], SILENT),
         ("GET", vec![raw(&answer("200 OK", "", ""))], "no credentials"),
         ("GET", vec![raw(&answer("200 OK", "", SECRET))], "no credentials"),
         ("GET", vec![raw(&answer("200 OK", "", "{}"))], "no credentials"),
@@ -128,7 +131,7 @@ async fn what_is_not_the_roles_credentials_is_refused_and_never_quoted() {
             imds.fail(method, faults);
             let error = read(ROLE, imds.address()).await.err().unwrap_or_else(|| panic!("case {number} was taken"));
             let text = error.to_string();
-            assert!(text.contains(expect), "case {number}: {text}");
+            assert!(expect.split('|').any(|expect| text.contains(expect)), "case {number}: {text}");
             assert!(text.contains(ROLE) && text.contains(&imds.address().to_string()), "case {number}: {text}");
             assert!(!format!("{text} {error:?}").contains(SECRET), "case {number}: {error:?}");
             let by_token = imds.asked().iter().all(|asked| asked.starts_with("PUT ")) || method == "GET";
@@ -151,7 +154,7 @@ async fn another_role_and_nobody_are_refused() {
     }
     let address = imds.address();
     drop(imds);
-    assert!(read(ROLE, address).await.err().unwrap().to_string().contains("no"));
+    assert!(read(ROLE, address).await.err().unwrap().to_string().contains("gives no token"));
 }
 
 #[tokio::test]
