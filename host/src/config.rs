@@ -11,6 +11,7 @@ use strongroom_proto::v1::Role;
 
 use crate::error::Error;
 
+mod parent;
 mod raw;
 
 /// Longest configuration file in bytes.
@@ -39,6 +40,8 @@ pub struct Config {
     pub enclaves: Vec<EnclaveConfig>,
     /// The KMS byte relay.
     pub relay: Relay,
+    /// What else a parent listens for.
+    pub parent: Parent,
     /// The log.
     pub log: Log,
 }
@@ -75,8 +78,22 @@ pub struct EnclaveConfig {
     pub manifest: PathBuf,
     /// 1 to 16.
     pub connections: u16,
-    /// File of the IAM credentials of its KMS key.
-    pub credentials: PathBuf,
+    /// Where the IAM credentials of its KMS key come from.
+    pub credentials: CredentialSource,
+}
+
+/// Where IAM credentials come from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum CredentialSource {
+    /// A file that somebody else renews.
+    File(PathBuf),
+    /// The role of the EC2 instance that the host runs on.
+    InstanceRole {
+        /// Its name.
+        role: String,
+        /// Where the instance metadata service listens.
+        imds: SocketAddr,
+    },
 }
 
 /// Where an enclave listens.
@@ -107,14 +124,23 @@ impl Address {
 #[derive(Clone, Debug)]
 pub struct Relay {
     /// Where it listens for enclaves.
-    pub listen: RelayListen,
+    pub listen: Listen,
     /// The names that may be asked for.
     pub names: BTreeMap<String, Target>,
 }
 
-/// Where the relay listens.
+/// What a parent listens for beside the relay; nothing where the file says nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Parent {
+    /// One byte that says that an image has come up, and is sent back.
+    pub heartbeat: Option<Listen>,
+    /// The line that a panicking enclave sends.
+    pub last_words: Option<Listen>,
+}
+
+/// Where the host listens for enclaves.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum RelayListen {
+pub enum Listen {
     /// A unix socket.
     Unix(PathBuf),
     /// A vsock port of this machine; only the configured enclaves' context ids are served.

@@ -11,6 +11,7 @@ pub mod enclave;
 pub mod error;
 pub mod keys;
 mod listen;
+mod parent;
 mod relay;
 pub mod rows;
 mod server;

@@ -18,6 +18,8 @@ use tonic::transport::server::Connected;
 
 use crate::error::Error;
 
+pub(crate) mod enclaves;
+
 /// Connections that the kernel holds until they are accepted.
 const BACKLOG: u32 = 128;
 

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixListener};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio_vsock::VsockListener;
 
 use crate::config::{RELAY_NAME_BYTES_MAX, Target};
+use crate::listen::enclaves::{Enclaves, Vsock};
 
 /// Most connections at once.
 pub const RELAY_CONNECTIONS_MAX: usize = 64;
@@ -47,16 +47,8 @@ impl Default for Waits {
     }
 }
 
-/// Where the relay accepts.
-pub(crate) enum Listener {
-    /// A unix socket.
-    Unix(UnixListener),
-    /// vsock, for these context ids alone.
-    Vsock(VsockListener, Vec<u32>),
-}
-
 /// Serves until it is dropped.
-pub(crate) async fn serve(listener: Listener, names: BTreeMap<String, Target>, waits: Waits) {
+pub(crate) async fn serve<V: Vsock>(enclaves: Enclaves<V>, names: BTreeMap<String, Target>, waits: Waits) {
     let names = Arc::new(names);
     let room = Arc::new(Semaphore::new(RELAY_CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
@@ -64,33 +56,12 @@ pub(crate) async fn serve(listener: Listener, names: BTreeMap<String, Target>, w
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
         while connections.try_join_next().is_some() {}
         let names = Arc::clone(&names);
-        match &listener {
-            Listener::Unix(listener) => match listener.accept().await {
-                Ok((stream, _)) => {
-                    connections.spawn(async move {
-                        carry(stream, &names, waits).await;
-                        drop(permit);
-                    });
-                }
-                Err(error) => accept_failed(&error).await,
-            },
-            Listener::Vsock(listener, cids) => match listener.accept().await {
-                Ok((stream, peer)) if cids.contains(&peer.cid()) => {
-                    connections.spawn(async move {
-                        carry(stream, &names, waits).await;
-                        drop(permit);
-                    });
-                }
-                Ok(_) => tracing::warn!(name: "relay refused a stranger", ""),
-                Err(error) => accept_failed(&error).await,
-            },
-        }
+        let enclave = enclaves.accept().await.stream;
+        connections.spawn(async move {
+            carry(enclave, &names, waits).await;
+            drop(permit);
+        });
     }
-}
-
-async fn accept_failed(error: &io::Error) {
-    tracing::warn!(name: "relay cannot accept", error = %error);
-    tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
 async fn carry(mut enclave: impl AsyncRead + AsyncWrite + Unpin, names: &BTreeMap<String, Target>, waits: Waits) {

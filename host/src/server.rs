@@ -22,7 +22,6 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener};
 use tonic::body::Body;
 use tonic::service::Routes;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
@@ -31,11 +30,10 @@ use tonic_health::server::HealthReporter;
 use tower::layer::util::{Identity as NoLayer, Stack};
 use tower::util::MapResponseLayer;
 
-use crate::config::{Address, Api, Config, RelayListen};
+use crate::config::{Api, Config};
 use crate::enclave::Enclave;
 use crate::error::Error;
-use crate::listen::{self, SocketPath, incoming};
-use crate::relay;
+use crate::listen::{self, enclaves, incoming};
 use crate::services::admin::Admin;
 use crate::services::backup::Backups;
 use crate::services::eject::Ejects;
@@ -46,7 +44,7 @@ use crate::services::tenant::Tenants;
 use crate::services::wallet::Wallets;
 use crate::services::{App, commits, due, replies, unfinished};
 use crate::store::SqliteStore;
-use crate::{status, telemetry};
+use crate::{parent, relay, status, telemetry};
 
 /// Most connections to the API.
 const API_CONNECTIONS_MAX: usize = 1024;
@@ -104,13 +102,15 @@ pub async fn serve(
     let api = api.map_err(Error::io("listen on", config.api.listen.to_string()))?;
     let address = api.local_addr().map_err(Error::io("listen on", config.api.listen.to_string()))?;
     let (admin, _admin_path) = listen::unix(&config.admin_socket)?;
-    let (relay, _relay_path) = bind_relay(&config)?;
+    let (relay, _relay_path) = enclaves::bind(&config.relay.listen, &config.enclaves)?;
+    let (parent, _parent_paths) = parent::Listeners::bind(&config)?;
     let enclaves = config.enclaves.iter().map(Enclave::start).collect::<Result<Vec<_>, _>>()?;
 
     let (health, health_service) = tonic_health::server::health_reporter();
     let mut background = JoinSet::new();
     background.spawn(watch_health(health.clone(), enclaves.iter().map(Enclave::health).collect()));
     background.spawn(relay::serve(relay, config.relay.names, relay::Waits::default()));
+    background.spawn(parent.serve());
     background.spawn(replies::sweep(store.clone()));
     let app = Arc::new(App::new(store, enclaves));
     background.spawn(due::run(Arc::clone(&app)));
@@ -231,25 +231,6 @@ fn api_routes(app: &Arc<App>, api: &Api) -> Result<Routes, Error> {
         .build_v1()
         .map_err(|_| Error::Internal("the descriptors for reflection do not decode"))?;
     Ok(routes.add_service(reflection))
-}
-
-fn bind_relay(config: &Config) -> Result<(relay::Listener, Option<SocketPath>), Error> {
-    match &config.relay.listen {
-        RelayListen::Unix(path) => {
-            let (listener, guard) = listen::unix(path)?;
-            Ok((relay::Listener::Unix(listener), Some(guard)))
-        }
-        RelayListen::Vsock(port) => {
-            let listener = VsockListener::bind(VsockAddr::new(VMADDR_CID_ANY, *port));
-            let listener = listener.map_err(Error::io("listen on vsock port", port.to_string()))?;
-            let cid = |address: &Address| match address {
-                Address::Vsock { cid, .. } => Some(*cid),
-                Address::Unix(_) => None,
-            };
-            let cids = config.enclaves.iter().filter_map(|enclave| cid(&enclave.address)).collect();
-            Ok((relay::Listener::Vsock(listener, cids), None))
-        }
-    }
 }
 
 /// Reports SERVING while every enclave is ready, and `NOT_SERVING` otherwise.

@@ -21,6 +21,7 @@ use crate::config::{Format, Log};
 /// The fields that may be written.
 const FIELDS: &[&str] = &[
     "api",
+    "cid",
     "code",
     "count",
     "damaged",
@@ -38,6 +39,7 @@ const FIELDS: &[&str] = &[
     "tenant",
     "version",
     "wallet",
+    "words",
 ];
 /// Longest value of a field in bytes.
 const VALUE_BYTES_MAX: usize = 256;
@@ -48,7 +50,7 @@ pub(crate) fn install(log: Log) {
     drop(subscriber(log, std::io::stderr).try_init());
 }
 
-fn subscriber(
+pub(crate) fn subscriber(
     log: Log,
     writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static,
 ) -> impl Subscriber + Send + Sync + 'static {

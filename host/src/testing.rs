@@ -14,7 +14,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
-use crate::config::{Address, EnclaveConfig};
+use crate::config::{Address, CredentialSource, EnclaveConfig};
+
+pub(crate) mod imds;
+pub(crate) mod log;
+pub(crate) mod vsock;
+
+pub(crate) use vsock::Claims;
 
 /// What the fake does with a request.
 pub(crate) enum Reaction {
@@ -38,6 +44,10 @@ pub(crate) struct Process {
     pub(crate) credentials: Vec<String>,
     pub(crate) boots: usize,
     pub(crate) asked: usize,
+    /// How often its health was asked for.
+    pub(crate) looks: usize,
+    /// How many credentials it refuses from now on.
+    pub(crate) refuses: usize,
 }
 
 /// A running fake; its connections are cut when it is dropped.
@@ -95,6 +105,7 @@ fn framed(id: u64, answer: Answer) -> Vec<u8> {
 fn control(ask: &Ask, process: &mut Process) -> Option<Reaction> {
     Some(Reaction::Say(match ask {
         Ask::GetHealth(_) => {
+            process.looks += 1;
             let missing = [("manifest", process.booted.is_some()), ("credentials", !process.credentials.is_empty())];
             let missing = missing.iter().filter(|(_, has)| !has).map(|(name, _)| (*name).to_owned()).collect();
             let role = process.booted.unwrap_or_default();
@@ -105,6 +116,10 @@ fn control(ask: &Ask, process: &mut Process) -> Option<Reaction> {
             process.booted = Some(Manifest::decode(boot.manifest.as_slice()).unwrap().role());
             process.boots += 1;
             Answer::Booted(Booted { pcr16: vec![0; 48] })
+        }
+        Ask::SetCredentials(_) if process.refuses > 0 => {
+            process.refuses -= 1;
+            refusal(Reason::BadRequest, 0)
         }
         Ask::SetCredentials(message) => {
             process.credentials.push(message.access_key_id.clone());
@@ -141,14 +156,14 @@ pub(crate) fn enclave_config_of(dir: &Path, role: Role, connections: u16) -> Enc
         address: Address::Unix(socket(dir, role)),
         manifest: file("manifest"),
         connections,
-        credentials: file("credentials.toml"),
+        credentials: CredentialSource::File(file("credentials.toml")),
     };
     std::fs::write(&config.manifest, manifest.encode_to_vec()).unwrap();
-    write_credentials(&config.credentials, "AK1");
+    write_credentials(&file("credentials.toml"), "AK1");
     config
 }
 
-pub(crate) fn write_credentials(path: &PathBuf, access_key_id: &str) {
+pub(crate) fn write_credentials(path: &Path, access_key_id: &str) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::write(path, format!("access_key_id = \"{access_key_id}\"\nsecret_access_key = \"s\"\n")).unwrap();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();

@@ -12,6 +12,7 @@ mod stories {
     mod durability;
     mod examples;
     mod hostile;
+    mod instance;
     mod kills;
     mod kms_secrets;
     mod moto;

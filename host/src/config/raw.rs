@@ -8,9 +8,10 @@ use serde::Deserialize;
 use strongroom_proto::v1::Role;
 use tracing::level_filters::LevelFilter;
 
+use super::parent::{RawCredentials, RawParent};
 use super::{
-    Address, Api, CONNECTIONS_DEFAULT, CONNECTIONS_MAX, EnclaveConfig, Format, Log, RELAY_NAME_BYTES_MAX,
-    RELAY_NAMES_MAX, Relay, RelayListen, SOCKET_PATH_BYTES_MAX, Target, Tls,
+    Address, Api, CONNECTIONS_DEFAULT, CONNECTIONS_MAX, EnclaveConfig, Format, Listen, Log, RELAY_NAME_BYTES_MAX,
+    RELAY_NAMES_MAX, Relay, SOCKET_PATH_BYTES_MAX, Target, Tls,
 };
 use crate::error::Error;
 
@@ -25,6 +26,8 @@ pub(super) struct Config {
     store: RawStore,
     enclave: Vec<RawEnclave>,
     relay: RawRelay,
+    #[serde(default)]
+    parent: RawParent,
     #[serde(default)]
     log: RawLog,
 }
@@ -70,12 +73,6 @@ struct RawVsock {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawCredentials {
-    file: PathBuf,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct RawRelay {
     unix: Option<PathBuf>,
     vsock_port: Option<u32>,
@@ -99,6 +96,7 @@ impl Config {
             sqlite: non_empty("store.sqlite", self.store.sqlite)?,
             enclaves: enclaves(self.enclave)?,
             relay: self.relay.check()?,
+            parent: self.parent.check()?,
             log: self.log.check()?,
         })
     }
@@ -184,21 +182,14 @@ impl RawEnclave {
             address,
             manifest: non_empty(&format!("{at}.manifest"), self.manifest)?,
             connections,
-            credentials: non_empty(&format!("{at}.credentials.file"), self.credentials.file)?,
+            credentials: self.credentials.check(&format!("{at}.credentials"))?,
         })
     }
 }
 
 impl RawRelay {
     fn check(self) -> Result<Relay, Error> {
-        let listen = match (self.unix, self.vsock_port) {
-            (Some(path), None) => {
-                socket_path("relay.unix", &path)?;
-                RelayListen::Unix(path)
-            }
-            (None, Some(port)) => RelayListen::Vsock(port),
-            (unix, _) => return Err(one_of("relay", "unix", "vsock_port", unix.is_some())),
-        };
+        let listen = listen("relay", self.unix, self.vsock_port)?;
         if !(1..=RELAY_NAMES_MAX).contains(&self.names.len()) {
             let limit = format!("must hold 1 to {RELAY_NAMES_MAX} names");
             return Err(Error::config("relay.names", self.names.len().to_string(), limit));
@@ -244,7 +235,18 @@ impl RawLog {
     }
 }
 
-fn one_of(at: &str, one: &str, other: &str, both: bool) -> Error {
+pub(super) fn listen(at: &str, unix: Option<PathBuf>, vsock_port: Option<u32>) -> Result<Listen, Error> {
+    match (unix, vsock_port) {
+        (Some(path), None) => {
+            socket_path(&format!("{at}.unix"), &path)?;
+            Ok(Listen::Unix(path))
+        }
+        (None, Some(port)) => Ok(Listen::Vsock(port)),
+        (unix, _) => Err(one_of(at, "unix", "vsock_port", unix.is_some())),
+    }
+}
+
+pub(super) fn one_of(at: &str, one: &str, other: &str, both: bool) -> Error {
     let value = if both { "both" } else { "neither" };
     Error::config(format!("{at}.{one}, {at}.{other}"), value, "exactly one must be given")
 }
@@ -257,10 +259,10 @@ fn socket_path(field: &str, path: &std::path::Path) -> Result<(), Error> {
     Err(Error::config(field, quoted(&path.display().to_string()), limit))
 }
 
-fn non_empty(field: &str, path: PathBuf) -> Result<PathBuf, Error> {
+pub(super) fn non_empty(field: &str, path: PathBuf) -> Result<PathBuf, Error> {
     if path.as_os_str().is_empty() { Err(Error::config(field, "\"\"", "must be a path")) } else { Ok(path) }
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("{text:?}")
 }

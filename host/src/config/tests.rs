@@ -1,6 +1,8 @@
 use super::*;
 
 const EXAMPLE: &str = include_str!("../../strongroom-host.example.toml");
+/// What an operator on EC2 starts from.
+const NITRO: &str = include_str!("../../../deploy/host.toml");
 
 /// The example with `from` replaced by `to` must be refused, and the error must name each of `names`.
 fn refuse(from: &str, to: &str, names: &[&str]) {
@@ -28,9 +30,12 @@ fn the_example_parses() {
     let [client, custodian] = config.enclaves.as_slice() else { panic!("{roles:?}") };
     assert_eq!(custodian.address, Address::Vsock { cid: 17, port: 5005 });
     assert!(client.manifest != custodian.manifest && client.credentials != custodian.credentials);
-    assert_eq!(config.relay.listen, RelayListen::Vsock(9001));
+    assert_eq!(config.relay.listen, Listen::Vsock(9001));
     assert_eq!(config.relay.names["kms.eu-central-1.amazonaws.com"], Target::Name);
     assert_eq!(config.log.format, Format::Text);
+    assert!(matches!(&client.credentials, CredentialSource::File(path) if path.ends_with("client.credentials.toml")));
+    assert!(config.parent.heartbeat.is_none());
+    assert_eq!(config.parent.last_words, Some(Listen::Vsock(9002)));
 }
 
 #[test]
@@ -139,4 +144,104 @@ fn a_file_over_its_limit_is_not_read() {
     std::fs::write(&path, &text).unwrap();
     assert!(Config::load(&path).unwrap_err().to_string().contains("65537 bytes"));
     assert!(Config::load(&dir.path().join("absent")).unwrap_err().to_string().contains("absent"));
+}
+
+/// The same field of the Nitro parent's file, given another value, must be refused with these names.
+fn refuse_nitro(from: &str, to: &str, names: &[&str]) {
+    assert!(NITRO.contains(from), "{from}");
+    let error = Config::parse(&NITRO.replacen(from, to, 1)).unwrap_err().to_string();
+    for name in names {
+        assert!(error.contains(name), "{to}: {error:?} does not name {name:?}");
+    }
+}
+
+#[test]
+fn the_nitro_parents_file_parses() {
+    let config = Config::parse(NITRO).unwrap();
+    assert!(config.api.tls.is_some() && !config.api.reflection && !config.api.listen.ip().is_loopback());
+    let [client, custodian] = config.enclaves.as_slice() else { panic!("{:?}", config.enclaves) };
+    assert_eq!((client.role, custodian.role), (Role::Client, Role::Custodian));
+    let source =
+        |role: &str, imds: &str| CredentialSource::InstanceRole { role: role.to_owned(), imds: imds.parse().unwrap() };
+    assert_eq!(client.credentials, source("strongroom-both", "169.254.169.254:80"));
+    assert_eq!(custodian.credentials, client.credentials);
+    assert_eq!(config.parent.last_words, Some(Listen::Vsock(9002)));
+    assert!(config.parent.heartbeat.is_none(), "port 9000 is nitro-cli's");
+    assert_eq!(config.relay.listen, Listen::Vsock(9001));
+    let imds = "imds = \"http://169.254.169.254\"";
+    for (given, expect) in [
+        ("", "169.254.169.254:80"),
+        ("imds = \"http://169.254.169.254:81\"", "169.254.169.254:81"),
+        ("imds = \"http://[fd00:ec2::254]\"", "[fd00:ec2::254]:80"),
+        ("imds = \"http://127.0.0.1:1338\"", "127.0.0.1:1338"),
+        ("imds = \"http://[::1]:1338\"", "[::1]:1338"),
+    ] {
+        let config = Config::parse(&NITRO.replacen(imds, given, 1)).unwrap();
+        assert_eq!(config.enclaves[0].credentials, source("strongroom-both", expect), "{given}");
+    }
+}
+
+#[test]
+fn credentials_have_one_source_that_nobody_else_can_answer_for() {
+    let at = "enclave[0].credentials";
+    let role = "instance_role = \"strongroom-both\"";
+    let longest = format!("instance_role = \"{}\"", "r".repeat(64));
+    Config::parse(&NITRO.replacen(role, &longest, 1)).unwrap();
+    for name in ["", "a/b", "../token", "a b", "a\\n", "a?b", "a#b", "a%2f", "r\u{f6}le", &"r".repeat(65)] {
+        let field = format!("{at}.instance_role");
+        refuse_nitro(role, &format!("instance_role = \"{name}\""), &[&field, "1 to 64 letters"]);
+    }
+    let imds = "\"http://169.254.169.254\"";
+    for url in [
+        "",
+        "169.254.169.254",
+        "https://169.254.169.254",
+        "HTTP://169.254.169.254",
+        "http://",
+        "http://169.254.169.254/",
+        "http://169.254.169.254/latest",
+        "http://u@169.254.169.254",
+        "http://169.254.169.253",
+        "http://169.254.169.254:",
+        "http://169.254.169.254:65536",
+        "http://10.0.0.1",
+        "http://0.0.0.0",
+        "http://[fd00:ec2::253]",
+        "http://fd00:ec2::254",
+        "http://[169.254.169.254]",
+        "http://[::]",
+        "http://localhost:80",
+        "http://instance-data.ec2.internal",
+    ] {
+        refuse_nitro(imds, &format!("\"{url}\""), &["enclave[0].credentials.imds", "loopback"]);
+    }
+    refuse_nitro(role, "", &[&format!("{at}.file"), "neither", "exactly one"]);
+    refuse_nitro(role, &format!("{role}\nfile = \"/c\""), &[&format!("{at}.file"), "both", "exactly one"]);
+    refuse_nitro(role, "file = \"/c\"", &["enclave[0].credentials.imds", "goes with instance_role"]);
+    refuse_nitro(role, "instance_role = true", &["line", "string"]);
+    refuse_nitro(role, "instance_profile = \"p\"", &["instance_profile"]);
+}
+
+#[test]
+fn a_parents_listeners_are_each_one_place_or_none() {
+    let words = "last_words = { vsock_port = 9002 }";
+    let with = |text: &str| Config::parse(&NITRO.replacen(words, text, 1)).unwrap().parent;
+    let both = with("heartbeat = { unix = \"/run/beat\" }\nlast_words = { unix = \"/run/words\" }");
+    assert_eq!(both.heartbeat, Some(Listen::Unix("/run/beat".into())));
+    assert_eq!(both.last_words, Some(Listen::Unix("/run/words".into())));
+    assert!(with("").last_words.is_none());
+    let without = NITRO.replacen(words, "", 1).replacen("[parent]", "", 1);
+    assert!(Config::parse(&without).unwrap().parent.last_words.is_none());
+    for (to, names) in [
+        ("last_words = { }", ["parent.last_words.unix", "neither"]),
+        ("last_words = { unix = \"/w\", vsock_port = 9002 }", ["parent.last_words.unix", "both"]),
+        ("last_words = { unix = \"\" }", ["parent.last_words.unix", "1 to 107 bytes"]),
+        ("heartbeat = { }", ["parent.heartbeat.unix", "neither"]),
+        ("heartbeat = { vsock_port = -1 }", ["line", "u32"]),
+        ("heartbeat = 9000", ["line", "RawListen"]),
+        ("last_words = { cid = 3, vsock_port = 9002 }", ["line", "cid"]),
+        ("heartbeats = { vsock_port = 9000 }", ["line", "heartbeats"]),
+    ] {
+        refuse_nitro(words, to, &names);
+    }
 }

@@ -1,42 +1,48 @@
-//! The IAM credentials of a role's KMS key, from a file that somebody else renews. They are never logged nor kept in memory.
+//! The IAM credentials of a role's KMS key: where they are read from, how often, and their way to the enclave. They are never logged nor
+//! kept in memory.
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use prost::Message;
-use serde::Deserialize;
 use strongroom_proto::enclave::v1::{Request, SetCredentials, request::Body};
-use strongroom_proto::id::sha256;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
+use crate::config::CredentialSource;
 use crate::error::Error;
 
-/// Longest credentials file in bytes.
-pub(super) const CREDENTIALS_BYTES_MAX: usize = 16 * 1024;
+mod connector;
+mod file;
+mod instance;
 
-/// The file's content.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    access_key_id: String,
-    secret_access_key: Zeroizing<String>,
-    #[serde(default)]
-    session_token: Zeroizing<String>,
-    #[serde(default)]
-    expires_at_ms: u64,
-}
+/// How often a file is read again.
+const FILE_EVERY: Duration = Duration::from_secs(30);
+/// Shortest and longest wait until the instance's credentials are asked for again. EC2 has the next ones at least five minutes before the
+/// old ones end, so an enclave has them four minutes before that.
+const INSTANCE_EVERY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
 
 /// Credentials on their way to the enclave; erased on drop.
 pub(super) struct Credentials {
-    /// Tells one content of the file from the next.
+    /// Tells one content of the source from the next.
     pub(super) hash: [u8; 32],
     request: Request,
 }
 
 impl Credentials {
+    fn new(hash: [u8; 32], message: SetCredentials) -> Self {
+        Self { hash, request: Request { body: Some(Body::SetCredentials(message)) } }
+    }
+
     /// The request that gives them to the enclave, encoded; the connection erases it once it is sent.
     pub(super) fn encode(&self) -> Vec<u8> {
         self.request.encode_to_vec()
+    }
+
+    /// When they end, milliseconds since 1970-01-01T00:00:00Z; 0 where they do not.
+    pub(super) fn expires_at_ms(&self) -> u64 {
+        match &self.request.body {
+            Some(Body::SetCredentials(message)) => message.expires_at_ms,
+            _ => 0,
+        }
     }
 }
 
@@ -50,84 +56,77 @@ impl Drop for Credentials {
     }
 }
 
-/// Reads the file.
+/// Refuses at the start what can be seen to be wrong then: a file, but not the instance, which may not have its role yet.
 ///
 /// # Errors
-/// Where it cannot be read, others may read it, or it does not hold what it should. No error quotes its content.
-pub(super) fn read(path: &Path) -> Result<Credentials, Error> {
-    let metadata = std::fs::metadata(path).map_err(Error::io("read credentials", path))?;
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(refused(path, format!("mode {mode:03o}"), "must be readable by its owner alone, such as mode 600"));
+/// As [`read`], for a file.
+pub(super) fn check(source: &CredentialSource) -> Result<(), Error> {
+    match source {
+        CredentialSource::File(path) => file::read(path).map(drop),
+        CredentialSource::InstanceRole { .. } => Ok(()),
     }
-    if metadata.len() > CREDENTIALS_BYTES_MAX as u64 {
-        let limit = format!("must be at most {CREDENTIALS_BYTES_MAX} bytes");
-        return Err(refused(path, format!("{} bytes", metadata.len()), limit));
-    }
-    let bytes = Zeroizing::new(std::fs::read(path).map_err(Error::io("read credentials", path))?);
-    let file: File = std::str::from_utf8(&bytes).ok().and_then(|text| toml::from_str(text).ok()).ok_or_else(|| {
-        let fields = "must be TOML with access_key_id, secret_access_key and, optionally, session_token, expires_at_ms";
-        refused(path, "its content".to_owned(), fields)
-    })?;
-    Ok(Credentials {
-        hash: sha256(&[&bytes]),
-        request: Request {
-            body: Some(Body::SetCredentials(SetCredentials {
-                access_key_id: file.access_key_id,
-                secret_access_key: file.secret_access_key.to_string(),
-                session_token: file.session_token.to_string(),
-                expires_at_ms: file.expires_at_ms,
-            })),
-        },
-    })
 }
 
-fn refused(path: &Path, value: String, limit: impl Into<String>) -> Error {
-    Error::config(format!("credentials file {}", PathBuf::from(path).display()), value, limit)
+/// Reads the source. Takes at most [`instance::READ_TIME_MAX`].
+///
+/// # Errors
+/// Where it cannot be read or does not hold what it should. No error quotes its content.
+pub(super) async fn read(source: &CredentialSource) -> Result<Credentials, Error> {
+    match source {
+        CredentialSource::File(path) => file::read(path),
+        CredentialSource::InstanceRole { role, imds } => instance::read(role, *imds).await,
+    }
+}
+
+/// How long to wait until the source is read again, where the enclave has credentials that end at `expires_at_ms`. A clock that is wrong
+/// moves it between its limits only.
+pub(super) fn again(source: &CredentialSource, expires_at_ms: u64, now_ms: u64) -> Duration {
+    match source {
+        CredentialSource::File(_) => FILE_EVERY,
+        CredentialSource::InstanceRole { .. } => {
+            let left = Duration::from_millis(expires_at_ms.saturating_sub(now_ms));
+            (left / 2).clamp(INSTANCE_EVERY.0, INSTANCE_EVERY.1)
+        }
+    }
+}
+
+/// How long to wait after a failure.
+pub(super) fn retry(source: &CredentialSource) -> Duration {
+    match source {
+        // At the next look at the enclave.
+        CredentialSource::File(_) => Duration::ZERO,
+        CredentialSource::InstanceRole { .. } => INSTANCE_EVERY.0,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn file(dir: &tempfile::TempDir, content: &str, mode: u32) -> PathBuf {
-        let path = dir.path().join("credentials.toml");
-        std::fs::write(&path, content).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-        path
-    }
-
     #[test]
-    fn credentials_are_read_and_told_apart() {
-        let dir = tempfile::tempdir().unwrap();
-        let content = "access_key_id = \"AK\"\nsecret_access_key = \"planted\"\nexpires_at_ms = 5\n";
-        let one = read(&file(&dir, content, 0o600)).unwrap();
-        let request = Request::decode(one.encode().as_slice()).unwrap();
-        let Some(Body::SetCredentials(message)) = request.body else { panic!("{request:?}") };
-        assert_eq!((message.access_key_id.as_str(), message.expires_at_ms), ("AK", 5));
-        assert_eq!((message.secret_access_key.as_str(), message.session_token.as_str()), ("planted", ""));
-        let other = read(&file(&dir, &content.replace("planted", "renewed"), 0o400)).unwrap();
-        assert_ne!(one.hash, other.hash);
-    }
-
-    #[test]
-    fn what_is_refused_is_named_and_never_quoted() {
-        let dir = tempfile::tempdir().unwrap();
-        let good = "access_key_id = \"AK\"\nsecret_access_key = \"planted\"\n";
-        for (content, mode, expect) in [
-            (good.to_owned(), 0o640, "mode 640"),
-            (good.to_owned(), 0o604, "mode 604"),
-            (format!("{good}secret = \"planted\""), 0o600, "access_key_id"),
-            ("access_key_id = \"planted\"".to_owned(), 0o600, "secret_access_key"),
-            ("planted".to_owned(), 0o600, "TOML"),
-            ("#".repeat(CREDENTIALS_BYTES_MAX + 1), 0o600, "16385 bytes"),
+    fn credentials_are_read_again_well_before_they_end() {
+        let file = CredentialSource::File("/c".into());
+        let instance = CredentialSource::InstanceRole { role: "r".to_owned(), imds: "127.0.0.1:80".parse().unwrap() };
+        let now: i64 = 1_800_000_000_000;
+        for (left_s, expect_s) in [
+            (21_600, 60),
+            (300, 60),
+            (120, 60),
+            (119, 59),
+            (60, 30),
+            (11, 5),
+            (10, 5),
+            (1, 5),
+            (0, 5),
+            (-1, 5),
+            (-9_999, 5),
         ] {
-            let error = read(&file(&dir, &content, mode)).err().unwrap();
-            assert!(error.to_string().contains(expect), "{error}");
-            assert!(!format!("{error} {error:?}").contains("planted"), "{error}");
+            let expires = now + left_s * 1000;
+            let (expires, now) = (u64::try_from(expires).unwrap(), u64::try_from(now).unwrap());
+            assert_eq!(again(&instance, expires, now).as_secs(), expect_s, "{left_s}");
+            assert_eq!(again(&file, expires, now), FILE_EVERY);
         }
-        let longest = format!("{good}{}", "#".repeat(CREDENTIALS_BYTES_MAX - good.len()));
-        read(&file(&dir, &longest, 0o600)).unwrap();
-        assert!(read(&dir.path().join("absent")).is_err());
+        assert_eq!((retry(&instance), retry(&file)), (INSTANCE_EVERY.0, Duration::ZERO));
+        assert_eq!(again(&instance, u64::MAX, 0), INSTANCE_EVERY.1);
     }
 }

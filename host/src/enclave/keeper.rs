@@ -14,7 +14,8 @@ use tokio::task::JoinSet;
 
 use super::link::Link;
 use super::{Shared, address, credentials, refusal};
-use crate::config::{Address, EnclaveConfig};
+use crate::clock::now_ms;
+use crate::config::{Address, CredentialSource, EnclaveConfig};
 use crate::error::Error;
 
 /// First and longest wait before the next attempt to connect.
@@ -25,15 +26,31 @@ const UNREADY_EVERY: (Duration, Duration) = (Duration::from_millis(20), Duration
 const READY_EVERY: Duration = Duration::from_secs(2);
 /// Longest wait for the answer to a control request; a connection that takes longer is given up.
 const CONTROL_MAX: Duration = Duration::from_secs(10);
-/// How often the credentials file is read again.
-const CREDENTIALS_EVERY: Duration = Duration::from_secs(30);
-
 /// What an enclave is supplied with, shared by its connections.
 pub(super) struct Supply {
     manifest: Vec<u8>,
-    credentials: std::path::PathBuf,
-    /// Hash of the credentials that the enclave has, and when the file was read. The lock lets one connection at a time supply.
-    supplied: Mutex<Option<([u8; 32], Instant)>>,
+    credentials: CredentialSource,
+    /// The lock lets one connection at a time supply.
+    supplied: Mutex<Supplied>,
+}
+
+/// Which credentials an enclave has.
+#[derive(Default)]
+struct Supplied {
+    /// Their hash.
+    has: Option<[u8; 32]>,
+    /// When their source is read next; at once where there is nothing.
+    due: Option<Instant>,
+}
+
+impl Supplied {
+    /// Whether the source is to be read now. An enclave that lacks what it was given is not made to wait.
+    fn is_due(&mut self, lacking: bool) -> bool {
+        if lacking && self.has.take().is_some() {
+            self.due = None;
+        }
+        self.due.is_none_or(|due| due <= Instant::now())
+    }
 }
 
 impl Supply {
@@ -55,7 +72,7 @@ impl Supply {
             }
             Ok(_) => {}
         }
-        credentials::read(&config.credentials)?;
+        credentials::check(&config.credentials)?;
         Ok(Self { manifest: bytes, credentials: config.credentials.clone(), supplied: Mutex::default() })
     }
 }
@@ -127,7 +144,7 @@ async fn look(shared: &Shared, link: &Link, supply: &Supply) -> Result<Health, E
     let mut supplied = supply.supplied.lock().await;
     let mut health = get_health(link).await?;
     if lacks(&health, "manifest") {
-        *supplied = None;
+        *supplied = Supplied::default();
         let boot = request::Body::Boot(Boot { manifest: supply.manifest.clone() });
         match control(link.send(encode(boot))?).await? {
             response::Body::Booted(_) => tracing::info!(name: "enclave booted", role = shared.role.as_str_name()),
@@ -138,12 +155,12 @@ async fn look(shared: &Shared, link: &Link, supply: &Supply) -> Result<Health, E
     if health.role() != shared.role && !lacks(&health, "manifest") {
         return Err(Error::State("the enclave serves another role"));
     }
-    let due = supplied.is_none_or(|(_, read)| read.elapsed() >= CREDENTIALS_EVERY);
-    if due || lacks(&health, "credentials") {
-        match set_credentials(link, supply, supplied.filter(|_| !lacks(&health, "credentials"))).await {
-            Ok(now) => *supplied = Some(now),
-            // What the enclave has may hold for a while: the file is looked at again, and health says what lacks.
+    if supplied.is_due(lacks(&health, "credentials")) {
+        match set_credentials(link, &supply.credentials, supplied.has).await {
+            Ok(now) => *supplied = now,
+            // What the enclave has may hold for a while: the source is read again, and health says what lacks.
             Err(error) => {
+                supplied.due = Some(Instant::now() + credentials::retry(&supply.credentials));
                 let role = shared.role.as_str_name();
                 tracing::warn!(name: "credentials not supplied", role, error = %error);
             }
@@ -153,20 +170,17 @@ async fn look(shared: &Shared, link: &Link, supply: &Supply) -> Result<Health, E
     Ok(health)
 }
 
-/// Sends the file's credentials unless the enclave has them.
-async fn set_credentials(
-    link: &Link,
-    supply: &Supply,
-    has: Option<([u8; 32], Instant)>,
-) -> Result<([u8; 32], Instant), Error> {
-    let credentials = credentials::read(&supply.credentials)?;
-    if has.is_none_or(|(hash, _)| hash != credentials.hash) {
+/// Sends the source's credentials unless the enclave has them.
+async fn set_credentials(link: &Link, source: &CredentialSource, has: Option<[u8; 32]>) -> Result<Supplied, Error> {
+    let credentials = credentials::read(source).await?;
+    if has != Some(credentials.hash) {
         match control(link.send_secret(credentials.encode())?).await? {
             response::Body::CredentialsSet(_) => {}
             _ => return Err(Error::Internal("an enclave's answer to SetCredentials")),
         }
     }
-    Ok((credentials.hash, Instant::now()))
+    let wait = credentials::again(source, credentials.expires_at_ms(), now_ms());
+    Ok(Supplied { has: Some(credentials.hash), due: Some(Instant::now() + wait) })
 }
 
 async fn get_health(link: &Link) -> Result<Health, Error> {

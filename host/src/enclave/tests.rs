@@ -6,6 +6,8 @@ use strongroom_proto::enclave::v1::{CreateKek, GetView, KekCreated, KekRef, Need
 use strongroom_proto::v1::{Manifest, SignedView};
 
 use super::*;
+use crate::config::CredentialSource;
+use crate::testing::imds::{Fault, Imds, Key, answer};
 use crate::testing::{FakeEnclave, Reaction, enclave_config, refusal, write_credentials};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -191,13 +193,79 @@ async fn a_restarted_enclave_is_booted_and_supplied_again() {
     let gone = |health: &Option<frames::Health>| health.is_none();
     tokio::time::timeout(LONG, enclave.health().wait_for(gone)).await.unwrap().unwrap();
     assert!(matches!(ask(&enclave, 1).await, Err(Error::EnclaveUnavailable(_))));
-    write_credentials(&config.credentials, "AK2");
+    write_credentials(&dir.path().join("credentials.toml"), "AK2");
     let fake = FakeEnclave::start(&dir.path().join("enclave.sock"), echo);
     ready(&enclave).await;
     assert_eq!(ask(&enclave, 5).await.unwrap(), 5);
     assert!(enclave.connects() > connects);
     let process = fake.process.lock().unwrap();
     assert_eq!((process.boots, process.credentials.as_slice()), (1, &["AK2".to_owned()][..]));
+}
+
+/// Waits until a fake has been given these credentials last.
+async fn given(fake: &FakeEnclave, id: &str) {
+    let given = async {
+        while fake.process.lock().unwrap().credentials.last().is_none_or(|last| last != id) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(LONG, given).await.unwrap();
+}
+
+fn of_instance(dir: &std::path::Path, imds: &Imds) -> EnclaveConfig {
+    let credentials = CredentialSource::InstanceRole { role: "role".to_owned(), imds: imds.address() };
+    EnclaveConfig { credentials, ..enclave_config(dir, 2) }
+}
+
+fn instance_key(id: &str, lives: i64) -> Key {
+    Key { id: id.to_owned(), secret: "s".to_owned(), token: "t".to_owned(), lives }
+}
+
+#[tokio::test]
+async fn the_instances_credentials_are_renewed_before_they_end_and_given_to_a_restarted_enclave() {
+    let dir = tempfile::tempdir().unwrap();
+    let imds = Imds::start("role", instance_key("AS1", 11)).unwrap();
+    let fake = FakeEnclave::start(&dir.path().join("enclave.sock"), echo);
+    let enclave = Enclave::start(&of_instance(dir.path(), &imds)).unwrap();
+    ready(&enclave).await;
+    given(&fake, "AS1").await;
+    imds.rotate(instance_key("AS2", 3600));
+    given(&fake, "AS2").await;
+    // One that has them no longer, such as by its own clock, is not made to wait for the next minute.
+    fake.process.lock().unwrap().credentials.clear();
+    given(&fake, "AS2").await;
+    assert_eq!(fake.process.lock().unwrap().boots, 1);
+    drop(fake);
+    let asked = imds.asked().len();
+    let fake = FakeEnclave::start(&dir.path().join("enclave.sock"), echo);
+    given(&fake, "AS2").await;
+    ready(&enclave).await;
+    assert_eq!(imds.asked().len(), asked + 2, "asked once for the restarted one, with a token");
+}
+
+#[tokio::test]
+async fn an_instance_without_its_role_and_a_refused_push_are_tried_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let imds = Imds::start("role", instance_key("AS1", 3600)).unwrap();
+    imds.fail("GET", [Fault::Raw(answer("404 Not Found", "", ""))]);
+    let fake = FakeEnclave::start(&dir.path().join("enclave.sock"), echo);
+    fake.process.lock().unwrap().refuses = 1;
+    let enclave = Enclave::start(&of_instance(dir.path(), &imds)).unwrap();
+    let lacks = |health: &Option<frames::Health>| health.as_ref().is_some_and(|it| it.missing == ["credentials"]);
+    tokio::time::timeout(LONG, enclave.health().wait_for(lacks)).await.unwrap().unwrap();
+    let looked = async {
+        while fake.process.lock().unwrap().looks < 16 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(LONG, looked).await.unwrap();
+    let (asked, looks) = (imds.asked().len(), fake.process.lock().unwrap().looks);
+    assert!(3 * asked < looks, "asked {asked} times in {looks} looks at an enclave that lacks them");
+    ready(&enclave).await;
+    let process = fake.process.lock().unwrap();
+    assert_eq!((process.refuses, process.credentials.as_slice()), (0, &["AS1".to_owned()][..]));
+    let asked = imds.asked();
+    assert_eq!(asked.len(), 6, "no role, refused, taken: {asked:?}");
 }
 
 #[tokio::test]
@@ -217,6 +285,6 @@ async fn files_that_are_wrong_are_refused_at_the_start() {
     std::fs::remove_file(&good.manifest).unwrap();
     assert!(Enclave::start(&good).err().unwrap().to_string().contains("read manifest"));
     let good = enclave_config(dir.path(), 1);
-    std::fs::set_permissions(&good.credentials, std::fs::Permissions::from_mode(0o644)).unwrap();
+    std::fs::set_permissions(dir.path().join("credentials.toml"), std::fs::Permissions::from_mode(0o644)).unwrap();
     assert!(Enclave::start(&good).err().unwrap().to_string().contains("mode 644"));
 }

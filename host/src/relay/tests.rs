@@ -1,6 +1,7 @@
-use tokio::net::{TcpListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 use super::*;
+use crate::testing::Claims;
 
 const SHORT: Duration = Duration::from_millis(150);
 const LONG: Duration = Duration::from_secs(20);
@@ -13,6 +14,10 @@ struct Fixture {
 }
 
 async fn fixture(waits: Waits) -> Fixture {
+    fixture_at(waits, Enclaves::<Claims>::Unix).await
+}
+
+async fn fixture_at(waits: Waits, enclaves: impl FnOnce(UnixListener) -> Enclaves<Claims>) -> Fixture {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("relay.sock");
     let listener = UnixListener::bind(&path).unwrap();
@@ -23,7 +28,7 @@ async fn fixture(waits: Waits) -> Fixture {
         ("closed.test".to_owned(), Target::Fixed(closed)),
     ]);
     let mut relay = JoinSet::new();
-    relay.spawn(serve(Listener::Unix(listener), names, waits));
+    relay.spawn(serve(enclaves(listener), names, waits));
     Fixture { _dir: dir, path, kms, _relay: relay }
 }
 
@@ -115,4 +120,23 @@ async fn connections_past_the_limit_wait() {
     // The relay's side towards KMS ends with the listener's connections.
     drop(fixture.kms);
     assert!(tokio::time::timeout(LONG, late.read_u8()).await.is_ok());
+}
+
+#[tokio::test]
+async fn only_the_configured_context_ids_are_served() {
+    let (claimed, served) = ([2, 16, 0, 1, 15, 18, u32::MAX, 17, 3], [16, 17]);
+    let fixture =
+        fixture_at(Waits::default(), |listener| Enclaves::Vsock(Claims::new(listener, &claimed), served.into())).await;
+    for cid in claimed {
+        let mut stream = UnixStream::connect(&fixture.path).await.unwrap();
+        // A stranger's connection may be closed before it has written.
+        drop(stream.write_all(&preface_of(b"kms.test")).await);
+        let answer = tokio::time::timeout(LONG, stream.read_u8()).await.unwrap().ok();
+        assert_eq!(answer, served.contains(&cid).then_some(0), "context id {cid}");
+    }
+    let nobody =
+        fixture_at(Waits::default(), |listener| Enclaves::Vsock(Claims::new(listener, &[3]), Vec::new())).await;
+    let mut stream = UnixStream::connect(&nobody.path).await.unwrap();
+    drop(stream.write_all(&preface_of(b"kms.test")).await);
+    assert!(tokio::time::timeout(LONG, stream.read_u8()).await.unwrap().is_err(), "no enclave is on vsock");
 }

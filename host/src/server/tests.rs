@@ -9,7 +9,7 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 
 use super::*;
-use crate::config::{EnclaveConfig, Format, Log, Relay, Tls};
+use crate::config::{CredentialSource, EnclaveConfig, Format, Listen, Log, Parent, Relay, Tls};
 use crate::testing::enclave_config;
 
 fn config(dir: &Path) -> Config {
@@ -18,7 +18,8 @@ fn config(dir: &Path) -> Config {
         admin_socket: dir.join("admin.sock"),
         sqlite: dir.join("db"),
         enclaves: vec![enclave_config(dir, 1)],
-        relay: Relay { listen: RelayListen::Unix(dir.join("relay.sock")), names: std::collections::BTreeMap::new() },
+        relay: Relay { listen: Listen::Unix(dir.join("relay.sock")), names: std::collections::BTreeMap::new() },
+        parent: Parent::default(),
         log: Log { level: tracing::level_filters::LevelFilter::OFF, format: Format::Text },
     }
 }
@@ -91,11 +92,16 @@ async fn what_cannot_be_used_is_named_at_the_start() {
     let address = taken.local_addr().unwrap();
     refuse(|config, _| config.api.listen = address, &address.to_string()).await;
     refuse(|config, dir| std::fs::write(&config.admin_socket, dir.to_str().unwrap()).unwrap(), "admin.sock").await;
-    refuse(|config, _| config.relay.listen = RelayListen::Unix("/nowhere/relay.sock".into()), "relay.sock").await;
+    refuse(|config, _| config.relay.listen = Listen::Unix("/nowhere/relay.sock".into()), "relay.sock").await;
+    refuse(|config, _| config.parent.heartbeat = Some(Listen::Unix("/nowhere/beat.sock".into())), "beat.sock").await;
+    refuse(|config, _| config.parent.last_words = Some(Listen::Unix("/nowhere/words.sock".into())), "words.sock").await;
     refuse(|config, _| config.sqlite = "/nowhere/db".into(), "/nowhere/db").await;
     refuse(|config, _| std::fs::write(&config.enclaves[0].manifest, b"x").unwrap(), "manifest").await;
     let unreadable = |config: &mut Config, dir: PathBuf| {
-        let absent = EnclaveConfig { credentials: dir.join("absent.toml"), ..config.enclaves[0].clone() };
+        let absent = EnclaveConfig {
+            credentials: CredentialSource::File(dir.join("absent.toml")),
+            ..config.enclaves[0].clone()
+        };
         config.enclaves = vec![absent];
     };
     refuse(unreadable, "absent.toml").await;
@@ -165,7 +171,7 @@ async fn a_check_reads_every_file_and_makes_none() {
     let before = names();
     check(&config).unwrap();
     assert_eq!(names(), before);
-    std::fs::remove_file(&config.enclaves[0].credentials).unwrap();
+    std::fs::remove_file(dir.path().join("credentials.toml")).unwrap();
     assert!(check(&config).unwrap_err().to_string().contains("credentials.toml"));
     assert!(serve(config, |_| panic!("ready"), std::future::pending()).await.is_err());
     assert_eq!(names(), before - 1, "nothing is bound or made before the files are checked");

@@ -78,7 +78,7 @@ impl KmsAdmin {
 
     /// Makes a symmetric key that only the administrator can use so far; gives its ARN.
     pub async fn create_key(&self, role: Role) -> Result<String> {
-        let created = self.0.create_key().policy(policy(role, &[], &[])?).send().await?;
+        let created = self.0.create_key().policy(policy(role, roles::kms_user(role), &[], &[])?).send().await?;
         created.key_metadata.and_then(|metadata| metadata.arn).context("CreateKey gave no ARN")
     }
 
@@ -95,15 +95,24 @@ impl KmsAdmin {
         images: &[(String, String)],
         actions: &[&str],
     ) -> Result<()> {
-        self.0.put_key_policy().key_id(key_arn).policy(policy(role, images, actions)?).send().await?;
+        self.put(key_arn, policy(role, roles::kms_user(role), images, actions)?).await
+    }
+
+    /// As [`KmsAdmin::admit`], with the credentials of this IAM user alone.
+    pub async fn admit_user(&self, user: &str, role: Role, key_arn: &str, images: &[(String, String)]) -> Result<()> {
+        self.put(key_arn, policy(role, user, images, &[])?).await
+    }
+
+    async fn put(&self, key_arn: &str, policy: String) -> Result<()> {
+        self.0.put_key_policy().key_id(key_arn).policy(policy).send().await?;
         Ok(())
     }
 }
 
 /// The policy that an operator would be given, and beside it what a careless one has.
-fn policy(role: Role, images: &[(String, String)], unattested: &[&str]) -> Result<String> {
+fn policy(role: Role, caller: &str, images: &[(String, String)], unattested: &[&str]) -> Result<String> {
     let user = |id: &str| format!("arn:aws:iam::{ACCOUNT}:user/{id}");
-    let enclave = user(roles::kms_user(role));
+    let enclave = user(caller);
     let pcr = |text: &String| -> Result<Pcr> { Pcr::try_from(hex::decode(text)?).ok().context("no PCR") };
     let image = |text: &String| Ok(ImagePcrs { pcr0: pcr(text)?, pcr1: None, pcr2: None });
     let draft = Draft {

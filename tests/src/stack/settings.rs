@@ -33,6 +33,10 @@ unix = "{folder}/run/relay.sock"
 
 [relay.names]
 "kms.{REGION}.amazonaws.com" = "{kms}"
+
+[parent]
+heartbeat = {{ unix = "{folder}/run/heartbeat.sock" }}
+last_words = {{ unix = "{folder}/run/last-words.sock" }}
 "#
     );
     fs::write(format!("{folder}/host.toml"), text)?;

@@ -18,7 +18,7 @@ use tonic::Request;
 use tonic::transport::{Channel, Endpoint};
 
 use super::core::Core;
-use crate::config::{Api, Config, Format, Log, Relay, RelayListen};
+use crate::config::{Api, Config, Format, Listen, Log, Parent, Relay};
 use crate::error::Error;
 use crate::testing::{FakeEnclave, enclave_config_of};
 
@@ -53,7 +53,8 @@ pub(super) fn config(dir: &std::path::Path, roles: &[Role]) -> Config {
         admin_socket: dir.join("admin.sock"),
         sqlite: dir.join("db"),
         enclaves: roles.iter().map(|role| enclave_config_of(dir, *role, 2)).collect(),
-        relay: Relay { listen: RelayListen::Unix(dir.join("relay.sock")), names: std::collections::BTreeMap::new() },
+        relay: Relay { listen: Listen::Unix(dir.join("relay.sock")), names: std::collections::BTreeMap::new() },
+        parent: Parent::default(),
         log: Log { level: tracing::level_filters::LevelFilter::OFF, format: Format::Text },
     }
 }
