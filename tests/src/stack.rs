@@ -329,7 +329,8 @@ impl Stack {
         self.write_manifest_of(1, role, key_arn, out)
     }
 
-    fn write_manifest_of(&self, release: u32, role: Role, key_arn: &str, out: &Path) -> Result<String> {
+    /// As it is for a release of this number.
+    pub fn write_manifest_of(&self, release: u32, role: Role, key_arn: &str, out: &Path) -> Result<String> {
         let printed = self.strongroom(&[
             "operator",
             "manifest",

@@ -12,6 +12,7 @@ mod options;
 mod passphrase;
 mod password;
 mod policy;
+mod release;
 mod show;
 mod tenant;
 
@@ -76,6 +77,9 @@ enum Command {
     /// Write and judge the key policies of the enclaves' KMS keys.
     #[command(subcommand)]
     Policy(policy::Policy),
+    /// Sign and check release files: which images a publisher built.
+    #[command(subcommand)]
+    Release(release::Release),
 }
 
 fn main() -> ExitCode {
@@ -109,6 +113,7 @@ fn run(cli: Cli, show: Show) -> anyhow::Result<()> {
         Command::Operator(command) => runtime.block_on(operator::run(command, show)),
         Command::Image(command) => Ok(image::run(&command, show)?),
         Command::Policy(command) => Ok(policy::run(command, show)?),
+        Command::Release(command) => Ok(release::run(&command, show)?),
     }
 }
 
