@@ -99,9 +99,6 @@ impl VerifiedReleases {
     /// # Errors
     /// [`Error::Signature`], or as [`ReleaseFile::read`].
     pub fn verify(signed: &SignedReleaseFile, release_key: &[u8; 32]) -> Result<Self, Error> {
-        if signed.release_file.len() > RELEASE_FILE_BYTES_MAX {
-            return Err(Error::malformed(PART, format_args!("longer than {RELEASE_FILE_BYTES_MAX} bytes")));
-        }
         signed::verify(prefix::RELEASE_FILE, &signed.release_file, release_key, &signed.signature)
             .map_err(|_| Error::Signature { part: PART })?;
         form::read(&signed.release_file).map(Self)

@@ -33,6 +33,9 @@ impl World {
         let manifest = world.folder.path().join("next.manifest");
         let arn = world.stack.key_arn(Role::Client).unwrap();
         let next = world.stack.write_manifest_of(2, Role::Client, arn, &manifest).unwrap();
+        let strange = world.folder.path().join("strange.manifest");
+        let arn = "arn:aws:kms:eu-central-1:111122223333:key/x";
+        world.stack.write_manifest_of(2, Role::Client, arn, &strange).unwrap();
         world.write_policy("client.json", &[world.stack.image()], &[&world.pcr16()]);
         world.write_policy("other.json", &[&patched], &[&world.pcr16()]);
         world.write_policy("both.json", &[world.stack.image(), &patched], &[&world.pcr16(), &next]);
@@ -123,7 +126,8 @@ async fn a_tenant_updates_its_statement_by_release_files_alone() {
     world.refused("1.release", &other, "which is pinned in").await;
     world.refused("one.eif", POLICY, "at most 32896 are allowed").await;
 
-    let printed = update("1.release", POLICY).unwrap();
+    let recipient = "22".repeat(32);
+    let printed = update("1.release", &format!("{POLICY} --mpc-recipient {recipient}")).unwrap();
     assert!(printed.contains("accepted releases 1") && printed.contains("image and manifest are of one"), "{printed}");
     let after = world.statement();
     assert_eq!((after.serial, &after.images), (before.serial + 1, &before.images));
@@ -136,21 +140,40 @@ async fn a_tenant_updates_its_statement_by_release_files_alone() {
     world.refused("2.release", &format!("{both} --accept 3"), "3 is not in the release file, which lists 1, 2").await;
     world.refused("2.release", &format!("{both} --accept 1"), "release 2 is not among those to accept").await;
     world.refused("2.release", &format!("{both} --accept 2"), "release 1 is not among those to accept").await;
+    let strange = format!("{both} --manifest DIR/strange.manifest");
+    world
+        .refused(
+            "2.release",
+            &strange,
+            "the manifest's kms_key_arn is arn:aws:kms:eu-central-1:111122223333:key/x, not",
+        )
+        .await;
     update("2.release", both).unwrap();
     let upgrading = world.statement();
     assert_eq!((upgrading.images.len(), upgrading.client.unwrap().pcr16.len()), (2, 2));
+    assert_eq!(upgrading.mpc_recipients, [[0x22; 32]], "what is left out stays");
     world.refused("1.release", POLICY, "has serial 1, but 2 was accepted before").await;
 
     // What is backed up under such a statement comes back.
     let user = User::new(&world.stack, "w").await.unwrap();
     user.backup("main", [b"one", b"two"]).await.unwrap();
     assert_eq!(user.recover().await.unwrap(), [b"one", b"two"]);
+
+    // Given up again: neither the new image nor its manifest is carried on.
+    world.publish("3.release", "--previous DIR/2.release --keep 1 --lowest-release 1").unwrap();
+    update("3.release", POLICY).unwrap();
+    let back = world.statement();
+    assert_eq!((back.images, back.client), (before.images, before.client));
 }
 
 #[tokio::test]
 async fn other_images_are_refused_and_an_emergency_step_back_is_not() {
     let world = World::new().await;
     world.publish("1.release", "--serial 1 --lowest-release 1 --image 1=DIR/one.eif --image 2=DIR/two.eif").unwrap();
+    let (acme, key) = (world.path("acme"), world.path("release.pub"));
+    world.stack.strongroom(&["tenant", "init", "--dir", &acme, "--release-key", &key]).unwrap();
+    let pinned = Folder::new(Path::new(&acme)).release_key().unwrap();
+    assert_eq!(pinned.map(hex::encode).as_deref(), Some(std::fs::read_to_string(&key).unwrap().trim()));
     world.update("1.release", &format!("{POLICY} --accept 1 --release-key DIR/release.pub")).unwrap();
 
     // The publisher gives up release 1 before the operator has changed over: no statement can be signed.
