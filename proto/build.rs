@@ -15,6 +15,7 @@ const FILES: &[&str] = &[
     "strongroom/v1/passkey_service.proto",
     "strongroom/v1/receipt.proto",
     "strongroom/v1/recovery_service.proto",
+    "strongroom/v1/release.proto",
     "strongroom/v1/statement.proto",
     "strongroom/v1/tenant_backend_service.proto",
     "strongroom/v1/tenant_service.proto",

@@ -45,6 +45,14 @@ pub const MPC_RECIPIENTS_MAX: usize = 16;
 pub const ORIGINS_MAX: usize = 16;
 /// Longest origin and longest relying party id in bytes.
 pub const ORIGIN_BYTES_MAX: usize = 253;
+/// Longest encoded release file in bytes.
+pub const RELEASE_FILE_BYTES_MAX: usize = 32 * 1024;
+/// Most releases in a release file: a statement has room for all of them.
+pub const RELEASES_MAX: usize = IMAGES_MAX;
+/// Most tools and libraries that a release names.
+pub const BUILT_WITH_MAX: usize = 16;
+/// Longest version of a release, a tool or a library in bytes.
+pub const VERSION_BYTES_MAX: usize = 128;
 /// Longest encoded manifest in bytes.
 pub const MANIFEST_BYTES_MAX: usize = 8 * 1024;
 /// Longest id of a wallet, backup, pair or request in bytes.

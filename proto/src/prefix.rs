@@ -41,6 +41,8 @@ prefixes! {
     REHEARSAL = "rehearsal";
     /// Content of a message sealed to a recipient.
     RELEASE = "release";
+    /// Signature over a release file.
+    RELEASE_FILE = "release-file";
     /// AAD of everything at rest.
     SEAL = "seal";
     /// Content of a message sealed to an enclave.

@@ -147,8 +147,10 @@ fn intents() {
 
 #[test]
 fn signed_and_hashed() {
-    let mut golden =
-        Golden::new("signed.txt", "Statement, identity, recipient, one step of a head, and what an enclave signs");
+    let mut golden = Golden::new(
+        "signed.txt",
+        "Statement, identity, recipient, one step of a head, what an enclave signs, and a release file",
+    );
     let statement = samples::statement();
     let bytes = statement.encode_to_vec();
     assert_eq!(strongroom_proto::statement::decode(&bytes), Ok(statement.clone()));
@@ -176,6 +178,7 @@ fn signed_and_hashed() {
     golden.bytes("view", &samples::view().encode_to_vec());
     golden.bytes("rehearsal", &samples::rehearsal_report().encode_to_vec());
     golden.bytes("manifest", &samples::manifest().encode_to_vec());
+    golden.bytes("release file", &samples::release_file().encode_to_vec());
     golden.check();
 }
 

@@ -20,6 +20,8 @@ pub struct AttestedIdentity {
     pub identity: RoleIdentity,
     /// What was checked of the document, with values.
     pub checks: Vec<Check>,
+    /// What its image measures as: one that the caller's policy accepts.
+    pub image: Image,
 }
 
 /// Checks one role of a host's answer against the statement.
@@ -72,7 +74,12 @@ fn checked(
     let attested = genuine.accept(policy)?;
     let identity = identity::check(&attestation.identity, &vouched(&attested), nonce, trust.is_development())?;
     expect("identity", "role", role_name(identity.role), role_name(role))?;
-    Ok(AttestedIdentity { identity, checks: attested.genuine().checks().to_vec() })
+    Ok(AttestedIdentity { identity, checks: attested.genuine().checks().to_vec(), image: image(&attested)? })
+}
+
+fn image(attested: &Attested) -> Result<Image, Error> {
+    let pcr = |index| attested.pcr(index).copied().ok_or(AttestationError::PcrNotLocked { index });
+    Ok(Image { pcr0: pcr(0)?, pcr1: pcr(1)?, pcr2: pcr(2)? })
 }
 
 fn vouched(attested: &Attested) -> Vouched<'_> {

@@ -173,6 +173,46 @@ pub enum Error {
         /// The value that the backend expects.
         expected: String,
     },
+    /// A release file older than one that was accepted before.
+    #[error("the release file has serial {found}, but {known} was accepted before: it is an old one")]
+    ReleaseFileTooOld {
+        /// Its serial.
+        found: u64,
+        /// That of the newest file known here.
+        known: u64,
+    },
+    /// Two release files with one serial: the publisher, or whoever has its key, shows different tenants different releases.
+    #[error(
+        "the release file with serial {serial} is not the one that was accepted before: somebody signed two; ask the publisher"
+    )]
+    ReleaseFileFork {
+        /// The serial of both.
+        serial: u64,
+    },
+    /// An image that no release of the file measures as.
+    #[error("the image is in no release of the file with serial {serial}: {found}")]
+    NotReleased {
+        /// The file's serial.
+        serial: u64,
+        /// What it measures as.
+        found: String,
+    },
+    /// A release that the publisher gave up.
+    #[error("release {release} is below {lowest}, the lowest that the release file allows")]
+    ReleaseTooLow {
+        /// Its number.
+        release: u64,
+        /// The lowest allowed.
+        lowest: u64,
+    },
+    /// A release that the tenant did not choose.
+    #[error("release {release} is not among those to accept, which are {accepted}")]
+    ReleaseNotAccepted {
+        /// Its number.
+        release: u64,
+        /// The others.
+        accepted: String,
+    },
     /// A key policy with findings.
     #[error("the key policy of the {role} role has {problem}")]
     KeyPolicy {

@@ -28,6 +28,21 @@ pub fn read(path: &Path, max: usize) -> Result<Zeroizing<Vec<u8>>, Error> {
     if bytes.len() > max { Err(failed(format!("has more than {max} bytes"))) } else { Ok(bytes) }
 }
 
+/// As [`read`], for what may be large and is no secret: takes the memory that the file needs, and not its limit's.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_large(path: &Path, max: usize) -> Result<Vec<u8>, Error> {
+    let failed = |problem: String| Error::File { path: path.to_owned(), problem };
+    let file = File::open(path).map_err(|error| failed(error.to_string()))?;
+    if file.metadata().map_err(|error| failed(error.to_string()))?.is_dir() {
+        return Err(failed("is a folder, not a file".to_owned()));
+    }
+    let mut bytes = Vec::new();
+    file.take(max as u64 + 1).read_to_end(&mut bytes).map_err(|error| failed(error.to_string()))?;
+    if bytes.len() > max { Err(failed(format!("has more than {max} bytes"))) } else { Ok(bytes) }
+}
+
 /// Refuses a path where [`write_new`] would fail, before an act that is lost without its file.
 ///
 /// # Errors
@@ -125,6 +140,10 @@ mod tests {
         assert_eq!(&**read(&path, 3).unwrap(), b"abc");
         assert!(matches!(read(&path, 2), Err(Error::File { problem, .. }) if problem.contains("at most 2")));
         assert!(matches!(read(dir.path(), 9), Err(Error::File { problem, .. }) if problem.contains("folder")));
+        assert_eq!(read_large(&path, 3).unwrap(), b"abc");
+        for (path, max) in [(&path, 2), (&dir.path().to_owned(), 9), (&path.join("b"), 9)] {
+            assert!(matches!(read_large(path, max), Err(Error::File { .. })), "{}", path.display());
+        }
         #[cfg(unix)]
         {
             let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());

@@ -1,6 +1,7 @@
-//! The tenant's Ed25519 keys: root and standby, which sign statements, and operational keys, which sign intents.
+//! Ed25519 keys: the tenant's root and standby, which sign statements, and operational keys, which sign intents; and the publisher's release
+//! key, which signs release files.
 //!
-//! Root and standby lie in files that a passphrase protects and are meant to be offline. An operational key lies in a plain file
+//! Root, standby and release keys lie in files that a passphrase protects and are meant to be offline. An operational key lies in a plain file
 //! that only its owner may read: a service signs with it unattended, so a passphrase would lie beside it and protect nothing; its
 //! short life does.
 
@@ -31,6 +32,8 @@ pub enum KeyUse {
     Standby,
     /// Signs intents, for at most 90 days.
     Operational,
+    /// A publisher's: signs release files.
+    Release,
 }
 
 impl KeyUse {
@@ -41,6 +44,7 @@ impl KeyUse {
             Self::Root => "root",
             Self::Standby => "standby",
             Self::Operational => "operational",
+            Self::Release => "release",
         }
     }
 }
@@ -119,7 +123,7 @@ impl SigningKey {
     /// An operational key's signature over an encoded intent.
     ///
     /// # Errors
-    /// [`Error::Input`] for a root or standby key, which sign statements only.
+    /// [`Error::Input`] for a key of another use.
     pub fn sign_intent(&self, intent: &[u8]) -> Result<TenantSignature, Error> {
         if self.purpose != KeyUse::Operational {
             return Err(Error::input("key", format!("a {} key signs no intents", self.purpose.name())));
@@ -144,7 +148,7 @@ impl SigningKey {
     /// Writes the key to a new file, for its owner's eyes only but not encrypted: for operational keys.
     ///
     /// # Errors
-    /// [`Error::Input`] for a root or standby key, [`Error::Exists`] or [`Error::File`].
+    /// [`Error::Input`] for a key of another use, [`Error::Exists`] or [`Error::File`].
     pub fn write_plain(&self, path: &Path) -> Result<(), Error> {
         if self.purpose != KeyUse::Operational {
             return Err(Error::input("key", format!("a {} key is never written in plain", self.purpose.name())));

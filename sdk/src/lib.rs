@@ -23,6 +23,7 @@ pub mod prepare;
 pub mod random;
 pub mod receipt;
 pub mod registration;
+pub mod release;
 mod role;
 pub mod seal;
 pub mod statement;

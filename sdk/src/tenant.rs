@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use strongroom_attestation::{Image, Time};
+use strongroom_attestation::{Image, Pcr, Time};
 use strongroom_proto::id::{ContentHash, TenantId};
 use strongroom_proto::limits::{EPOCHS_MAX, OPERATIONAL_KEY_MS_MAX, STATEMENT_BYTES_MAX};
 use strongroom_proto::v1::{Epoch, ImageMeasurement, OperationalKey, Role, RoleStatement, SignedStatement, Statement};
@@ -24,8 +24,10 @@ use crate::{files, random};
 pub mod alone;
 mod consent;
 pub mod custodian;
+mod releases;
 
 pub use consent::{Expected, ExpectedAct, RecordAct, check as check_intent, consent};
+pub use releases::{NextManifest, attest_release};
 
 /// An operational key counts from 5 minutes before it was signed, since enclaves' clocks may be behind the tenant's.
 const NOT_BEFORE_MARGIN_MS: u64 = 5 * 60 * 1000;
@@ -48,7 +50,8 @@ impl TenantKeys {
     }
 }
 
-/// A tenant's folder: `root.key`, `standby.key`, `operational.key`, `tenant.json` and `statement.pb`.
+/// A tenant's folder: `root.key`, `standby.key`, `operational.key`, `tenant.json` and `statement.pb`; with a publisher's release file
+/// `release.pub` and `release.pb`.
 #[derive(Clone, Debug)]
 pub struct Folder(PathBuf);
 
@@ -237,6 +240,8 @@ pub struct Draft<'a> {
     pub images: Vec<Image>,
     /// What was attested, for every role that the statement names.
     pub attested: Vec<AttestedIdentity>,
+    /// PCR16 of further manifests that a role's enclaves are going to have.
+    pub manifests: Vec<(Role, Pcr)>,
     /// Whether images and manifests of the previous statement stay accepted, as they must while a fleet changes over.
     pub keep: bool,
     /// The lowest epoch that anything new may be sealed to; the newest, if left out.
@@ -316,6 +321,8 @@ impl Draft<'_> {
         let newest = attested.iter().map(|identity| identity.epoch).max()?;
         let lowest_epoch = self.lowest_epoch.unwrap_or(newest);
         let mut pcr16: Vec<_> = attested.iter().map(|identity| identity.pcr16.to_vec()).collect();
+        let further = self.manifests.iter().filter(|(of, _)| *of == role);
+        pcr16.extend(further.map(|(_, pcr16)| pcr16.to_vec()));
         pcr16.extend(previous.filter(|_| self.keep).into_iter().flat_map(|role| role.pcr16.iter().cloned()));
         let mut epochs: Vec<Epoch> = previous.map(|role| role.epochs.clone()).unwrap_or_default();
         epochs.extend(attested.iter().map(|identity| Epoch {
@@ -328,7 +335,7 @@ impl Draft<'_> {
     }
 }
 
-fn measurement(image: &Image) -> ImageMeasurement {
+pub(crate) fn measurement(image: &Image) -> ImageMeasurement {
     ImageMeasurement { pcr0: image.pcr0.to_vec(), pcr1: image.pcr1.to_vec(), pcr2: image.pcr2.to_vec() }
 }
 

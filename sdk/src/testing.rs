@@ -2,7 +2,7 @@
 //! can break one field and sign it again.
 
 use prost::Message;
-use strongroom_attestation::Time;
+use strongroom_attestation::{Image, Time};
 use strongroom_proto::id::{ContentHash, KekId, RecordId, TenantId};
 use strongroom_proto::v1::{
     CreateBackupAction, CredentialRef, CredentialView, Curve, Epoch, Freshness, GenerationState, GenerationView,
@@ -135,6 +135,11 @@ fn role_statement(role: Role) -> RoleStatement {
         epochs: vec![epoch_of(role, 1), epoch_of(role, 2)],
         lowest_epoch: 2,
     }
+}
+
+/// The image that [`statement`] accepts.
+pub(crate) fn image() -> Image {
+    Image { pcr0: [1; 48], pcr1: [2; 48], pcr2: [3; 48] }
 }
 
 /// The statement of a tenant that uses both roles.

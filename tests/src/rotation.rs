@@ -45,6 +45,7 @@ pub async fn publish(stack: &Stack, lowest: Option<u64>) -> Result<u64> {
         now: now(),
         images: vec![image],
         attested,
+        manifests: Vec::new(),
         keep: true,
         lowest_epoch: lowest,
         rp_id: RP_ID.to_owned(),

@@ -324,12 +324,12 @@ impl Stack {
         self.image.measurements()
     }
 
-    /// Writes the manifest and gives the PCR16 that it leads to.
     fn write_manifest(&self, role: Role, key_arn: &str, out: &Path) -> Result<String> {
         self.write_manifest_of(1, role, key_arn, out)
     }
 
-    fn write_manifest_of(&self, release: u32, role: Role, key_arn: &str, out: &Path) -> Result<String> {
+    /// Writes the manifest for a release of this number, and gives the PCR16 that it leads to.
+    pub fn write_manifest_of(&self, release: u32, role: Role, key_arn: &str, out: &Path) -> Result<String> {
         let printed = self.strongroom(&[
             "operator",
             "manifest",

@@ -19,6 +19,7 @@ mod stories {
     mod passkeys;
     mod python;
     mod recovery;
+    mod releases;
     mod resources;
     mod rotation;
     mod secrets;

@@ -1,12 +1,12 @@
 //! One message of each kind, with every field set to something that can be told apart.
 
 use strongroom_proto::v1::{
-    ActKind, AddPasskeyAction, CancelAction, CarryOutAction, ChangePolicyAction, CreateBackupAction, CredentialRef,
-    CredentialView, Curve, DeleteBackupAction, Development, Epoch, Event, Freshness, GenerationRef, GenerationState,
-    GenerationView, ImageMeasurement, Intent, Manifest, OpenAct, OpenActKind, OpenEjectWindowAction, OperationalKey,
-    Pair, Policy, PutSharesAction, Receipt, RecordView, RecoverAction, Rehearsal, RehearsalResult, RehearseAction,
-    RemovePasskeyAction, RenamePasskeyAction, Role, RolePart, RoleStatement, SecretKind, Stages, StartRecoveryAction,
-    Statement, Trust, WalletView, intent::Action,
+    ActKind, AddPasskeyAction, BuiltWith, CancelAction, CarryOutAction, ChangePolicyAction, CreateBackupAction,
+    CredentialRef, CredentialView, Curve, DeleteBackupAction, Development, Epoch, Event, Freshness, GenerationRef,
+    GenerationState, GenerationView, ImageMeasurement, Intent, Manifest, OpenAct, OpenActKind, OpenEjectWindowAction,
+    OperationalKey, Pair, Policy, PublishedRelease, PutSharesAction, Receipt, RecordView, RecoverAction, Rehearsal,
+    RehearsalResult, RehearseAction, ReleaseFile, RemovePasskeyAction, RenamePasskeyAction, Role, RolePart,
+    RoleStatement, SecretKind, Stages, StartRecoveryAction, Statement, Trust, WalletView, intent::Action,
 };
 
 pub(crate) mod frames;
@@ -246,4 +246,17 @@ pub(crate) fn manifest() -> Manifest {
         release: 7,
         development: Some(Development { kms_root_der: b"certificate".to_vec() }),
     }
+}
+
+pub(crate) fn release_file() -> ReleaseFile {
+    let tool = |name: &str, version: &str| BuiltWith { name: name.into(), version: version.into() };
+    let release = |release: u64, byte: u8| PublishedRelease {
+        release,
+        version: format!("0.{release}.0"),
+        image: Some(ImageMeasurement { pcr0: vec![byte; 48], pcr1: vec![byte + 1; 48], pcr2: vec![byte + 2; 48] }),
+        image_hash: vec![byte + 3; 32],
+        kernel_hash: vec![byte + 4; 32],
+        built_with: vec![tool("gcc", "cc 14.2.0"), tool("libc.a", "5e1f"), tool("rustc", "1.94.0")],
+    };
+    ReleaseFile { serial: 3, lowest_release: 7, date_ms: TIME, releases: vec![release(7, 0x21), release(8, 0x31)] }
 }

@@ -1,8 +1,8 @@
 use super::*;
 use crate::identity::RoleIdentity;
 use crate::testing::{
-    NOW_MS, WALLET, now, record_view, role_identity, role_identity_of, root, sign_view, sign_view_as, signed_statement,
-    stages, tenant, verified_statement, verified_statement_of_both, wallet_view, wallet_view_of,
+    NOW_MS, WALLET, image, now, record_view, role_identity, role_identity_of, root, sign_view, sign_view_as,
+    signed_statement, stages, tenant, verified_statement, verified_statement_of_both, wallet_view, wallet_view_of,
 };
 use strongroom_attestation::AttestationError;
 use strongroom_proto::v1::{RecordView, RoleAttestation, Statement, WalletView};
@@ -44,7 +44,10 @@ fn role_of(role: Role, records: Vec<RecordView>) -> PreparedRole {
     let view = WalletView { records, stages: Some(stages()), ..wallet_view_of(role, NONCE) };
     let asked = Asked { wallet: WALLET, nonce: NONCE, at: now() };
     let view = VerifiedView::verify(&sign_view_as(role, &view), &role_identity_of(role), &asked).unwrap();
-    PreparedRole { attested: AttestedIdentity { identity: role_identity_of(role), checks: Vec::new() }, view }
+    PreparedRole {
+        attested: AttestedIdentity { identity: role_identity_of(role), checks: Vec::new(), image: image() },
+        view,
+    }
 }
 
 fn answer(role: Role) -> RolePreparation {
@@ -97,7 +100,7 @@ fn a_view_is_signed_under_an_epoch_in_force_and_shows_no_newer_statement() {
         (epoch(2, newer(record_view())), Some("serial 3, but 4 is known")),
     ] {
         let identity = RoleIdentity { epoch: view.epoch, ..role_identity() };
-        let attested = AttestedIdentity { identity, checks: Vec::new() };
+        let attested = AttestedIdentity { identity, checks: Vec::new(), image: image() };
         let asked = Asked { wallet: WALLET, nonce: NONCE, at: now() };
         let checked = check_view(attested, &sign_view(&view), &verified_statement(), &asked);
         let error = checked.err().map(|error| error.to_string());

@@ -1,6 +1,6 @@
 use super::*;
 use crate::statement::sign;
-use crate::testing::{NOW_MS, epoch, now, role_identity, root, standby, statement, tenant};
+use crate::testing::{NOW_MS, epoch, image, now, role_identity, root, standby, statement, tenant};
 use strongroom_proto::statement::check;
 
 fn draft(previous: Option<&Statement>) -> Draft<'_> {
@@ -10,7 +10,8 @@ fn draft(previous: Option<&Statement>) -> Draft<'_> {
         operational_key: [77; 32],
         now: now(),
         images: vec![Image { pcr0: [9; 48], pcr1: [8; 48], pcr2: [7; 48] }],
-        attested: vec![AttestedIdentity { identity: role_identity(), checks: Vec::new() }],
+        attested: vec![AttestedIdentity { identity: role_identity(), checks: Vec::new(), image: image() }],
+        manifests: Vec::new(),
         keep: false,
         lowest_epoch: None,
         rp_id: "wallet.example".to_owned(),

@@ -5,9 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, bail, ensure};
+use serde_json::json;
 use strongroom_proto::v1::Role;
-use strongroom_sdk::image::{Archive, Entry, Measured};
+use strongroom_sdk::image::{self, Archive, Entry, Measured};
 use strongroom_simulated::Measurements;
 
 use super::process::Process;
@@ -33,6 +34,27 @@ impl Image {
                 Ok(Measurements { pcr0: pcr0.0, pcr1: pcr1.0, pcr2: pcr2.0 })
             }
         }
+    }
+
+    /// An image file that measures the same, for a release file. A simulated enclave's parts stand where a real image has its own.
+    pub fn eif(&self) -> Result<Vec<u8>> {
+        let Self::Simulated(path) = self else { bail!("the image of a virtual machine is a file already") };
+        let metadata = json!({
+            "ImageVersion": "simulated",
+            "CustomMetadata": { "BuiltWith": { "gcc": "none", "libc.a": "none", "rustc": "as this test" } },
+        });
+        let image = image::Image {
+            default_memory: 64 << 20,
+            default_cpus: 2,
+            kernel: b"strongroom simulated enclave".to_vec(),
+            command_line: ": no".to_owned(),
+            metadata: metadata.to_string().into_bytes(),
+            ramdisks: vec![b" kernel".to_vec(), fs::read(path)?],
+        };
+        let Measured { pcr0, pcr1, pcr2 } = Measured::of(&image);
+        let same = self.measurements()? == Measurements { pcr0: pcr0.0, pcr1: pcr1.0, pcr2: pcr2.0 };
+        ensure!(same, "the image file measures otherwise than the simulated enclave");
+        Ok(image.to_bytes()?)
     }
 
     /// An image that does the same and measures differently, in a folder: its application has one more byte.

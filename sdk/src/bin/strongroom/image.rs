@@ -111,7 +111,7 @@ fn build(options: &Build, show: Show) -> Result<(), Error> {
 }
 
 fn inspect(options: &Inspect, show: Show) -> Result<(), Error> {
-    let bytes = files::read(&options.file, IMAGE_BYTES_MAX)?;
+    let bytes = files::read_large(&options.file, IMAGE_BYTES_MAX)?;
     let problem = |error: ImageError| Error::File { path: options.file.clone(), problem: error.to_string() };
     let image = Image::from_bytes(&bytes).map_err(problem)?;
     report(show, &image, options.json);
@@ -177,7 +177,7 @@ fn module(path: &Path) -> Result<Module, Error> {
 }
 
 fn part(path: &Path) -> Result<Vec<u8>, Error> {
-    Ok(files::read(path, PART_BYTES_MAX)?.to_vec())
+    files::read_large(path, PART_BYTES_MAX)
 }
 
 fn refused(error: ImageError) -> Error {

@@ -13,6 +13,7 @@ mod options;
 mod passphrase;
 mod password;
 mod policy;
+mod release;
 mod show;
 mod tenant;
 
@@ -79,6 +80,9 @@ enum Command {
     /// Write and judge the key policies of the enclaves' KMS keys.
     #[command(subcommand)]
     Policy(policy::Policy),
+    /// Sign and check release files: which images a publisher built.
+    #[command(subcommand)]
+    Release(release::Release),
 }
 
 fn main() -> ExitCode {
@@ -113,6 +117,7 @@ fn run(cli: Cli, show: Show) -> anyhow::Result<()> {
         Command::Doctor(options) => doctor::run(&options, show),
         Command::Image(command) => Ok(image::run(&command, show)?),
         Command::Policy(command) => Ok(policy::run(command, show)?),
+        Command::Release(command) => Ok(release::run(&command, show)?),
     }
 }
 

@@ -13,6 +13,8 @@ use crate::show::Show;
 
 /// Longest root certificate in bytes.
 const ROOT_BYTES_MAX: usize = 4 * 1024;
+/// Longest file with a release key's public half in bytes.
+const RELEASE_KEY_BYTES_MAX: usize = 128;
 /// First byte of every certificate in DER.
 const DER_SEQUENCE: u8 = 0x30;
 
@@ -138,6 +140,16 @@ pub(crate) fn hex32(text: &str) -> Result<[u8; 32], String> {
     let mut out = [0; 32];
     hex::decode_to_slice(text, &mut out).map_err(|_| "not 32 bytes in hex (64 digits)".to_owned())?;
     Ok(out)
+}
+
+/// A publisher's release key: 64 hex digits, or a file with them.
+pub(crate) fn release_key(text: &str) -> Result<[u8; 32], String> {
+    if let Ok(key) = hex32(text) {
+        return Ok(key);
+    }
+    let content = files::read(text.as_ref(), RELEASE_KEY_BYTES_MAX).map_err(|error| error.to_string())?;
+    let content = std::str::from_utf8(&content).unwrap_or_default();
+    hex32(content.trim()).map_err(|problem| format!("{text} holds no release key: {problem}"))
 }
 
 pub(crate) fn tenant_id(text: &str) -> Result<TenantId, String> {

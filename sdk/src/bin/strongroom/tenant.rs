@@ -25,6 +25,7 @@ mod custodian;
 mod mpc;
 mod report;
 mod sign_intent;
+mod update;
 
 pub(crate) use sign_intent::read_receipt;
 
@@ -37,6 +38,9 @@ pub(crate) enum Tenant {
     /// Check every role's attestation, then build, show, sign and publish the next statement.
     #[command(after_help = STATEMENT_HELP)]
     Statement(Box<StatementOptions>),
+    /// As `statement`, with the images of a publisher's signed release file, and what the statement before says of the rest.
+    #[command(after_help = update::UPDATE_HELP)]
+    Update(Box<update::Update>),
     /// Sign an intent, after reading it and comparing it with what the backend's user asked for.
     #[command(after_help = sign_intent::SIGN_HELP)]
     SignIntent(Box<sign_intent::SignIntent>),
@@ -105,6 +109,9 @@ pub(crate) struct Init {
     /// The tenant's folder; made if it is not there. No file in it is overwritten.
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
+    /// Pin the key of the publisher whose release files `tenant update` takes: 64 hex digits, or a file with them.
+    #[arg(long, value_name = "HEX|FILE", value_parser = options::release_key)]
+    release_key: Option<[u8; 32]>,
 }
 
 #[derive(Args, Debug)]
@@ -177,6 +184,7 @@ pub(crate) async fn run(command: Tenant, trust: &Trust, show: Show) -> anyhow::R
     match command {
         Tenant::Init(options) => init(&options, show)?,
         Tenant::Statement(options) => statement(&options, trust, show).await?,
+        Tenant::Update(options) => update::run(&options, trust, show).await?,
         Tenant::SignIntent(options) => sign_intent::run(&options, show)?,
         Tenant::MpcKey(options) => mpc::key(&options, show)?,
         Tenant::OpenRelease(options) => mpc::open(&options, show)?,
@@ -209,7 +217,11 @@ fn own_statement(folder: &Folder, tenant: TenantId) -> Result<VerifiedStatement,
 fn init(options: &Init, show: Show) -> Result<(), Error> {
     let passphrase = passphrase::new()?;
     show.waiting("making the keys");
-    let keys = Folder::new(&options.dir).init(&passphrase)?;
+    let folder = Folder::new(&options.dir);
+    let keys = folder.init(&passphrase)?;
+    if let Some(key) = &options.release_key {
+        folder.pin_release_key(key)?;
+    }
     show.value("tenant", keys.tenant());
     show.value("root-key", hex::encode(keys.root_key));
     show.value("standby-key", hex::encode(keys.standby_key));
@@ -229,13 +241,9 @@ async fn statement(options: &StatementOptions, trust: &Trust, show: Show) -> Res
     let previous = previous.as_ref().map(VerifiedStatement::statement);
     let mut attested: Vec<AttestedIdentity> = Vec::new();
     for role in options.roles.roles() {
-        show.heading(&format!("Checking the {} enclave", role_name(role)));
-        show.waiting("asking for a fresh attestation");
+        checking(role, show);
         let epochs = attest_role(&client, tenant, role, &images, trust).await?;
-        for epoch in &epochs {
-            show.attested(epoch);
-        }
-        show.check("nonce", "answered afresh");
+        checked(&epochs, show);
         attested.extend(epochs);
     }
     let draft = Draft {
@@ -245,6 +253,7 @@ async fn statement(options: &StatementOptions, trust: &Trust, show: Show) -> Res
         now: device::now(),
         images,
         attested,
+        manifests: Vec::new(),
         keep: options.keep,
         lowest_epoch: options.lowest_epoch,
         rp_id: options.rp_id.clone(),
@@ -252,24 +261,43 @@ async fn statement(options: &StatementOptions, trust: &Trust, show: Show) -> Res
         top_origins: options.top_origins.clone(),
         mpc_recipients: options.mpc_recipients.clone(),
     };
+    let statement = built(&draft, &options.key_policies, show)?;
+    publish(options.standby, &folder, &client, &statement, show).await
+}
+
+/// A role's enclave is about to be attested.
+fn checking(role: Role, show: Show) {
+    show.heading(&format!("Checking the {} enclave", role_name(role)));
+    show.waiting("asking for a fresh attestation");
+}
+
+/// It was, in these epochs.
+fn checked(epochs: &[AttestedIdentity], show: Show) {
+    for epoch in epochs {
+        show.attested(epoch);
+    }
+    show.check("nonce", "answered afresh");
+}
+
+/// The statement of a draft, checked and shown. What is wrong is refused before anything is shown or asked for.
+fn built(draft: &Draft<'_>, key_policies: &[PolicyFile], show: Show) -> Result<Statement, Error> {
     draft.check_lowest_epoch()?;
     let statement = draft.build();
-    // Refused before anything is shown or asked for.
     form::check(&statement)
         .map_err(|problem| Error::Input { field: "statement".to_owned(), problem: problem.to_string() })?;
-    policy::check_statement(&options.key_policies, &statement, show)?;
-    report::statement(show, &statement, previous);
-    publish(options, &folder, &client, &statement, show).await
+    policy::check_statement(key_policies, &statement, show)?;
+    report::statement(show, &statement, draft.previous);
+    Ok(statement)
 }
 
 async fn publish(
-    options: &StatementOptions,
+    standby: bool,
     folder: &Folder,
     client: &strongroom_sdk::client::Client,
     statement: &Statement,
     show: Show,
 ) -> Result<(), Error> {
-    let purpose = if options.standby { KeyUse::Standby } else { KeyUse::Root };
+    let purpose = if standby { KeyUse::Standby } else { KeyUse::Root };
     let key = SigningKey::read(&folder.key_file(purpose), purpose, || {
         passphrase::existing(&format!("Passphrase of the {} key, to sign this statement: ", purpose.name()))
     })?;
