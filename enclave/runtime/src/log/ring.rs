@@ -114,9 +114,8 @@ mod tests {
         loop {
             let page = ring.after(events.last().map_or(0, |event| event.seq)).events;
             assert!(page.len() <= EVENTS_ANSWERED_MAX);
-            if page.is_empty() {
-                return events;
-            }
+            let (Some(next), last) = (page.first(), events.last()) else { return events };
+            assert!(last.is_none_or(|last| next.seq > last.seq), "what was read comes again");
             events.extend(page);
         }
     }
@@ -192,8 +191,10 @@ mod tests {
             assert_eq!(ring.after(0).events[0].line, expect);
         }
         let ring = Ring::start();
-        ring.add(format_args!("{}{}", "x".repeat(max), "after the cut"));
-        ring.add(format_args!("{}\u{e9}{}", "x".repeat(max - 1), "y"));
+        // Arguments of their own: literals would become one piece with what stands before them.
+        let (wide, after) = ("\u{e9}".to_owned(), "y".to_owned());
+        ring.add(format_args!("{}{after}", "x".repeat(max)));
+        ring.add(format_args!("{}{wide}{after}", "x".repeat(max - 1)));
         let lines: Vec<_> = ring.after(0).events.into_iter().map(|event| event.line).collect();
         assert_eq!(lines, ["x".repeat(max), "x".repeat(max - 1)], "nothing follows a cut");
     }
