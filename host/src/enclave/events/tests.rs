@@ -131,12 +131,18 @@ fn the_log_takes_a_burst_and_then_one_line_at_a_time() {
         (LOGGED_EVERY + almost, 0),
         (LOGGED_EVERY * 2, 1),
         (LOGGED_EVERY * 5, 3),
+        (LOGGED_EVERY * 6 + LOGGED_EVERY / 2, 1),
+        // The half period before counts on.
+        (LOGGED_EVERY * 7, 1),
         (LOGGED_EVERY * 100_000, burst),
         (LOGGED_EVERY * 100_000 + almost, 0),
     ] {
         assert_eq!(taken(&mut rate, start + after), expect, "{after:?}");
     }
     assert_eq!(taken(&mut rate, start), 0, "time that goes backwards fills nothing");
+    let mut used_once = Rate::default();
+    assert!(used_once.take(start));
+    assert_eq!(taken(&mut used_once, start + LOGGED_EVERY * 100_000), burst, "it holds no more than a burst");
 }
 
 #[test]
@@ -226,7 +232,9 @@ async fn an_enclaves_lines_are_heard_over_its_connections_and_outlive_it() {
     let gone = until(&enclave, |fleet| !fleet.connected && !fleet.problem.is_empty()).await;
     assert_eq!(numbers_of(&gone), [1, 2, 3]);
     let fake = FakeEnclave::start(&socket, |_| Reaction::Say(refusal(strongroom_proto::v1::Reason::BadRequest, 0)));
-    fake.process.lock().unwrap().said = vec![event(1, "one"), event(2, "another two")];
-    let again = until(&enclave, |fleet| fleet.connected && fleet.events.len() > 3).await;
-    assert_eq!(numbers_of(&again), [1, 2, 3, 1, 2]);
+    // Another one, though it has run longer and said more.
+    let later = |seq| Event { uptime_ms: seq * 10 + 1, ..event(seq, "of another enclave") };
+    fake.process.lock().unwrap().said = (1..=4).map(later).collect();
+    let again = until(&enclave, |fleet| fleet.connected && fleet.events.len() > 6).await;
+    assert_eq!(numbers_of(&again), [1, 2, 3, 1, 2, 3, 4]);
 }
