@@ -10,7 +10,7 @@ use std::time::Duration;
 use prost::Message;
 use strongroom_proto::enclave::v1::{self as frames, request, response};
 use strongroom_proto::limits::FRAME_BYTES_MAX;
-use strongroom_proto::v1::{Reason, Role};
+use strongroom_proto::v1::{FleetEnclave, Reason, Role};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -19,6 +19,7 @@ use crate::error::Error;
 
 mod address;
 mod credentials;
+mod events;
 mod keeper;
 mod known;
 mod link;
@@ -49,6 +50,7 @@ struct Shared {
     call_max: Duration,
     health: watch::Sender<Option<frames::Health>>,
     connects: AtomicU64,
+    watch: events::Watch,
 }
 
 /// Room in the limits, held until the enclave has answered, the connection has gone or the wait is over.
@@ -85,6 +87,7 @@ impl Enclave {
             call_max,
             health: watch::Sender::new(None),
             connects: AtomicU64::new(0),
+            watch: events::Watch::new(&config.address),
         });
         let keepers = keeper::spawn(&shared, config, supply);
         Ok(Self { shared, _keepers: keepers })
@@ -106,6 +109,13 @@ impl Enclave {
     #[must_use]
     pub fn connects(&self) -> u64 {
         self.shared.connects.load(Ordering::Relaxed)
+    }
+
+    /// What is known of the enclave, for the operator.
+    #[must_use]
+    pub fn fleet(&self) -> FleetEnclave {
+        let connected = !self.shared.links.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        self.shared.watch.fleet(self.shared.role, connected)
     }
 
     /// Asks, and supplies once what the enclave says it needs.

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use prost::Message;
 use strongroom_proto::enclave::v1::{
-    Booted, CredentialsSet, Error, Health, Request, Response, request::Body as Ask, response::Body as Answer,
+    Booted, CredentialsSet, Error, Event, Events, Health, Request, Response, request::Body as Ask,
+    response::Body as Answer,
 };
 use strongroom_proto::frame::{self, Decoder};
 use strongroom_proto::v1::{Manifest, Reason, Role};
@@ -48,6 +49,8 @@ pub(crate) struct Process {
     pub(crate) looks: usize,
     /// How many credentials it refuses from now on.
     pub(crate) refuses: usize,
+    /// What it has said.
+    pub(crate) said: Vec<Event>,
 }
 
 /// A running fake; its connections are cut when it is dropped.
@@ -110,6 +113,12 @@ fn control(ask: &Ask, process: &mut Process) -> Option<Reaction> {
             let missing = missing.iter().filter(|(_, has)| !has).map(|(name, _)| (*name).to_owned()).collect();
             let role = process.booted.unwrap_or_default();
             Answer::Health(Health { missing, role: role.into(), release: 1, ..Default::default() })
+        }
+        Ask::GetEvents(asked) => {
+            let events: Vec<Event> = process.said.iter().filter(|event| event.seq > asked.after).cloned().collect();
+            let (oldest, next) = (1, process.said.last().map_or(1, |event| event.seq + 1));
+            let uptime_ms = process.said.last().map_or(0, |event| event.uptime_ms);
+            Answer::Events(Events { events, oldest, next, uptime_ms })
         }
         Ask::Boot(_) if process.booted.is_some() => refusal(Reason::StateInvalid, 0),
         Ask::Boot(boot) => {

@@ -53,6 +53,14 @@ pub const RELEASES_MAX: usize = IMAGES_MAX;
 pub const BUILT_WITH_MAX: usize = 16;
 /// Longest version of a release, a tool or a library in bytes.
 pub const VERSION_BYTES_MAX: usize = 128;
+/// Most lines that an enclave keeps of those that it has said.
+pub const EVENTS_MAX: usize = 256;
+/// Most bytes of these lines together: 32 KiB.
+pub const EVENTS_BYTES_MAX: usize = 32 * 1024;
+/// Longest of these lines in bytes; a longer one is cut.
+pub const EVENT_LINE_BYTES_MAX: usize = 256;
+/// Most of these lines in one answer: a question has few bytes, and a thousand may wait for their answers.
+pub const EVENTS_ANSWERED_MAX: usize = 32;
 /// Longest encoded manifest in bytes.
 pub const MANIFEST_BYTES_MAX: usize = 8 * 1024;
 /// Longest id of a wallet, backup, pair or request in bytes.

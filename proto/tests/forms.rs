@@ -228,5 +228,10 @@ fn secrets_are_not_printed() {
 fn no_request_carries_the_hosts_time() {
     let frames = include_str!("../enclave/v1/frames.proto");
     let names = frames.lines().filter_map(|line| line.split_once("_ms = ")?.0.split_whitespace().last());
-    assert_eq!(names.collect::<Vec<_>>(), ["retry_after", "expires_at", "time"], "Error, SetCredentials, Health");
+    let expect = ["retry_after", "expires_at", "time", "uptime", "uptime"];
+    assert_eq!(
+        names.collect::<Vec<_>>(),
+        expect,
+        "Error, SetCredentials, Health, and the enclave's own in Events, Event"
+    );
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use prost::Message;
-use strongroom_proto::enclave::v1::{GetHealth, Request, Response, request, response};
+use strongroom_proto::enclave::v1::{GetEvents, GetHealth, Request, Response, request, response};
 use strongroom_proto::frame::{self, Decoder};
 
 /// A connection to an enclave.
@@ -61,6 +61,14 @@ impl Frames {
         match self.ask(request::Body::GetHealth(GetHealth {}))? {
             response::Body::Health(health) => Ok(health.missing),
             other => bail!("not a health answer: {other:?}"),
+        }
+    }
+
+    /// The first lines that the enclave keeps of what it has said.
+    pub fn said(&mut self) -> Result<Vec<String>> {
+        match self.ask(request::Body::GetEvents(GetEvents { after: 0 }))? {
+            response::Body::Events(events) => Ok(events.events.into_iter().map(|event| event.line).collect()),
+            other => bail!("not its lines: {other:?}"),
         }
     }
 }

@@ -11,6 +11,7 @@ mod stories {
     mod demo;
     mod durability;
     mod examples;
+    mod fleet;
     mod hostile;
     mod instance;
     mod kills;

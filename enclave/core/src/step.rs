@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use prost::Message;
-use strongroom_proto::enclave::v1::{Boot, Request, SetCredentials, request::Body};
+use strongroom_proto::enclave::v1::{Boot, GetEvents, Request, SetCredentials, request::Body};
 use strongroom_proto::id::{ContentHash, TenantId};
 use strongroom_proto::secret::Secret;
 use strongroom_proto::v1::Role;
@@ -32,6 +32,8 @@ pub enum Control {
     SetCredentials(SetCredentials),
     /// The question what is missing.
     GetHealth,
+    /// The question what the runtime has said.
+    GetEvents(GetEvents),
 }
 
 /// A decoded request for the core.
@@ -54,6 +56,7 @@ pub fn parse(payload: &[u8]) -> Result<Incoming, Vec<u8>> {
         Body::Boot(boot) => Incoming::Control(Control::Boot(boot)),
         Body::SetCredentials(credentials) => Incoming::Control(Control::SetCredentials(credentials)),
         Body::GetHealth(_) => Incoming::Control(Control::GetHealth),
+        Body::GetEvents(asked) => Incoming::Control(Control::GetEvents(asked)),
         work => Incoming::Work(Work(Box::new(work))),
     })
 }

@@ -73,7 +73,7 @@ impl Work {
             Body::Change(it) => (&it.tenant, Some(&it.statement), &it.kek, &it.other_kek),
             Body::CarryOut(it) => (&it.tenant, Some(&it.statement), &it.kek, &it.other_kek),
             Body::Reseal(it) => (&it.tenant, Some(&it.statement), &it.kek, &it.other_kek),
-            Body::Boot(_) | Body::SetCredentials(_) | Body::GetHealth(_) => {
+            Body::Boot(_) | Body::SetCredentials(_) | Body::GetHealth(_) | Body::GetEvents(_) => {
                 return Err(bad("request.body: not work"));
             }
         };
@@ -98,7 +98,7 @@ pub(crate) fn run<P: Platform, R: RoleKind>(scene: &Scene<'_, P>, work: &Work) -
         Body::Change(request) => change::run::<P, R>(scene, request).map(Answer::Moved),
         Body::CarryOut(request) => carry_out::run::<P, R>(scene, request).map(Answer::Moved),
         Body::Reseal(request) => reseal::run::<P, R>(scene, request).map(Answer::Resealed),
-        Body::CreateKek(_) | Body::Boot(_) | Body::SetCredentials(_) | Body::GetHealth(_) => {
+        Body::CreateKek(_) | Body::Boot(_) | Body::SetCredentials(_) | Body::GetHealth(_) | Body::GetEvents(_) => {
             Err(bad("request.body: not work on a KEK"))
         }
     }

@@ -1,63 +1,82 @@
-//! A production enclave has no console: where it panics, one line goes to the parent. It says where, and never what: a message could hold
-//! what must not leave.
+//! A production enclave has no console, and the lines that it keeps end with it: where it panics or ends, one line goes to the parent. A
+//! panic's says where, and never what: a message could hold what must not leave.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::panic::{self, PanicHookInfo};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use strongroom_runtime::log::Log;
 use vsock::{VsockAddr, VsockStream};
 
 /// The parent's port for last words.
 const PORT: u32 = 9002;
-/// Most lines of one process: a panic that repeats says nothing new.
-const LINES_MAX: u32 = 8;
+/// Most panics of one process that are told to the parent: one that repeats says nothing new.
+const PANICS_MAX: u32 = 8;
 /// Longest wait for the parent.
 const WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// From now on panics are told to the parent.
-pub(crate) fn install(parent_cid: u32) {
+/// From now on panics are lines of the log, and told to the parent.
+pub(crate) fn install(parent_cid: u32, log: Log) {
     let said = AtomicU32::new(0);
     panic::set_hook(Box::new(move |info| {
         let line = line(info);
-        eprint!("{line}");
-        if said.fetch_add(1, Ordering::Relaxed) < LINES_MAX {
-            // Nobody may listen; there is nothing to be done about it here.
-            drop(say(parent_cid, &line));
+        log.note(format_args!("{line}"));
+        if said.fetch_add(1, Ordering::Relaxed) < PANICS_MAX {
+            say(parent_cid, &line);
         }
     }));
 }
 
-fn line(info: &PanicHookInfo<'_>) -> String {
-    info.location().map_or_else(
-        || "strongroom: panic\n".to_owned(),
-        |at| format!("strongroom: panic at {}:{}\n", at.file(), at.line()),
-    )
+/// Tells the parent why the process ends: the kernel, and with it the kept lines, do not outlive it.
+pub(crate) fn end(parent_cid: u32, failure: &str) {
+    say(parent_cid, &format!("the enclave ends: {failure}"));
 }
 
-fn say(parent_cid: u32, line: &str) -> std::io::Result<()> {
-    let mut stream = VsockStream::connect(&VsockAddr::new(parent_cid, PORT))?;
+fn line(info: &PanicHookInfo<'_>) -> String {
+    info.location().map_or_else(|| "panic".to_owned(), |at| format!("panic at {}:{}", at.file(), at.line()))
+}
+
+/// Nobody may listen; there is nothing to be done about it here.
+fn say(parent_cid: u32, line: &str) {
+    let connected = VsockStream::connect(&VsockAddr::new(parent_cid, PORT));
+    drop(connected.and_then(|stream| deliver(stream, line)));
+}
+
+fn deliver(mut stream: VsockStream, line: &str) -> std::io::Result<()> {
     stream.set_write_timeout(Some(WAIT_MAX))?;
-    stream.write_all(line.as_bytes())
+    stream.set_read_timeout(Some(WAIT_MAX))?;
+    stream.write_all(format!("strongroom: {line}\n").as_bytes())?;
+    stream.shutdown(Shutdown::Write)?;
+    // The kernel ends with this process: the line has arrived when the parent has closed its end.
+    stream.read(&mut [0]).map(|_| ())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::{Mutex, PoisonError};
 
     use super::*;
 
+    /// The hook is the process's own.
+    static HOOK: Mutex<()> = Mutex::new(());
+
     #[test]
     fn a_panic_says_where_and_never_what() {
-        let said = Arc::new(Mutex::new(String::new()));
-        let into = Arc::clone(&said);
-        panic::set_hook(Box::new(move |info| *into.lock().unwrap() = line(info)));
+        let _alone = HOOK.lock().unwrap_or_else(PoisonError::into_inner);
+        let log = Log::to(|_| {});
+        // Nobody listens: this machine has no such neighbour, or no vsock at all.
+        install(u32::MAX - 1, log.clone());
         let share = "a share";
-        let outcome = panic::catch_unwind(|| panic!("{share}"));
+        let outcomes: Vec<_> = (0..2).map(|_| panic::catch_unwind(|| panic!("{share}"))).collect();
         drop(panic::take_hook());
-        assert!(outcome.is_err());
-        let said = said.lock().unwrap();
-        assert!(said.starts_with("strongroom: panic at ") && said.contains("last_words.rs:"), "{said}");
-        assert!(!said.contains(share), "{said}");
+        assert!(outcomes.iter().all(Result::is_err));
+        let events = log.events(0).events;
+        assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), [1, 2]);
+        for event in events {
+            assert!(event.line.starts_with("panic at ") && event.line.contains("last_words.rs:"), "{event:?}");
+            assert!(!event.line.contains(share), "{event:?}");
+        }
     }
 }

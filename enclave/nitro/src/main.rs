@@ -5,10 +5,12 @@
 
 mod arguments;
 mod device;
+mod entropy;
 mod init;
 mod last_words;
 mod vsock_transport;
 
+use std::convert::Infallible;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -17,30 +19,35 @@ use strongroom_runtime::log::Log;
 
 use crate::arguments::Arguments;
 use crate::device::DeviceNsm;
+use crate::entropy::KernelPool;
 use crate::vsock_transport::VsockTransport;
 
 fn main() -> ExitCode {
+    // One log from the first line on: the host reads there what was said before it could connect.
     let log = Log::stderr();
-    let failure = match start(&log) {
-        Ok(never) => match never {},
-        Err(failure) => failure,
-    };
-    log.note(format_args!("the enclave ends: {failure}"));
+    match Arguments::parse(std::env::args().skip(1)) {
+        Ok(arguments) => {
+            let Err(failure) = start(&arguments, &log);
+            log.note(format_args!("the enclave ends: {failure}"));
+            last_words::end(arguments.parent_cid, &failure);
+        }
+        Err(failure) => log.note(format_args!("the enclave does not start: {failure}")),
+    }
     ExitCode::FAILURE
 }
 
 /// Runs until something fails; the error is a sentence.
-fn start(log: &Log) -> Result<std::convert::Infallible, String> {
-    let arguments = Arguments::parse(std::env::args().skip(1))?;
+fn start(arguments: &Arguments, log: &Log) -> Result<Infallible, String> {
     if init::is_first() {
         init::prepare(log)?;
     }
-    last_words::install(arguments.parent_cid);
+    last_words::install(arguments.parent_cid, log.clone());
     let nsm = DeviceNsm::open().map_err(|error| error.to_string())?;
     let transport = VsockTransport::bind(arguments.parent_cid).map_err(|error| format!("vsock: {error}"))?;
     if init::is_first() {
         // It listens already: whoever hears of it can connect.
         init::beat(arguments.parent_cid, log)?;
     }
-    strongroom_runtime::run(Arc::new(nsm), &Arc::new(transport), &Options::default()).map_err(|error| error.to_string())
+    let options = Options::new(Arc::new(KernelPool), log.clone());
+    strongroom_runtime::run(Arc::new(nsm), &Arc::new(transport), &options).map_err(|error| error.to_string())
 }

@@ -1,9 +1,8 @@
-//! One enclave: its phase, and the answers to the three control requests.
+//! One enclave: its phase, and the answers to the control requests.
 //!
 //! Boot takes one manifest, measures it before any key exists, and only then makes the core and the
 //! KMS client. Everything else goes to the core.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use strongroom_core::{Control, Deployment, Refusal, RoleCore, refuse};
@@ -12,7 +11,7 @@ use strongroom_proto::enclave::v1::{Boot, Booted, CredentialsSet, SetCredentials
 use strongroom_proto::v1::Reason;
 
 use crate::clock::Clock;
-use crate::entropy;
+use crate::entropy::{self, Pool};
 use crate::error::RuntimeError;
 use crate::health::{Facts, health};
 use crate::kms::client::KmsClient;
@@ -67,8 +66,8 @@ impl<D: Dial> Enclave<D> {
         })
     }
 
-    /// Mixes in the module's entropy. Where that fails the enclave answers health and nothing else.
-    pub(crate) fn gather_entropy(&self, pool: &Path) {
+    /// Mixes in the module's entropy. Where that fails the enclave says what it lacks and why, and nothing else.
+    pub(crate) fn gather_entropy(&self, pool: &dyn Pool) {
         match entropy::mix(self.nsm.as_ref(), pool) {
             Ok(()) => self.move_to(&mut self.lock_phase(), Phase::AwaitManifest),
             Err(error) => self.log.note(format_args!("refusing to serve: {error}")),
@@ -89,6 +88,7 @@ impl<D: Dial> Enclave<D> {
                 let manifest = self.serving.get().map(|serving| &serving.manifest);
                 Ok(Body::Health(health(&self.facts(), manifest, self.clock.now_ms())))
             }
+            Control::GetEvents(asked) => Ok(Body::Events(self.log.events(asked.after))),
         }
     }
 

@@ -1,14 +1,26 @@
 //! Where the runtime says what happened: short lines of ids and reasons.
 //!
 //! Never bytes of a request, a key or a reply; the caller of [`Log::note`] formats only named
-//! reasons, numbers and names of this crate.
+//! reasons, numbers and names of this crate. The last lines are kept for whoever asks: a production
+//! enclave has no console.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// A sink for lines, shared by all threads.
+use strongroom_proto::enclave::v1::Events;
+
+mod ring;
+
+use ring::Ring;
+
+/// A sink for lines and the last of them, shared by all threads.
 #[derive(Clone)]
-pub struct Log(Arc<dyn Fn(fmt::Arguments<'_>) + Send + Sync>);
+pub struct Log(Arc<Shared>);
+
+struct Shared {
+    ring: Ring,
+    sink: Box<dyn Fn(fmt::Arguments<'_>) + Send + Sync>,
+}
 
 impl Log {
     /// Lines go to standard error, each after `strongroom: `.
@@ -17,15 +29,22 @@ impl Log {
         Self::to(|line| eprintln!("strongroom: {line}"))
     }
 
-    /// Lines go to `sink`.
+    /// Lines go to `sink`. Their time starts now.
     #[must_use]
     pub fn to(sink: impl Fn(fmt::Arguments<'_>) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(sink))
+        Self(Arc::new(Shared { ring: Ring::start(), sink: Box::new(sink) }))
     }
 
     /// Writes one line.
     pub fn note(&self, line: fmt::Arguments<'_>) {
-        (self.0)(line);
+        self.0.ring.add(line);
+        (self.0.sink)(line);
+    }
+
+    /// The kept lines after number `after`, as many as one answer holds.
+    #[must_use]
+    pub fn events(&self, after: u64) -> Events {
+        self.0.ring.after(after)
     }
 }
 

@@ -22,16 +22,18 @@ pub enum Ask {
     SetCredentials,
     /// Say what is missing.
     GetHealth,
+    /// Say what was said.
+    GetEvents,
     /// Anything that the core answers.
     Work,
 }
 
 /// Which asks are answered in which phase; every other one is refused.
 const ANSWERED: [(Phase, &[Ask]); 4] = [
-    (Phase::Entropy, &[Ask::GetHealth]),
-    (Phase::AwaitManifest, &[Ask::GetHealth, Ask::SetCredentials, Ask::Boot]),
-    (Phase::Serving, &[Ask::GetHealth, Ask::SetCredentials, Ask::Boot, Ask::Work]),
-    (Phase::Failed, &[Ask::GetHealth]),
+    (Phase::Entropy, &[Ask::GetHealth, Ask::GetEvents]),
+    (Phase::AwaitManifest, &[Ask::GetHealth, Ask::GetEvents, Ask::SetCredentials, Ask::Boot]),
+    (Phase::Serving, &[Ask::GetHealth, Ask::GetEvents, Ask::SetCredentials, Ask::Boot, Ask::Work]),
+    (Phase::Failed, &[Ask::GetHealth, Ask::GetEvents]),
 ];
 
 /// Which phase may follow which.
@@ -65,7 +67,9 @@ mod tests {
         assert_eq!(phases.map(|phase| phase.answers(Ask::Work)), [false, false, true, false]);
         assert_eq!(phases.map(|phase| phase.answers(Ask::Boot)), [false, true, true, false]);
         assert_eq!(phases.map(|phase| phase.answers(Ask::SetCredentials)), [false, true, true, false]);
-        assert!(phases.iter().all(|phase| phase.answers(Ask::GetHealth)));
+        for always in [Ask::GetHealth, Ask::GetEvents] {
+            assert!(phases.iter().all(|phase| phase.answers(always)));
+        }
         for (from, to) in phases.iter().flat_map(|from| phases.map(|to| (*from, to))) {
             assert_eq!(from.to(to).is_some(), FOLLOWS.contains(&(from, to)), "{from:?} -> {to:?}");
         }

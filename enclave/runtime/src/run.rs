@@ -5,7 +5,6 @@
 
 use std::convert::Infallible;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -16,7 +15,7 @@ use tokio::task::{LocalSet, spawn_local};
 use crate::budget::Budget;
 use crate::clock::{ANCHOR_INTERVAL, Clock};
 use crate::enclave::Enclave;
-use crate::entropy::KERNEL_POOL;
+use crate::entropy::Pool;
 use crate::error::RuntimeError;
 use crate::guard::{guarded, guarded_task};
 use crate::log::Log;
@@ -36,20 +35,17 @@ const FIRST_ANCHOR_INTERVAL: Duration = Duration::from_secs(1);
 pub struct Options {
     /// Threads that serve connections; at most [`CONNECTIONS_MAX`] are started, since more would serve none.
     pub workers: NonZeroUsize,
-    /// The kernel's entropy pool.
-    pub kernel_pool: PathBuf,
-    /// Where the runtime says what happened.
+    /// How the module's random bytes reach what keys are drawn from.
+    pub pool: Arc<dyn Pool>,
+    /// Where the runtime says what happened. It may hold lines from before.
     pub log: Log,
 }
 
-impl Default for Options {
-    /// One worker for each processor, the real pool, lines to standard error.
-    fn default() -> Self {
-        Self {
-            workers: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-            kernel_pool: PathBuf::from(KERNEL_POOL),
-            log: Log::stderr(),
-        }
+impl Options {
+    /// One worker for each processor.
+    #[must_use]
+    pub fn new(pool: Arc<dyn Pool>, log: Log) -> Self {
+        Self { workers: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN), pool, log }
     }
 }
 
@@ -63,7 +59,7 @@ type Accepted<T> = (<T as Transport>::Raw, OwnedSemaphorePermit);
 pub fn run<T: Transport>(nsm: Arc<dyn Nsm>, transport: &Arc<T>, options: &Options) -> Result<Infallible, RuntimeError> {
     let clock = Clock::default();
     let enclave = Arc::new(Enclave::new(Arc::clone(&nsm), Arc::clone(transport), clock.clone(), options.log.clone())?);
-    enclave.gather_entropy(&options.kernel_pool);
+    enclave.gather_entropy(options.pool.as_ref());
     keep_time(nsm, clock, options.log.clone())?;
     let budget = Budget::default();
     let workers = options.workers.get().min(CONNECTIONS_MAX);

@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinSet;
 
 use super::link::Link;
-use super::{Shared, address, credentials, refusal};
+use super::{Shared, address, credentials, events, refusal};
 use crate::clock::now_ms;
 use crate::config::{Address, CredentialSource, EnclaveConfig};
 use crate::error::Error;
@@ -93,12 +93,18 @@ async fn keep(shared: Arc<Shared>, address: Address, supply: Arc<Supply>) {
     loop {
         let connected = Instant::now();
         match address::connect(&address).await {
-            Err(error) => tracing::debug!(name: "enclave not there", role, error = %error),
+            Err(error) => {
+                shared.watch.failed(&error);
+                tracing::debug!(name: "enclave not there", role, error = %error);
+            }
             Ok(stream) => {
                 let (link, outbox) = Link::new();
                 let why = tokio::select! {
                     why = link.drive(stream, outbox) => why,
-                    Err(error) = tend(&shared, &link, &supply) => refused(role, &error),
+                    Err(error) = tend(&shared, &link, &supply) => {
+                        shared.watch.failed(&error);
+                        refused(role, &error)
+                    }
                 };
                 shared.remove(&link);
                 link.close();
@@ -143,6 +149,7 @@ async fn tend(shared: &Shared, link: &Arc<Link>, supply: &Supply) -> Result<(), 
 async fn look(shared: &Shared, link: &Link, supply: &Supply) -> Result<Health, Error> {
     let mut supplied = supply.supplied.lock().await;
     let mut health = get_health(link).await?;
+    events::hear(shared, link, &health).await?;
     if lacks(&health, "manifest") {
         *supplied = Supplied::default();
         let boot = request::Body::Boot(Boot { manifest: supply.manifest.clone() });
@@ -190,7 +197,7 @@ async fn get_health(link: &Link) -> Result<Health, Error> {
     }
 }
 
-async fn control(answer: oneshot::Receiver<response::Body>) -> Result<response::Body, Error> {
+pub(super) async fn control(answer: oneshot::Receiver<response::Body>) -> Result<response::Body, Error> {
     match tokio::time::timeout(CONTROL_MAX, answer).await {
         Ok(Ok(body)) => refusal(body),
         Ok(Err(_)) => Err(Error::EnclaveUnavailable("the connection was lost")),
@@ -198,7 +205,7 @@ async fn control(answer: oneshot::Receiver<response::Body>) -> Result<response::
     }
 }
 
-fn encode(body: request::Body) -> Vec<u8> {
+pub(super) fn encode(body: request::Body) -> Vec<u8> {
     Request { body: Some(body) }.encode_to_vec()
 }
 

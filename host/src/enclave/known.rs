@@ -65,8 +65,9 @@ fn references(request: &mut Request) -> References<'_> {
         Some(Body::GetView(body)) => {
             References { statement: None, kek: body.kek.as_mut(), other: body.other_kek.as_mut() }
         }
-        Some(Body::CreateKek(_) | Body::Boot(_) | Body::SetCredentials(_) | Body::GetHealth(_)) | None => {
-            References::default()
-        }
+        Some(
+            Body::CreateKek(_) | Body::Boot(_) | Body::SetCredentials(_) | Body::GetHealth(_) | Body::GetEvents(_),
+        )
+        | None => References::default(),
     }
 }

@@ -4,7 +4,8 @@ use prost::Message;
 use strongroom_proto::id::TenantId;
 use strongroom_proto::v1::admin_service_server::AdminService;
 use strongroom_proto::v1::{
-    CapsuleChunk, ImportCapsuleResponse, ListKeksRequest, ListKeksResponse, RotateKekRequest, RotateKekResponse,
+    CapsuleChunk, GetFleetRequest, GetFleetResponse, ImportCapsuleResponse, ListKeksRequest, ListKeksResponse,
+    RotateKekRequest, RotateKekResponse,
 };
 use strongroom_proto::v1::{
     CreateApiKeyRequest, CreateApiKeyResponse, CreateKekRequest, CreateKekResponse, CreateTenantRequest,
@@ -15,6 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{App, capsule, check, service};
 use crate::auth::NewKey;
 use crate::clock::now_ms;
+use crate::enclave::Enclave;
 use crate::error::Error;
 use crate::keys::{self, Kind};
 use crate::rows::{ApiKeyRow, TenantRow, decode};
@@ -93,6 +95,12 @@ impl AdminService for Admin {
     ) -> Result<Response<ImportCapsuleResponse>, Status> {
         let work = |chunks| async move { capsule::import::import(&self.0, chunks).await };
         self.0.operator_call("ImportCapsule", request, work).await
+    }
+
+    async fn get_fleet(&self, request: Request<GetFleetRequest>) -> Result<Response<GetFleetResponse>, Status> {
+        let work =
+            |_| async move { Ok(GetFleetResponse { enclaves: self.0.enclaves.iter().map(Enclave::fleet).collect() }) };
+        self.0.operator_call("GetFleet", request, work).await
     }
 }
 

@@ -33,6 +33,7 @@ mod damage;
 mod due;
 mod export;
 mod fixture;
+mod fleet;
 mod methods;
 mod recoveries;
 mod rotation;

@@ -146,6 +146,7 @@ pub(crate) fn requests() -> Vec<(&'static str, u64, Ask)> {
         ("request: boot", 1, Ask::Boot(frames::Boot { manifest: b"manifest".to_vec() })),
         ("request: set_credentials", 2, Ask::SetCredentials(credentials)),
         ("request: get_health", u64::MAX, Ask::GetHealth(frames::GetHealth {})),
+        ("request: get_events", 4, Ask::GetEvents(frames::GetEvents { after: 300 })),
         ("request: create_kek", 258, Ask::CreateKek(frames::CreateKek { tenant: tenant(), epoch: 1 })),
         (
             "request: get_identity",
@@ -229,6 +230,12 @@ pub(crate) fn responses() -> Vec<(&'static str, u64, Answer)> {
         development: true,
         time_ms: TIME,
     };
+    let events = frames::Events {
+        events: vec![frames::Event { seq: 301, uptime_ms: 1234, line: "phase: Serving".into() }],
+        oldest: 46,
+        next: 302,
+        uptime_ms: 5678,
+    };
     let view = frames::View { view: Some(SignedView { view: b"view".to_vec(), signature: vec![0xd7; 64] }) };
     let moved = frames::Moved {
         record: Some(sealed_record()),
@@ -246,6 +253,7 @@ pub(crate) fn responses() -> Vec<(&'static str, u64, Answer)> {
         ("response: booted", 3, Answer::Booted(frames::Booted { pcr16: vec![0x16; 48] })),
         ("response: credentials_set", 4, Answer::CredentialsSet(frames::CredentialsSet {})),
         ("response: health", 5, Answer::Health(health)),
+        ("response: events", 12, Answer::Events(events)),
         ("response: kek_created", 6, Answer::KekCreated(frames::KekCreated { epoch: 1, wrapped: b"wrapped".to_vec() })),
         ("response: identity_proven", 7, Answer::IdentityProven(proven)),
         ("response: view", 8, Answer::View(view)),

@@ -3,8 +3,9 @@
 use strongroom_proto::id::TenantId;
 use strongroom_proto::v1::admin_service_client::AdminServiceClient;
 use strongroom_proto::v1::{
-    CapsuleChunk, CreateApiKeyRequest, CreateApiKeyResponse, CreateKekRequest, CreateTenantRequest,
-    ImportCapsuleResponse, Kek, ListKeksRequest, ListTenantsRequest, RevokeApiKeyRequest, RotateKekRequest, Tenant,
+    CapsuleChunk, CreateApiKeyRequest, CreateApiKeyResponse, CreateKekRequest, CreateTenantRequest, FleetEnclave,
+    GetFleetRequest, ImportCapsuleResponse, Kek, ListKeksRequest, ListTenantsRequest, RevokeApiKeyRequest,
+    RotateKekRequest, Tenant,
 };
 use tonic::transport::Channel;
 
@@ -73,6 +74,14 @@ pub async fn rotate_kek(socket: Connection, request: RotateKekRequest) -> Result
 /// [`Error::Refused`].
 pub async fn list_keks(socket: Connection, request: ListKeksRequest) -> Result<Vec<Kek>, Error> {
     Ok(body(AdminServiceClient::new(socket).list_keks(request).await)?.keks)
+}
+
+/// The host's enclaves, as it last saw them.
+///
+/// # Errors
+/// [`Error::Refused`].
+pub async fn get_fleet(socket: Connection) -> Result<Vec<FleetEnclave>, Error> {
+    Ok(body(AdminServiceClient::new(socket).get_fleet(GetFleetRequest {}).await)?.enclaves)
 }
 
 /// Takes in a capsule, in chunks; gives the tenant, wallet and backup as the host read them.

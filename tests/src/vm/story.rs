@@ -65,6 +65,12 @@ fn boots(image: &Image, folder: &Path) -> Result<()> {
     let missing = first_answer(&roles::socket(folder, Role::Client))?;
     say(&format!("first health answer after {}: it lacks {}", took(at), missing.join(", ")));
     ensure!(missing.iter().any(|part| part == "manifest"), "it serves without a manifest");
+    ensure!(missing.iter().all(|part| part != "entropy"), "the kernel credits no entropy, or did not seed itself anew");
+    let said = Frames::connect(&roles::socket(folder, Role::Client))?.said()?;
+    say(&format!("it has no console, and tells what it said: {}", said.join("; ")));
+    // Lines of the first process, before there was anybody to tell.
+    ensure!(said.first().is_some_and(|line| line.starts_with("module ")), "nothing is told of the start");
+    ensure!(said.iter().any(|line| line == "phase: AwaitManifest"), "it does not wait for its manifest");
     machine.kill();
     Ok(())
 }

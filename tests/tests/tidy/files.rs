@@ -63,12 +63,29 @@ fn no_file_names_a_registry_host() {
     }
 }
 
+/// The one crate that has `unsafe`, and the one file: requests to the kernel for which it links no safe function.
+const UNSAFE: (&str, &str) = ("enclave/nitro/Cargo.toml", "enclave/nitro/src/entropy.rs");
+
 #[test]
-fn unsafe_is_forbidden_everywhere() {
+fn unsafe_is_forbidden_everywhere_but_in_one_file() {
     for path in files().into_iter().filter(|path| path.ends_with("Cargo.toml") && path != "Cargo.toml") {
-        assert!(text(&path).contains("[lints]\nworkspace = true"), "{path} does not take the workspace's lints");
+        let takes = text(&path).contains("[lints]\nworkspace = true");
+        assert!(takes != (path == UNSAFE.0), "{path}: the workspace's lints are taken by all but one");
     }
-    assert!(text("Cargo.toml").contains("unsafe_code = \"forbid\""));
+    let lints = |path: &str, prefix: &str| -> toml::Value {
+        let manifest: toml::Value = toml::from_str(&text(path)).unwrap();
+        prefix.split('.').filter(|key| !key.is_empty()).fold(manifest, |table, key| table[key].clone())["lints"].clone()
+    };
+    let (mut all, mut own) = (lints("Cargo.toml", "workspace"), lints(UNSAFE.0, ""));
+    for (lints, expect) in [(&mut all, "forbid"), (&mut own, "deny")] {
+        let level = lints["rust"].as_table_mut().unwrap().remove("unsafe_code");
+        assert_eq!(level, Some(toml::Value::from(expect)));
+    }
+    assert_eq!(all, own, "{} has the workspace's other lints", UNSAFE.0);
+    let allows = concat!("(unsafe", "_code");
+    let allowed: Vec<String> =
+        files().into_iter().filter(|path| is_rust(path) && text(path).contains(allows)).collect();
+    assert_eq!(allowed, [UNSAFE.1]);
 }
 
 #[test]

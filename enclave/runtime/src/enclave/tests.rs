@@ -2,10 +2,11 @@ use std::sync::atomic::Ordering;
 
 use aws_lc_rs::digest::{SHA384, digest};
 use prost::Message;
-use strongroom_proto::enclave::v1::Health;
+use strongroom_proto::enclave::v1::{GetEvents, Health};
 use strongroom_proto::v1::{self, Development, Role};
 
 use super::*;
+use crate::entropy::PoolFile;
 use crate::manifest::tests::good;
 use crate::testing::{FakeNsm, NoRelay, temporary_file};
 
@@ -15,7 +16,7 @@ fn enclave(nsm: FakeNsm) -> (Arc<FakeNsm>, Enclave<NoRelay>) {
     let clock = Clock::default();
     clock.anchor(nsm.as_ref()).unwrap();
     let enclave = Enclave::new(nsm.clone(), Arc::new(NoRelay), clock, Log::to(|_| {})).unwrap();
-    enclave.gather_entropy(temporary_file("pool").path());
+    enclave.gather_entropy(&PoolFile::new(temporary_file("pool").path()));
     (nsm, enclave)
 }
 
@@ -29,6 +30,14 @@ fn boot(enclave: &Enclave<NoRelay>, manifest: &[u8]) -> Result<Vec<u8>, Refusal>
 fn ask_health(enclave: &Enclave<NoRelay>) -> Health {
     match enclave.control(Control::GetHealth) {
         Ok(Body::Health(health)) => health,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Every line that the enclave has said.
+fn said(enclave: &Enclave<NoRelay>) -> Vec<String> {
+    match enclave.control(Control::GetEvents(GetEvents { after: 0 })) {
+        Ok(Body::Events(events)) => events.events.into_iter().map(|event| event.line).collect(),
         other => panic!("{other:?}"),
     }
 }
@@ -149,4 +158,41 @@ fn a_process_serves_the_role_of_its_manifest_and_never_the_other() {
         check_refusal(boot(&enclave, &manifest(other)), Reason::StateInvalid, booted);
         assert_eq!(ask_health(&enclave).role(), role);
     }
+}
+
+#[test]
+fn what_an_enclave_said_is_told_in_every_phase() {
+    let (_, enclave_ready) = enclave(FakeNsm::ready());
+    assert_eq!(said(&enclave_ready), ["phase: AwaitManifest"]);
+    boot(&enclave_ready, &good().encode_to_vec()).unwrap();
+    assert_eq!(said(&enclave_ready)[..2], ["phase: AwaitManifest", "phase: Serving"]);
+
+    let (_, without_entropy) = enclave(FakeNsm::with_random(vec![vec![0; 32]; 2]));
+    let refused = "refusing to serve: entropy: the module's answer repeats";
+    assert_eq!(said(&without_entropy), [refused]);
+    assert!(boot(&without_entropy, &good().encode_to_vec()).is_err());
+    assert_eq!(said(&without_entropy), [refused]);
+
+    let (_, spent) = enclave(FakeNsm { pcr_calls_max: Some(0), ..FakeNsm::ready() });
+    assert!(boot(&spent, &good().encode_to_vec()).is_err());
+    let failed = ["phase: AwaitManifest", "phase: Failed", "refusing to serve: NSM: the PCR is locked"];
+    assert_eq!(said(&spent), failed);
+}
+
+#[test]
+fn no_byte_of_a_manifest_or_of_credentials_is_in_what_an_enclave_said() {
+    let (_, enclave) = enclave(FakeNsm::ready());
+    let mut planted = good();
+    planted.region = "planted".into();
+    assert!(boot(&enclave, &planted.encode_to_vec()).is_err());
+    let pushed = SetCredentials {
+        access_key_id: "planted".into(),
+        secret_access_key: "planted".repeat(1000),
+        ..SetCredentials::default()
+    };
+    assert!(enclave.control(Control::SetCredentials(pushed)).is_err());
+    push_credentials(&enclave, "planted").unwrap();
+    boot(&enclave, &good().encode_to_vec()).unwrap();
+    let said = said(&enclave);
+    assert!(said.len() >= 2 && !said.iter().any(|line| line.contains("planted")), "{said:?}");
 }

@@ -4,11 +4,12 @@ use std::process::Command;
 use std::sync::Mutex;
 
 use prost::Message;
-use strongroom_proto::enclave::v1::{GetHealth, Request, Response, request, response};
+use strongroom_proto::enclave::v1::{Boot, Events, GetEvents, GetHealth, Request, Response, request, response};
 use strongroom_proto::frame::{self, Decoder};
 use strongroom_proto::limits::FRAME_BYTES_MAX;
 
 use super::*;
+use crate::entropy::PoolFile;
 use crate::testing::{FakeNsm, TemporaryFile, temporary_file};
 use crate::transport::Dial;
 
@@ -61,6 +62,18 @@ fn is_healthy(stream: &mut UnixStream) -> bool {
     health.missing == ["manifest", "credentials", "kms"] && health.time_ms > 0
 }
 
+/// What the test's binary says before the runtime starts, as the production one does of its modules.
+const BEFORE: &str = "a line from before";
+
+/// What the enclave said after a number.
+fn events(stream: &mut UnixStream, after: u64) -> Events {
+    let request = Request { body: Some(request::Body::GetEvents(GetEvents { after })) };
+    match ask(stream, &request.encode_to_vec()) {
+        Some(response::Body::Events(events)) => events,
+        other => panic!("{other:?}"),
+    }
+}
+
 /// A running enclave; gives its socket and its lines.
 fn start(workers: usize) -> (TemporaryFile, Arc<Mutex<Vec<String>>>) {
     let socket = temporary_file("socket");
@@ -69,12 +82,11 @@ fn start(workers: usize) -> (TemporaryFile, Arc<Mutex<Vec<String>>>) {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&lines);
     let pool = temporary_file("pool");
+    let log = Log::to(move |line| sink.lock().unwrap().push(line.to_string()));
+    log.note(format_args!("{BEFORE}"));
     thread::spawn(move || {
-        let options = Options {
-            workers: NonZeroUsize::new(workers).unwrap(),
-            kernel_pool: pool.path().to_owned(),
-            log: Log::to(move |line| sink.lock().unwrap().push(line.to_string())),
-        };
+        let options =
+            Options { workers: NonZeroUsize::new(workers).unwrap(), pool: Arc::new(PoolFile::new(pool.path())), log };
         run(Arc::new(FakeNsm::ready()), &Arc::new(Unix(listener)), &options)
     });
     (socket, lines)
@@ -102,6 +114,30 @@ fn connections_are_served_up_to_their_limit_and_the_next_is_closed() {
         thread::sleep(Duration::from_millis(5));
     }
     assert!(open.iter_mut().all(is_healthy));
+}
+
+#[test]
+fn lines_from_before_the_runtime_and_of_every_connection_are_told_before_there_is_a_manifest() {
+    let (socket, lines) = start(2);
+    let mut stream = UnixStream::connect(socket.path()).unwrap();
+    assert!(is_healthy(&mut stream));
+    let told = |events: &Events| events.events.iter().map(|event| event.line.clone()).collect::<Vec<_>>();
+    let first = events(&mut stream, 0);
+    assert_eq!(told(&first), [BEFORE, "phase: AwaitManifest"]);
+    assert_eq!((first.oldest, first.next), (1, 3));
+    let refused = ask(&mut stream, &Request { body: Some(request::Body::Boot(Boot::default())) }.encode_to_vec());
+    assert!(matches!(refused, Some(response::Body::Error(_))), "no manifest");
+    // A connection that ends in the middle of a frame is worth a line, which the other one is told.
+    UnixStream::connect(socket.path()).unwrap().write_all(&[0; 3]).unwrap();
+    let mut next = events(&mut stream, first.next - 1);
+    while next.events.is_empty() {
+        thread::sleep(Duration::from_millis(5));
+        next = events(&mut stream, first.next - 1);
+    }
+    assert_eq!(told(&next), ["connection closed: closed within a frame"]);
+    assert_eq!((next.events[0].seq, next.next), (3, 4));
+    assert!(next.uptime_ms >= next.events[0].uptime_ms);
+    assert_eq!(told(&events(&mut stream, 0)), *lines.lock().unwrap(), "what goes to the sink is what is kept");
 }
 
 /// What the test does when it is run again in a process of its own, whose memory is its alone.

@@ -7,6 +7,7 @@ use tokio::task::LocalSet;
 use super::*;
 use crate::budget::IN_FLIGHT_BYTES_MAX;
 use crate::clock::Clock;
+use crate::entropy::PoolFile;
 use crate::log::Log;
 use crate::manifest::tests::good;
 use crate::testing::{FakeNsm, NoRelay, temporary_file};
@@ -28,7 +29,7 @@ impl Served {
         let clock = Clock::default();
         clock.anchor(nsm.as_ref()).unwrap();
         let enclave = Enclave::new(nsm, Arc::new(NoRelay), clock, Log::to(|_| {})).unwrap();
-        enclave.gather_entropy(pool);
+        enclave.gather_entropy(&PoolFile::new(pool));
         let (host, ours) = tokio::io::duplex(1 << 20);
         let end = spawn_local(connection(Arc::new(enclave), budget, ours));
         Self { host, decoder: Decoder::new(), end }

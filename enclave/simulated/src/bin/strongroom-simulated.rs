@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
+use strongroom_runtime::entropy::PoolFile;
+use strongroom_runtime::log::Log;
 use strongroom_runtime::{Options, run};
 use strongroom_simulated::{Authority, MapEncoding, Measurements, SimulatedNsm, UnixTransport};
 
@@ -59,5 +61,7 @@ fn serve(arguments: &Arguments) -> anyhow::Result<Infallible> {
         .with_context(|| format!("listening on {}", arguments.listen.display()))?;
     println!("listening {}", arguments.listen.display());
     std::io::stdout().flush()?;
-    Ok(run(Arc::new(nsm), &Arc::new(transport), &Options::default())?)
+    // No process without privileges can credit the kernel's pool: the bytes are written into it, which is what a simulation can do.
+    let options = Options::new(Arc::new(PoolFile::kernel()), Log::stderr());
+    Ok(run(Arc::new(nsm), &Arc::new(transport), &options)?)
 }

@@ -19,6 +19,8 @@ use strongroom_sdk::{Error, files, role_name};
 use crate::options::{self, RoleName};
 use crate::show::{Show, plain};
 
+mod fleet;
+
 /// Commands of an operator.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Operator {
@@ -36,6 +38,8 @@ pub(crate) enum Operator {
     ListKeks(ListKeks),
     /// List the tenants.
     ListTenants(Socket),
+    /// Show the host's enclaves: whether they serve, what they lack, and what they said last.
+    Fleet(fleet::Fleet),
     /// Take in a capsule of a registered tenant. The host believes nothing of it: a capsule that lies does not open.
     ImportCapsule(ImportCapsule),
     /// Write an enclave's manifest and print the PCR16 that it makes.
@@ -177,6 +181,7 @@ pub(crate) async fn run(command: Operator, show: Show) -> anyhow::Result<()> {
                 show.value("tenant", format_args!("{} since {since} {name:?}", hex::encode(&tenant.tenant)));
             }
         }
+        Operator::Fleet(options) => fleet::run(&options, show).await?,
         Operator::ImportCapsule(options) => import_capsule(&options, show).await?,
         Operator::Manifest(options) => manifest(&options, show)?,
     }
