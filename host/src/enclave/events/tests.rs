@@ -124,7 +124,7 @@ fn the_log_takes_a_burst_and_then_one_line_at_a_time() {
     let burst = LOGGED_AT_ONCE_MAX as usize;
     assert_eq!(burst, EVENTS_MAX, "all that an enclave keeps");
     assert_eq!(taken(&mut rate, start), burst);
-    let almost = LOGGED_EVERY - Duration::from_millis(1);
+    let almost = LOGGED_EVERY.checked_sub(Duration::from_millis(1)).unwrap();
     for (after, expect) in [
         (almost, 0),
         (LOGGED_EVERY, 1),
@@ -202,7 +202,7 @@ async fn until(enclave: &Enclave, is: impl Fn(&FleetEnclave) -> bool) -> FleetEn
     };
     match tokio::time::timeout(LONG, reached).await {
         Ok(fleet) => fleet,
-        Err(_) => panic!("it stays {:?}", enclave.fleet()),
+        Err(elapsed) => panic!("{elapsed}; it stays {:?}", enclave.fleet()),
     }
 }
 
