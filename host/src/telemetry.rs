@@ -24,6 +24,7 @@ const FIELDS: &[&str] = &[
     "code",
     "count",
     "damaged",
+    "enclave",
     "epoch",
     "error",
     "generations",

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::keys::{self, Name};
 use crate::rows::{BackupRow, decode};
 use crate::services::App;
+use crate::services::load::StoredStatement;
 
 /// Receipts on a page where the request says nothing.
 const PAGE_SIZE_DEFAULT: u32 = 100;
@@ -125,10 +126,14 @@ async fn attestations(app: &App, tenant: &TenantId, signed: &[SignedReceipt]) ->
         epochs.insert((receipt.role, receipt.epoch));
     }
     let mut attestations = Vec::with_capacity(epochs.len());
+    if epochs.is_empty() {
+        return Ok(attestations);
+    }
+    let statement = StoredStatement::read(app.store.get(keys::statement(tenant)).await?.as_deref())?;
     for (role, epoch) in epochs {
         let role = Role::try_from(role).map_err(|_| Error::Internal("a receipt of an unknown role"))?;
         let kek = app.kek(tenant, role, epoch).await?;
-        attestations.push(app.attestations.get(app.enclave(role)?, tenant, &kek).await?);
+        attestations.push(app.attestations.get(app.enclave_of(role, &statement)?, tenant, &kek).await?);
     }
     Ok(attestations)
 }
