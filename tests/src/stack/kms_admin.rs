@@ -95,7 +95,12 @@ impl KmsAdmin {
         images: &[(String, String)],
         actions: &[&str],
     ) -> Result<()> {
-        self.0.put_key_policy().key_id(key_arn).policy(policy(role, images, actions)?).send().await?;
+        self.put_policy(key_arn, &policy(role, images, actions)?).await
+    }
+
+    /// Gives a key this policy.
+    pub async fn put_policy(&self, key_arn: &str, policy: &str) -> Result<()> {
+        self.0.put_key_policy().key_id(key_arn).policy(policy).send().await?;
         Ok(())
     }
 }
