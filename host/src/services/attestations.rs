@@ -2,17 +2,23 @@
 //! is to be asked than the one that made it, or that one's connection was made anew. So nobody is given the document of an enclave that
 //! has gone, or whose manifest his statement lists no more, while another one is there.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use prost::Message;
 use strongroom_proto::enclave::v1::{GetIdentity, request, response};
-use strongroom_proto::id::TenantId;
-use strongroom_proto::v1::{Role, RoleAttestation};
+use strongroom_proto::id::{ContentHash, TenantId};
+use strongroom_proto::signed;
+use strongroom_proto::v1::{Receipt, Role, RoleAttestation};
 
+use super::App;
 use super::load::StoredKek;
 use crate::enclave::{Answerer, Known, Slots};
 use crate::error::Error;
+use crate::keys::{self, Kind};
+use crate::rows::decode;
+use crate::store::Write;
 
 /// Most attestations kept; one takes about 7 KiB.
 const ATTESTATIONS_MAX: usize = 1024;
@@ -33,23 +39,23 @@ struct Kept {
 }
 
 impl Attestations {
-    /// The attestation of an epoch, at most 30 minutes old.
-    pub(super) async fn get(
+    /// The attestation of an epoch, at most 30 minutes old, and whether it was made just now.
+    async fn get(
         &self,
         enclave: Slots<'_>,
         tenant: &TenantId,
         kek: &StoredKek,
-    ) -> Result<RoleAttestation, Error> {
+    ) -> Result<(RoleAttestation, bool), Error> {
         let slot = self.slot((*tenant, enclave.role(), kek.reference.epoch));
         let mut kept = slot.lock().await;
         let first = enclave.first();
         let holds = |kept: &&Kept| first.is_none_or(|first| kept.by == first) && kept.made.elapsed() < AGE_MAX;
         if let Some(kept) = kept.as_ref().filter(holds) {
-            return Ok(kept.attestation.clone());
+            return Ok((kept.attestation.clone(), false));
         }
         let (by, attestation) = ask(enclave, tenant, kek, Vec::new()).await?;
         *kept = Some(Kept { attestation: attestation.clone(), made: Instant::now(), by });
-        Ok(attestation)
+        Ok((attestation, true))
     }
 
     fn slot(&self, place: (TenantId, Role, u64)) -> Slot {
@@ -61,6 +67,50 @@ impl Attestations {
             }
         }
         Arc::clone(slots.entry(place).or_default())
+    }
+}
+
+impl App {
+    /// The attestation of an epoch, at most 30 minutes old. One of each identity is stored: an audit judges by it what enclaves signed that
+    /// have gone since, such as those of the release before.
+    pub(super) async fn attestation(
+        &self,
+        enclave: Slots<'_>,
+        tenant: &TenantId,
+        kek: &StoredKek,
+    ) -> Result<RoleAttestation, Error> {
+        let (attestation, is_new) = self.attestations.get(enclave, tenant, kek).await?;
+        if is_new {
+            let identity = signed::identity_hash(&attestation.identity);
+            let key = keys::attestation(tenant, enclave.role(), kek.reference.epoch, &identity);
+            match self.store.commit(vec![Write::new(key, attestation.encode_to_vec())]).await {
+                Ok(()) | Err(Error::Conflict(Kind::Attestation)) => {}
+                // Whoever asked needs it now; an audit finds later that it lacks one.
+                Err(error) => tracing::warn!(name: "attestation not stored", %tenant, error = %error),
+            }
+        }
+        Ok(attestation)
+    }
+
+    /// The stored attestations of those identities under which receipts were signed and that are not among `known`.
+    pub(super) async fn former_attestations(
+        &self,
+        tenant: &TenantId,
+        receipts: &[Receipt],
+        known: &[RoleAttestation],
+    ) -> Result<Vec<RoleAttestation>, Error> {
+        let known: Vec<ContentHash> = known.iter().map(|it| signed::identity_hash(&it.identity)).collect();
+        let mut named = BTreeSet::new();
+        for receipt in receipts {
+            let identity = ContentHash::from_slice(&receipt.identity_hash).filter(|hash| !known.contains(hash));
+            named.extend(identity.map(|hash| (receipt.role, receipt.epoch, hash.0)));
+        }
+        let key = |(role, epoch, hash)| {
+            let role = Role::try_from(role).map_err(|_| Error::Internal("a receipt of an unknown role"))?;
+            Ok(keys::attestation(tenant, role, epoch, &ContentHash(hash)))
+        };
+        let rows = self.store.get_all(named.into_iter().map(key).collect::<Result<_, Error>>()?).await?;
+        rows.iter().flatten().map(|row| decode(row)).collect()
     }
 }
 
@@ -121,7 +171,7 @@ mod tests {
         let slots = Slots::of(Role::Client, &enclaves).unwrap();
         let get = async |listed: &[u64]| {
             let listed: Vec<_> = listed.iter().map(|release| pcr16(*release)).collect();
-            kept.get(slots.listed_by(&listed), &TenantId([1; 32]), &kek).await.map(|it| it.document)
+            kept.get(slots.listed_by(&listed), &TenantId([1; 32]), &kek).await.map(|(it, _)| it.document)
         };
         let asked = || [&old_fake, &new_fake].map(|fake| fake.process.lock().unwrap().asked);
         for (listed, release, times) in [

@@ -78,7 +78,7 @@ pub(super) async fn prepare(app: &App, tenant: TenantId, message: &PrepareReques
 async fn role(subject: &Subject<'_>, nonce: Vec<u8>) -> Result<RolePreparation, Error> {
     let Subject { app, enclave, tenant, epoch, .. } = subject;
     let kek = app.kek(tenant, enclave.role(), *epoch).await?;
-    let attestation = app.attestations.get(*enclave, tenant, &kek).await?;
+    let attestation = app.attestation(*enclave, tenant, &kek).await?;
     let view = subject.view(nonce).await?;
     Ok(RolePreparation { role: enclave.role().into(), attestation: Some(attestation), view: Some(view) })
 }

@@ -34,6 +34,8 @@ use load::Load;
 /// Where a story that hangs ends.
 const STORY_MAX: Duration = Duration::from_mins(10);
 const NONCE: [u8; 32] = [7; 32];
+/// How often the enclave that is in use is killed in each role's turn.
+const KILLS_IN_USE: usize = 2;
 
 async fn stack_of(roles: &[Role]) -> (tempfile::TempDir, Stack, Fleet) {
     let folder = tempfile::Builder::new().prefix("strongroom-test-").tempdir().unwrap();
@@ -100,13 +102,18 @@ async fn rolling() {
     let (_folder, stack, mut fleet) = stack_of(BOTH).await;
     let stack = Arc::new(stack);
     let probe = User::new(&stack, "probe").await.unwrap();
+    probe.backup("main", [b"one", b"two"]).await.unwrap();
     let load = Load::start(&stack).await;
     let (mut old, mut slot, mut kills) = (Release::of_stack(&stack).unwrap(), Slot::A, 0);
     for _ in 0..rounds(1, 5) {
         let new = old.after(&stack).unwrap();
         kills += roll(&stack, &mut fleet, (&load, &probe), (slot, &old), &new).await;
+        assert_eq!(probe.recover().await.unwrap(), [b"one", b"two"]);
         (old, slot) = (new, slot.other());
     }
+    // What the former releases signed is judged by their own documents, which the host has kept.
+    let intents = super::kills::audit(&stack, &probe, &[]).await;
+    assert_eq!(intents.len(), old.number as usize, "a backup, and a recovery after each upgrade");
     let (requests, failures) = load.finish().await;
     println!("upgrade: {requests} requests, {} failed; {kills} enclaves killed", failures.len());
     assert!(failures.is_empty(), "{failures:#?}");
@@ -140,6 +147,15 @@ async fn roll(
         drop(held);
         until_shown(probe, *role, new).await;
         load.goes_on().await;
+        // The new one dies with requests in flight, and comes again: the old one answers until then. So a step back is harmless, too.
+        for _ in 0..KILLS_IN_USE {
+            fleet.kill(stack, place).unwrap();
+            load.goes_on().await;
+            assert_eq!(shown(probe, *role).await, u64::from(old.number));
+            fleet.start(stack, place, new).unwrap();
+            until_shown(probe, *role, new).await;
+            load.goes_on().await;
+        }
         // The operator stops the old one, in the hardest way.
         fleet.kill(stack, (slot, *role)).unwrap();
         load.goes_on().await;
@@ -164,7 +180,7 @@ async fn roll(
         fleet.kill(stack, (slot, *role)).unwrap();
     }
     load.goes_on().await;
-    2 * BOTH.len()
+    (KILLS_IN_USE + 2) * BOTH.len()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -248,7 +248,7 @@ impl Part {
                 }
                 error => error,
             })?;
-            let attested = app.attestations.get(enclave, tenant, &kek).await;
+            let attested = app.attestation(enclave, tenant, &kek).await;
             let attestation = attested.map_err(|error| error.in_role(roles::name(role)))?;
             manifest = decode::<Identity>(&attestation.identity)?.manifest;
             attestations.push(attestation);
