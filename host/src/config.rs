@@ -3,6 +3,7 @@
 //! Unknown fields are refused. An error names the field, the value and the limit. It holds paths of secrets, never a secret.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,8 @@ mod raw;
 
 /// Longest configuration file in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 64 * 1024;
+/// Most enclaves of one role: the one in use, the next release beside it, and room to spare.
+pub const ENCLAVES_PER_ROLE_MAX: usize = 4;
 /// Most connections to one enclave.
 pub const CONNECTIONS_MAX: u16 = 16;
 /// Connections to one enclave where the file says nothing.
@@ -36,7 +39,7 @@ pub struct Config {
     pub admin_socket: PathBuf,
     /// File of the SQLite store.
     pub sqlite: PathBuf,
-    /// The enclaves, one for each role that runs here.
+    /// The enclaves, at least one for each role that runs here.
     pub enclaves: Vec<EnclaveConfig>,
     /// The KMS byte relay.
     pub relay: Relay,
@@ -74,7 +77,7 @@ pub struct EnclaveConfig {
     pub role: Role,
     /// Where it listens.
     pub address: Address,
-    /// File of its encoded manifest.
+    /// File of its encoded manifest, read when the enclave is booted.
     pub manifest: PathBuf,
     /// 1 to 16.
     pub connections: u16,
@@ -108,6 +111,15 @@ pub enum Address {
         /// Port in the enclave.
         port: u32,
     },
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "{}", path.display()),
+            Self::Vsock { cid, port } => write!(f, "vsock {cid}:{port}"),
+        }
+    }
 }
 
 impl Address {

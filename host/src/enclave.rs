@@ -4,11 +4,11 @@
 //! says is stored or passed on. Work in flight is bounded by count and bytes before anything is sent.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use prost::Message;
-use strongroom_proto::enclave::v1::{self as frames, request, response};
+use strongroom_proto::enclave::v1::{self as frames, response};
 use strongroom_proto::limits::FRAME_BYTES_MAX;
 use strongroom_proto::v1::{FleetEnclave, Reason, Role};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -23,9 +23,12 @@ mod events;
 mod keeper;
 mod known;
 mod link;
+mod manifest;
+mod slots;
 
 pub(crate) use known::Known;
 pub use link::{Link, Outbox};
+pub(crate) use slots::{Answerer, Slots};
 
 /// Most requests in flight to one enclave.
 pub const IN_FLIGHT_MAX: usize = 1024;
@@ -33,6 +36,13 @@ pub const IN_FLIGHT_MAX: usize = 1024;
 pub const IN_FLIGHT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Longest wait for an answer.
 pub const CALL_MAX: Duration = Duration::from_secs(15);
+/// For how long an enclave that said it cannot work is asked after the others of its role.
+const SET_BACK: Duration = Duration::from_secs(5);
+
+/// Why there is no answer.
+const NOT_CONNECTED: &str = "not connected";
+const LOST: &str = "the connection was lost";
+const TIMED_OUT: &str = "no answer in time";
 
 /// One enclave, for all callers. Its connections end when it is dropped.
 pub struct Enclave {
@@ -43,6 +53,8 @@ pub struct Enclave {
 /// What callers and the keepers of the connections share.
 struct Shared {
     role: Role,
+    /// Its address, for the log.
+    name: String,
     links: Mutex<Vec<Arc<Link>>>,
     next: AtomicUsize,
     count: Arc<Semaphore>,
@@ -51,6 +63,10 @@ struct Shared {
     health: watch::Sender<Option<frames::Health>>,
     connects: AtomicU64,
     watch: events::Watch,
+    /// What its manifest made of PCR16, as it said when it was booted.
+    pcr16: Mutex<Option<Vec<u8>>>,
+    /// When it said last that it cannot work.
+    set_back: Mutex<Option<Instant>>,
 }
 
 /// Room in the limits, held until the enclave has answered, the connection has gone or the wait is over.
@@ -60,26 +76,24 @@ struct Permit {
 }
 
 impl Enclave {
-    /// Reads manifest and credentials as [`Enclave::start`] will.
-    ///
-    /// # Errors
-    /// As [`Enclave::start`].
-    pub fn check(config: &EnclaveConfig) -> Result<(), Error> {
-        keeper::Supply::read(config).map(drop)
-    }
-
-    /// Reads manifest and credentials, and starts to connect.
+    /// Reads manifest and credentials as they will be read once the enclave is there.
     ///
     /// # Errors
     /// Where a file cannot be read or does not hold what it should.
-    pub fn start(config: &EnclaveConfig) -> Result<Self, Error> {
+    pub fn check(config: &EnclaveConfig) -> Result<(), Error> {
+        keeper::Supply::check(config)
+    }
+
+    /// Starts to connect. An enclave that is not there, or whose files are not, is waited for.
+    #[must_use]
+    pub fn start(config: &EnclaveConfig) -> Self {
         Self::start_with(config, CALL_MAX)
     }
 
-    fn start_with(config: &EnclaveConfig, call_max: Duration) -> Result<Self, Error> {
-        let supply = keeper::Supply::read(config)?;
+    fn start_with(config: &EnclaveConfig, call_max: Duration) -> Self {
         let shared = Arc::new(Shared {
             role: config.role,
+            name: config.address.to_string(),
             links: Mutex::new(Vec::new()),
             next: AtomicUsize::new(0),
             count: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
@@ -88,15 +102,22 @@ impl Enclave {
             health: watch::Sender::new(None),
             connects: AtomicU64::new(0),
             watch: events::Watch::new(&config.address),
+            pcr16: Mutex::default(),
+            set_back: Mutex::default(),
         });
-        let keepers = keeper::spawn(&shared, config, supply);
-        Ok(Self { shared, _keepers: keepers })
+        let keepers = keeper::spawn(&shared, config);
+        Self { shared, _keepers: keepers }
     }
 
     /// The role that the enclave serves.
     #[must_use]
     pub fn role(&self) -> Role {
         self.shared.role
+    }
+
+    /// Its address, as the log names it.
+    pub(crate) fn name(&self) -> &str {
+        &self.shared.name
     }
 
     /// What the enclave last said of itself; `None` while no connection stands.
@@ -118,19 +139,36 @@ impl Enclave {
         self.shared.watch.fleet(self.shared.role, connected)
     }
 
-    /// Asks, and supplies once what the enclave says it needs.
+    /// PCR16 of the process that is connected, where it is known: it says under which manifest it runs.
+    #[must_use]
+    pub fn pcr16(&self) -> Option<Vec<u8>> {
+        self.shared.pcr16().clone()
+    }
+
+    /// Asks, and supplies once what this enclave says it needs: another one's cache knows other things.
     ///
     /// # Errors
     /// The enclave's refusal, `OVERLOADED` with nothing sent, or `ENCLAVE_UNAVAILABLE`.
-    pub(crate) async fn ask(&self, body: request::Body, known: &Known<'_>) -> Result<response::Body, Error> {
-        let mut request = frames::Request { body: Some(body) };
-        let answer = self.shared.send(&request).await?;
+    async fn ask(&self, request: &mut frames::Request, known: &Known<'_>) -> Result<response::Body, Error> {
+        let answer = self.shared.send(request).await?;
         let response::Body::Need(need) = answer else { return refusal(answer) };
-        known.supply(&mut request, need)?;
-        match self.shared.send(&request).await? {
+        known.supply(request, need)?;
+        match self.shared.send(request).await? {
             response::Body::Need(_) => Err(Error::Internal("the enclave needs again what it was given")),
             answer => refusal(answer),
         }
+    }
+
+    /// Has the others of its role asked first for a while.
+    fn set_back(&self) {
+        let before = self.shared.set_back().replace(Instant::now());
+        if before.is_none_or(|at| at.elapsed() >= SET_BACK) {
+            tracing::warn!(name: "enclave cannot work", role = self.role().as_str_name(), enclave = self.name());
+        }
+    }
+
+    fn is_set_back(&self) -> bool {
+        self.shared.set_back().is_some_and(|at| at.elapsed() < SET_BACK)
     }
 }
 
@@ -145,8 +183,8 @@ impl Shared {
         let answer = link.send_within(request.encode_to_vec(), permit)?;
         match tokio::time::timeout(self.call_max, answer).await {
             Ok(Ok(body)) => Ok(body),
-            Ok(Err(_)) => Err(Error::EnclaveUnavailable("the connection was lost")),
-            Err(_) => Err(Error::EnclaveUnavailable("no answer in time")),
+            Ok(Err(_)) => Err(Error::EnclaveUnavailable(LOST)),
+            Err(_) => Err(Error::EnclaveUnavailable(TIMED_OUT)),
         }
     }
 
@@ -164,7 +202,7 @@ impl Shared {
         let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let link = turn.checked_rem(links.len()).and_then(|turn| links.get(turn));
-        link.cloned().ok_or(Error::EnclaveUnavailable("not connected"))
+        link.cloned().ok_or(Error::EnclaveUnavailable(NOT_CONNECTED))
     }
 
     fn add(&self, link: Arc<Link>) {
@@ -176,7 +214,17 @@ impl Shared {
         links.retain(|other| !Arc::ptr_eq(other, link));
         if links.is_empty() {
             self.health.send_replace(None);
+            *self.pcr16() = None;
+            *self.set_back() = None;
         }
+    }
+
+    fn set_back(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.set_back.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pcr16(&self) -> MutexGuard<'_, Option<Vec<u8>>> {
+        self.pcr16.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use strongroom_proto::id::{RecordId, TenantId};
+use strongroom_proto::id::{ContentHash, RecordId, TenantId};
 use strongroom_proto::names::is_id;
 use strongroom_proto::v1::Role;
 
@@ -99,6 +99,8 @@ kinds! {
     Unfinished = 19, "unfinished generation";
     /// What is sealed under an epoch.
     Listed = 20, "list of an epoch";
+    /// An attestation, by the identity that it vouches for.
+    Attestation = 21, "attestation";
 }
 
 /// A row's key, or the start of several.
@@ -196,6 +198,12 @@ pub fn keks(tenant: &TenantId, role: Role) -> Key {
 #[must_use]
 pub fn kek(tenant: &TenantId, role: Role, epoch: u64) -> Key {
     keks(tenant, role).number(epoch)
+}
+
+/// The attestation of one identity of an epoch: what its enclaves signed is judged by it when they have gone.
+#[must_use]
+pub fn attestation(tenant: &TenantId, role: Role, epoch: u64, identity: &ContentHash) -> Key {
+    Key::new(Kind::Attestation).fixed(&tenant.0).role(role).number(epoch).fixed(&identity.0)
 }
 
 /// Start of the keys of a tenant's wallets, in order of their ids.

@@ -32,7 +32,9 @@ fn main() -> ExitCode {
 fn start(arguments: &Arguments) -> anyhow::Result<()> {
     let config = Config::load(&arguments.config).with_context(|| arguments.config.display().to_string())?;
     if arguments.check {
-        strongroom_host::check(&config)?;
+        for note in strongroom_host::check(&config)? {
+            println!("note: {note}");
+        }
         println!("{}: ok", arguments.config.display());
         return Ok(());
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use strongroom_proto::FILE_DESCRIPTOR_SET;
 use strongroom_proto::limits::{FRAME_BYTES_MAX, MESSAGE_BYTES_MAX};
+use strongroom_proto::v1::Role;
 use strongroom_proto::v1::admin_service_server::AdminServiceServer;
 use strongroom_proto::v1::backup_service_server::BackupServiceServer;
 use strongroom_proto::v1::eject_service_server::EjectServiceServer;
@@ -95,7 +96,9 @@ pub async fn serve(
     ready: impl FnOnce(SocketAddr),
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    check(&config)?;
+    for note in check(&config)? {
+        tracing::warn!(name: "file of a further enclave", error = %note);
+    }
     let tls = tls(&config.api)?;
     let store = Arc::new(SqliteStore::open(&config.sqlite)?);
     let api = TcpListener::bind(config.api.listen).await;
@@ -104,11 +107,11 @@ pub async fn serve(
     let (admin, _admin_path) = listen::unix(&config.admin_socket)?;
     let (relay, _relay_path) = enclaves::bind(&config.relay.listen, &config.enclaves)?;
     let (parent, _parent_paths) = parent::Listeners::bind(&config)?;
-    let enclaves = config.enclaves.iter().map(Enclave::start).collect::<Result<Vec<_>, _>>()?;
+    let enclaves: Vec<Enclave> = config.enclaves.iter().map(Enclave::start).collect();
 
     let (health, health_service) = tonic_health::server::health_reporter();
     let mut background = JoinSet::new();
-    background.spawn(watch_health(health.clone(), enclaves.iter().map(Enclave::health).collect()));
+    background.spawn(watch_health(health.clone(), enclaves.iter().map(|it| (it.role(), it.health())).collect()));
     background.spawn(relay::serve(relay, config.relay.names, relay::Waits::default()));
     background.spawn(parent.serve());
     background.spawn(replies::sweep(store.clone()));
@@ -146,13 +149,25 @@ pub async fn serve(
     ended
 }
 
-/// Checks the files that a configuration names. Binds nothing and makes nothing.
+/// Checks the files that a configuration names. Binds nothing and makes nothing. Gives what is wrong with files that the host can start
+/// without: those of a further enclave of a role, which may come with its release.
 ///
 /// # Errors
-/// Where a certificate, key, manifest or credentials file cannot be used; names the file.
-pub fn check(config: &Config) -> Result<(), Error> {
+/// Where a certificate or key cannot be used, or no enclave of a role has the manifest and credentials that it needs; names the file.
+pub fn check(config: &Config) -> Result<Vec<Error>, Error> {
     server(tls(&config.api)?).map_err(|error| named(&config.api, error))?;
-    config.enclaves.iter().try_for_each(Enclave::check)
+    let mut notes = Vec::new();
+    for role in [Role::Client, Role::Custodian] {
+        let of_role = config.enclaves.iter().filter(|enclave| enclave.role == role);
+        let checks: Vec<Result<(), Error>> = of_role.map(Enclave::check).collect();
+        let is_one_right = checks.iter().any(Result::is_ok);
+        let mut wrong = checks.into_iter().filter_map(Result::err);
+        if !is_one_right && let Some(first) = wrong.next() {
+            return Err(first);
+        }
+        notes.extend(wrong);
+    }
+    Ok(notes)
 }
 
 /// Waits for the calls in flight, but not for ever.
@@ -233,24 +248,25 @@ fn api_routes(app: &Arc<App>, api: &Api) -> Result<Routes, Error> {
     Ok(routes.add_service(reflection))
 }
 
-/// Reports SERVING while every enclave is ready, and `NOT_SERVING` otherwise.
+/// Reports SERVING while each role has an enclave that is ready, and `NOT_SERVING` otherwise.
 async fn watch_health(
     reporter: HealthReporter,
-    mut enclaves: Vec<watch::Receiver<Option<strongroom_proto::enclave::v1::Health>>>,
+    mut enclaves: Vec<(Role, watch::Receiver<Option<strongroom_proto::enclave::v1::Health>>)>,
 ) {
     loop {
         // Every one is looked at, so that the wait below is for what comes after.
-        let unready = enclaves
+        let known: Vec<(Role, bool)> = enclaves
             .iter_mut()
-            .filter_map(|health| {
-                let ready = health.borrow_and_update().as_ref().is_some_and(|health| health.missing.is_empty());
-                (!ready).then_some(())
+            .map(|(role, health)| {
+                (*role, health.borrow_and_update().as_ref().is_some_and(|health| health.missing.is_empty()))
             })
-            .count();
-        let status = if unready == 0 { ServingStatus::Serving } else { ServingStatus::NotServing };
+            .collect();
+        let is_served = |role: Role| known.iter().any(|(other, is_ready)| *other == role && *is_ready);
+        let is_serving = known.iter().all(|(role, _)| is_served(*role));
+        let status = if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };
         reporter.set_service_status("", status).await;
         let mut changes = JoinSet::new();
-        for mut health in enclaves.iter().cloned() {
+        for (_, mut health) in enclaves.iter().cloned() {
             changes.spawn(async move { health.changed().await.is_ok() });
         }
         if changes.join_next().await.is_none_or(|changed| !matches!(changed, Ok(true))) {

@@ -11,7 +11,7 @@ use strongroom_proto::v1::{ActRequest, ActResponse, Role};
 use tonic::{Request, Response, Status};
 
 use crate::auth::{self, InFlight};
-use crate::enclave::Enclave;
+use crate::enclave::{Enclave, Slots};
 use crate::error::Error;
 use crate::keys::Kind;
 use crate::status::{code, reason_name, status};
@@ -48,6 +48,7 @@ use act::Call;
 pub(crate) use attestations::Attestations;
 use damaged::Damaged;
 use keks::KnownKeks;
+use load::StoredStatement;
 use reseal::sweep::Sweep;
 
 /// What the services share.
@@ -77,7 +78,7 @@ macro_rules! service {
 pub(crate) use service;
 
 impl App {
-    /// The services over a store and one enclave for each role.
+    /// The services over a store and the enclaves of its roles.
     pub(crate) fn new(store: Arc<dyn Store>, mut enclaves: Vec<Enclave>) -> Self {
         // What is asked of all of them is answered in the roles' order, however the configuration names them.
         enclaves.sort_by_key(|enclave| enclave.role() as i32);
@@ -97,14 +98,23 @@ impl App {
         }
     }
 
-    /// The enclave of a role.
-    fn enclave(&self, role: Role) -> Result<&Enclave, Error> {
-        let enclave = self.enclaves.iter().find(|enclave| enclave.role() == role);
-        enclave.ok_or(Error::State(match role {
+    /// The enclaves of a role, the newest release first: for what is before a tenant's statement, or is to be in its next one.
+    fn enclave(&self, role: Role) -> Result<Slots<'_>, Error> {
+        Slots::of(role, &self.enclaves).ok_or(Error::State(match role {
             Role::Client => "role: no enclave of the client role runs here",
             Role::Custodian => "role: no enclave of the custodian role runs here",
             Role::Unspecified => "role: no enclave of this role runs here",
         }))
+    }
+
+    /// The enclaves of a role, those first whose manifest a tenant's statement lists.
+    fn enclave_of<'a>(&'a self, role: Role, statement: &'a StoredStatement) -> Result<Slots<'a>, Error> {
+        Ok(self.enclave(role)?.listed_by(statement.pcr16(role)))
+    }
+
+    /// The roles that have an enclave here.
+    fn roles(&self) -> impl Iterator<Item = Role> + '_ {
+        roles::ROLES.into_iter().filter(|role| self.enclaves.iter().any(|enclave| enclave.role() == *role))
     }
 
     /// Carries out a tenant's call.

@@ -25,6 +25,7 @@ const FIELDS: &[&str] = &[
     "code",
     "count",
     "damaged",
+    "enclave",
     "epoch",
     "error",
     "generations",

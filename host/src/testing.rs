@@ -40,8 +40,9 @@ type Behaviour = dyn Fn(&Ask) -> Reaction + Send + Sync;
 /// What the fake knows of itself; lost with it.
 #[derive(Default)]
 pub(crate) struct Process {
-    /// The role of its manifest.
-    booted: Option<Role>,
+    booted: Option<Vec<u8>>,
+    /// What it says that it lacks, beside what it was not given.
+    pub(crate) lacks: Option<&'static str>,
     pub(crate) credentials: Vec<String>,
     pub(crate) boots: usize,
     pub(crate) asked: usize,
@@ -110,9 +111,13 @@ fn control(ask: &Ask, process: &mut Process) -> Option<Reaction> {
         Ask::GetHealth(_) => {
             process.looks += 1;
             let missing = [("manifest", process.booted.is_some()), ("credentials", !process.credentials.is_empty())];
-            let missing = missing.iter().filter(|(_, has)| !has).map(|(name, _)| (*name).to_owned()).collect();
-            let role = process.booted.unwrap_or_default();
-            Answer::Health(Health { missing, role: role.into(), release: 1, ..Default::default() })
+            let missing = missing.iter().filter(|(_, has)| !has).map(|(name, _)| *name).chain(process.lacks);
+            let missing = missing.map(str::to_owned).collect();
+            let Manifest { role, release, .. } = manifest(process.booted.as_deref().unwrap_or_default());
+            Answer::Health(Health { missing, role, release, ..Default::default() })
+        }
+        Ask::Boot(boot) if process.booted.as_ref().is_some_and(|booted| *booted != boot.manifest) => {
+            refusal(Reason::StateInvalid, 0)
         }
         Ask::GetEvents(asked) => {
             let events: Vec<Event> = process.said.iter().filter(|event| event.seq > asked.after).cloned().collect();
@@ -120,11 +125,10 @@ fn control(ask: &Ask, process: &mut Process) -> Option<Reaction> {
             let uptime_ms = process.said.last().map_or(0, |event| event.uptime_ms);
             Answer::Events(Events { events, oldest, next, uptime_ms })
         }
-        Ask::Boot(_) if process.booted.is_some() => refusal(Reason::StateInvalid, 0),
         Ask::Boot(boot) => {
-            process.booted = Some(Manifest::decode(boot.manifest.as_slice()).unwrap().role());
-            process.boots += 1;
-            Answer::Booted(Booted { pcr16: vec![0; 48] })
+            process.boots += usize::from(process.booted.is_none());
+            process.booted = Some(boot.manifest.clone());
+            Answer::Booted(Booted { pcr16: pcr16(manifest(&boot.manifest).release) })
         }
         Ask::SetCredentials(_) if process.refuses > 0 => {
             process.refuses -= 1;
@@ -139,6 +143,15 @@ fn control(ask: &Ask, process: &mut Process) -> Option<Reaction> {
             return None;
         }
     }))
+}
+
+fn manifest(bytes: &[u8]) -> Manifest {
+    Manifest::decode(bytes).unwrap()
+}
+
+/// What a release's manifest makes of PCR16 in a fake.
+pub(crate) fn pcr16(release: u64) -> Vec<u8> {
+    release.to_be_bytes().repeat(6)
 }
 
 pub(crate) fn refusal(reason: Reason, retry_after_ms: u32) -> Answer {
@@ -157,7 +170,6 @@ pub(crate) fn socket(dir: &Path, role: Role) -> PathBuf {
 
 /// As [`enclave_config`], of a role.
 pub(crate) fn enclave_config_of(dir: &Path, role: Role, connections: u16) -> EnclaveConfig {
-    let manifest = Manifest { role: role.into(), release: 1, ..Default::default() };
     let file =
         |name: &str| dir.join(if role == Role::Custodian { format!("custodian.{name}") } else { name.to_owned() });
     let config = EnclaveConfig {
@@ -167,9 +179,30 @@ pub(crate) fn enclave_config_of(dir: &Path, role: Role, connections: u16) -> Enc
         connections,
         credentials: CredentialSource::File(file("credentials.toml")),
     };
-    std::fs::write(&config.manifest, manifest.encode_to_vec()).unwrap();
+    write_manifest(&config.manifest, role, 1);
     write_credentials(&file("credentials.toml"), "AK1");
     config
+}
+
+/// As [`enclave_config`], in a slot of its own, whose manifest is of this release.
+pub(crate) fn slot_config(dir: &Path, slot: usize, release: u64) -> EnclaveConfig {
+    let config = EnclaveConfig {
+        address: Address::Unix(slot_socket(dir, slot)),
+        manifest: dir.join(format!("{slot}.manifest")),
+        ..enclave_config(dir, 1)
+    };
+    write_manifest(&config.manifest, Role::Client, release);
+    config
+}
+
+/// Where the fake enclave of a slot listens.
+pub(crate) fn slot_socket(dir: &Path, slot: usize) -> PathBuf {
+    dir.join(format!("{slot}.sock"))
+}
+
+pub(crate) fn write_manifest(path: &Path, role: Role, release: u64) {
+    let manifest = Manifest { role: role.into(), release, ..Default::default() };
+    std::fs::write(path, manifest.encode_to_vec()).unwrap();
 }
 
 pub(crate) fn write_credentials(path: &Path, access_key_id: &str) {

@@ -2,6 +2,7 @@
 //! sockets in one folder.
 
 pub mod backend;
+pub mod fleet;
 pub mod image;
 pub mod kms_admin;
 pub mod process;
@@ -27,7 +28,7 @@ use tonic_health::pb::health_client::HealthClient;
 use crate::frames::Frames;
 use image::Image;
 use kms_admin::{ACCOUNT, ADMINISTRATOR, CUSTODIAN_USER, ENCLAVE_USER, KmsAdmin, REGION};
-use process::{Process, binary};
+use process::{Process, binary, libfaketime};
 
 /// Longest time until each enclave has a manifest, credentials, KMS and the time; in a virtual machine they are slow.
 const SERVING_TIME_MAX: Duration = Duration::from_mins(3);
@@ -374,13 +375,6 @@ fn start_host(folder: &Path, clock: Option<&str>) -> Result<(Process, SocketAddr
     let api =
         line.split_whitespace().find_map(|word| word.strip_prefix("api=")).context("no api= in the ready line")?;
     Ok((host, api.parse()?))
-}
-
-/// The library of the package `faketime`, which lies in a folder of the machine's kind.
-fn libfaketime() -> Result<PathBuf> {
-    let library = |entry: std::io::Result<fs::DirEntry>| Some(entry.ok()?.path().join("faketime/libfaketimeMT.so.1"));
-    let found = fs::read_dir("/usr/lib")?.filter_map(library).find(|path| path.is_file());
-    found.context("libfaketime is not there: install the package faketime")
 }
 
 /// Starts the enclave of a role from `image`.

@@ -26,6 +26,7 @@ mod stories {
     mod secrets;
     mod storage;
     mod surface;
+    mod upgrade;
 }
 
 use strongroom_tests::stack::Stack;

@@ -10,8 +10,8 @@ use tracing::level_filters::LevelFilter;
 
 use super::parent::{RawCredentials, RawParent};
 use super::{
-    Address, Api, CONNECTIONS_DEFAULT, CONNECTIONS_MAX, EnclaveConfig, Format, Listen, Log, RELAY_NAME_BYTES_MAX,
-    RELAY_NAMES_MAX, Relay, SOCKET_PATH_BYTES_MAX, Target, Tls,
+    Address, Api, CONNECTIONS_DEFAULT, CONNECTIONS_MAX, ENCLAVES_PER_ROLE_MAX, EnclaveConfig, Format, Listen, Log,
+    RELAY_NAME_BYTES_MAX, RELAY_NAMES_MAX, Relay, SOCKET_PATH_BYTES_MAX, Target, Tls,
 };
 use crate::error::Error;
 
@@ -127,15 +127,13 @@ fn enclaves(raw: Vec<RawEnclave>) -> Result<Vec<EnclaveConfig>, Error> {
     let mut out: Vec<EnclaveConfig> = Vec::with_capacity(raw.len());
     for (index, enclave) in raw.into_iter().enumerate() {
         let enclave = enclave.check(&format!("enclave[{index}]"))?;
-        if out.iter().any(|other| other.role == enclave.role) {
-            return Err(Error::config(
-                format!("enclave[{index}].role"),
-                "the same role twice",
-                "one enclave for each role",
-            ));
+        let of_role = out.iter().filter(|other| other.role == enclave.role).count().saturating_add(1);
+        if of_role > ENCLAVES_PER_ROLE_MAX {
+            let limit = format!("at most {ENCLAVES_PER_ROLE_MAX} enclaves of one role");
+            return Err(Error::config(format!("enclave[{index}].role"), format!("{of_role} of this role"), limit));
         }
         if out.iter().any(|other| other.address == enclave.address) {
-            let limit = "one enclave for each role: no process serves two";
+            let limit = "one enclave at each address: no process serves two roles, or twice";
             return Err(Error::config(
                 format!("enclave[{index}].{}", enclave.address.field()),
                 "the same address twice",

@@ -25,15 +25,21 @@ fn the_example_parses() {
     assert!(config.api.tls.is_none() && !config.api.reflection);
     assert_eq!(config.enclaves[0].address, Address::Vsock { cid: 16, port: 5005 });
     assert_eq!(config.enclaves[0].connections, CONNECTIONS_DEFAULT);
-    let roles: Vec<Role> = config.enclaves.iter().map(|enclave| enclave.role).collect();
-    assert_eq!(roles, [Role::Client, Role::Custodian]);
-    let [client, custodian] = config.enclaves.as_slice() else { panic!("{roles:?}") };
-    assert_eq!(custodian.address, Address::Vsock { cid: 17, port: 5005 });
-    assert!(client.manifest != custodian.manifest && client.credentials != custodian.credentials);
+    let slots: Vec<(Role, String)> =
+        config.enclaves.iter().map(|enclave| (enclave.role, enclave.address.to_string())).collect();
+    let slot = |role, address: &str| (role, address.to_owned());
+    assert_eq!(slots[..2], [slot(Role::Client, "vsock 16:5005"), slot(Role::Client, "vsock 17:5005")]);
+    assert_eq!(slots[2..], [slot(Role::Custodian, "vsock 18:5005"), slot(Role::Custodian, "vsock 19:5005")]);
+    for one in &config.enclaves {
+        assert_eq!(config.enclaves.iter().filter(|it| it.manifest == one.manifest).count(), 1);
+        assert!(config.enclaves.iter().all(|it| (it.credentials == one.credentials) == (it.role == one.role)));
+    }
     assert_eq!(config.relay.listen, Listen::Vsock(9001));
     assert_eq!(config.relay.names["kms.eu-central-1.amazonaws.com"], Target::Name);
     assert_eq!(config.log.format, Format::Text);
-    assert!(matches!(&client.credentials, CredentialSource::File(path) if path.ends_with("client.credentials.toml")));
+    assert!(
+        matches!(&config.enclaves[0].credentials, CredentialSource::File(path) if path.ends_with("client.credentials.toml"))
+    );
     assert!(config.parent.heartbeat.is_none());
     assert_eq!(config.parent.last_words, Some(Listen::Vsock(9002)));
 }
@@ -43,16 +49,14 @@ fn values_outside_their_limits_are_named() {
     refuse("127.0.0.1:7443", "localhost", &["api.listen", "localhost", "IP address"]);
     refuse("127.0.0.1:7443", "0.0.0.0:7443", &["api.listen", "0.0.0.0:7443", "api.tls"]);
     refuse("127.0.0.1:7443", "[::]:7443", &["api.listen", "[::]:7443", "loopback"]);
-    refuse("role = \"client\"", "role = \"custodian\"", &["enclave[1].role", "the same role twice"]);
-    refuse("role = \"custodian\"", "role = \"client\"", &["enclave[1].role", "the same role twice"]);
     for unknown in ["", "Client", "witness", "ROLE_CUSTODIAN"] {
         let role = format!("role = \"{unknown}\"");
         refuse("role = \"client\"", &role, &["enclave[0].role", &format!("\"{unknown}\""), "\"custodian\""]);
-        refuse("role = \"custodian\"", &role, &["enclave[1].role", &format!("\"{unknown}\""), "\"client\""]);
+        refuse("role = \"custodian\"", &role, &["enclave[2].role", &format!("\"{unknown}\""), "\"client\""]);
     }
     refuse("cid = 17", "cid = 16", &["enclave[1].vsock", "the same address twice"]);
-    refuse("\"/etc/strongroom/custodian.manifest\"", "\"\"", &["enclave[1].manifest", "path"]);
-    refuse("\"/etc/strongroom/custodian.credentials.toml\"", "\"\"", &["enclave[1].credentials.file"]);
+    refuse("\"/etc/strongroom/custodian-a.manifest\"", "\"\"", &["enclave[2].manifest", "path"]);
+    refuse("\"/etc/strongroom/custodian.credentials.toml\"", "\"\"", &["enclave[2].credentials.file"]);
     refuse("connections = 2", "connections = 0", &["enclave[0].connections", "0", "1 to 16"]);
     refuse("connections = 2", "connections = 17", &["enclave[0].connections", "17", "1 to 16"]);
     refuse("connections = 2", "connections = -1", &["enclave[0].connections", "-1", "1 to 16"]);
@@ -61,7 +65,7 @@ fn values_outside_their_limits_are_named() {
     refuse("vsock = { cid = 16, port = 5005 }", "", &["enclave[0].unix", "neither", "exactly one"]);
     refuse("vsock_port = 9001", "", &["relay.unix", "neither"]);
     refuse("vsock_port = 9001", "vsock_port = 9001\nunix = \"/r\"", &["relay.unix", "both"]);
-    refuse("\"/etc/strongroom/client.manifest\"", "\"\"", &["enclave[0].manifest", "path"]);
+    refuse("\"/etc/strongroom/client-a.manifest\"", "\"\"", &["enclave[0].manifest", "path"]);
     refuse("\"/etc/strongroom/client.credentials.toml\"", "\"\"", &["enclave[0].credentials.file"]);
     refuse("\"/var/lib/strongroom/strongroom.db\"", "\"\"", &["store.sqlite"]);
     refuse("level = \"info\"", "level = \"loud\"", &["log.level", "loud", "trace"]);
@@ -80,7 +84,7 @@ fn unknown_missing_and_mistyped_fields_are_named() {
     refuse("sqlite =", "postgres =", &["postgres"]);
     refuse("reflection = false", "reflection = \"no\"", &[&line, "boolean"]);
     refuse("format = \"text\"", "format = \"xml\"", &["xml", "json"]);
-    refuse("manifest = \"/etc/strongroom/client.manifest\"", "", &["manifest"]);
+    refuse("manifest = \"/etc/strongroom/client-a.manifest\"", "", &["manifest"]);
     refuse("port = 5005 }", "port = 4294967296 }", &["u32"]);
     assert!(Config::parse("").unwrap_err().to_string().contains("api"));
     assert!(Config::parse("api = [").is_err());
@@ -111,25 +115,45 @@ fn off_loopback_is_fine_with_tls() {
     assert!(config.api.tls.is_some());
 }
 
+/// The example's enclaves, each as its section.
+fn sections() -> Vec<&'static str> {
+    let (start, end) = (EXAMPLE.find("[[enclave]]").unwrap(), EXAMPLE.find("[relay]").unwrap());
+    let section = |at: usize| {
+        let next = EXAMPLE[at + 1..end].find("[[enclave]]").map_or(end, |next| at + 1 + next);
+        &EXAMPLE[at..next]
+    };
+    EXAMPLE[start..end].match_indices("[[enclave]]").map(|(at, _)| section(start + at)).collect()
+}
+
+/// The example with these enclaves alone.
+fn with(sections: &[String]) -> Result<Config, Error> {
+    let (start, end) = (EXAMPLE.find("[[enclave]]").unwrap(), EXAMPLE.find("[relay]").unwrap());
+    Config::parse(&format!("{}{}{}", &EXAMPLE[..start], sections.concat(), &EXAMPLE[end..]))
+}
+
 #[test]
-fn the_same_role_twice_is_refused() {
-    let start = EXAMPLE.find("[[enclave]]").unwrap();
-    let end = EXAMPLE.find("[relay]").unwrap();
-    let twice = format!("{}{}", EXAMPLE, &EXAMPLE[start..end]);
-    assert!(Config::parse(&twice).unwrap_err().to_string().contains("enclave[2].role"));
+fn a_role_has_as_many_enclaves_as_the_limit_says_and_no_more() {
+    let [client, _, custodian, _] = sections()[..] else { panic!("four enclaves") };
+    let at = |section: &str, cid: usize| section.replace("cid = 16", &format!("cid = {cid}"));
+    let mut enclaves: Vec<String> = (0..ENCLAVES_PER_ROLE_MAX).map(|n| at(client, 100 + n)).collect();
+    enclaves.push(custodian.to_owned());
+    assert_eq!(with(&enclaves).unwrap().enclaves.len(), ENCLAVES_PER_ROLE_MAX + 1);
+    enclaves.push(at(client, 200));
+    let error = with(&enclaves).unwrap_err().to_string();
+    assert!(error.contains("enclave[5].role = 5 of this role") && error.contains("at most 4"), "{error}");
+    // Every enclave has an address of its own, whatever its role.
+    let error = with(&[client.to_owned(), client.replace("\"client\"", "\"custodian\"")]).unwrap_err().to_string();
+    assert!(error.contains("enclave[1].vsock = the same address twice"), "{error}");
 }
 
 #[test]
 fn one_role_alone_is_enough_and_none_is_not() {
-    let first = EXAMPLE.find("[[enclave]]").unwrap();
-    let second = first + EXAMPLE[first + 1..].find("[[enclave]]").unwrap() + 1;
-    let end = EXAMPLE.find("[relay]").unwrap();
-    let without = |from: usize, to: usize| Config::parse(&format!("{}{}", &EXAMPLE[..from], &EXAMPLE[to..]));
-    for (from, to, role) in [(second, end, Role::Client), (first, second, Role::Custodian)] {
-        let enclaves = without(from, to).unwrap().enclaves;
+    let sections = sections();
+    for (section, role) in [(sections[0], Role::Client), (sections[2], Role::Custodian)] {
+        let enclaves = with(&[section.to_owned()]).unwrap().enclaves;
         assert_eq!(enclaves.iter().map(|enclave| enclave.role).collect::<Vec<_>>(), [role]);
     }
-    assert!(without(first, end).unwrap_err().to_string().contains("enclave"));
+    assert!(with(&[]).unwrap_err().to_string().contains("enclave"));
 }
 
 #[test]

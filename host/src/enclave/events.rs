@@ -94,12 +94,8 @@ pub(super) async fn hear(shared: &Shared, link: &Link, health: &Health) -> Resul
 
 impl Watch {
     pub(super) fn new(address: &Address) -> Self {
-        let address = match address {
-            Address::Unix(path) => format!("unix:{}", path.display()),
-            Address::Vsock { cid, port } => format!("vsock:{cid}:{port}"),
-        };
         Self {
-            address: plain(&address, PROBLEM_BYTES_MAX),
+            address: plain(&address.to_string(), PROBLEM_BYTES_MAX),
             heard: Mutex::default(),
             reading: tokio::sync::Mutex::default(),
         }

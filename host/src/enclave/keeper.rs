@@ -1,19 +1,20 @@
 //! Keeps the connections to one enclave: connects, boots it where it has no manifest, supplies credentials, watches its health.
+//!
+//! That nobody is there is nothing to worry about: a slot may be empty until the next release, and its files come with that.
 
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use prost::Message;
-use strongroom_proto::canonical;
 use strongroom_proto::enclave::v1::{Boot, GetHealth, Health, Request, request, response};
-use strongroom_proto::limits::MANIFEST_BYTES_MAX;
-use strongroom_proto::v1::Manifest;
+use strongroom_proto::v1::Reason;
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinSet;
 
 use super::link::Link;
-use super::{Shared, address, credentials, events, refusal};
+use super::{LOST, Shared, TIMED_OUT, address, credentials, events, manifest, refusal};
 use crate::clock::now_ms;
 use crate::config::{Address, CredentialSource, EnclaveConfig};
 use crate::error::Error;
@@ -26,12 +27,15 @@ const UNREADY_EVERY: (Duration, Duration) = (Duration::from_millis(20), Duration
 const READY_EVERY: Duration = Duration::from_secs(2);
 /// Longest wait for the answer to a control request; a connection that takes longer is given up.
 const CONTROL_MAX: Duration = Duration::from_secs(10);
+
 /// What an enclave is supplied with, shared by its connections.
 pub(super) struct Supply {
-    manifest: Vec<u8>,
+    manifest: PathBuf,
     credentials: CredentialSource,
     /// The lock lets one connection at a time supply.
     supplied: Mutex<Supplied>,
+    /// What was last said of this slot, so that it is said once.
+    said: std::sync::Mutex<Option<String>>,
 }
 
 /// Which credentials an enclave has.
@@ -54,32 +58,27 @@ impl Supplied {
 }
 
 impl Supply {
-    /// Reads and checks the files, so that a wrong one is refused at the start.
-    pub(super) fn read(config: &EnclaveConfig) -> Result<Self, Error> {
-        let path = &config.manifest;
-        let refused =
-            |value: String, limit: String| Err(Error::config(format!("manifest {}", path.display()), value, limit));
-        let len = std::fs::metadata(path).map_err(Error::io("read manifest", path))?.len();
-        if len > MANIFEST_BYTES_MAX as u64 {
-            return refused(format!("{len} bytes"), format!("must be at most {MANIFEST_BYTES_MAX} bytes"));
-        }
-        let bytes = std::fs::read(path).map_err(Error::io("read manifest", path))?;
-        match canonical::decode::<Manifest>(&bytes, MANIFEST_BYTES_MAX) {
-            Err(error) => return refused(error.to_string(), "must be a canonically encoded manifest".to_owned()),
-            Ok(manifest) if manifest.role() != config.role => {
-                let value = manifest.role().as_str_name().to_owned();
-                return refused(value, format!("must be for {}", config.role.as_str_name()));
-            }
-            Ok(_) => {}
-        }
-        credentials::check(&config.credentials)?;
-        Ok(Self { manifest: bytes, credentials: config.credentials.clone(), supplied: Mutex::default() })
+    fn new(config: &EnclaveConfig) -> Self {
+        let (manifest, credentials) = (config.manifest.clone(), config.credentials.clone());
+        Self { manifest, credentials, supplied: Mutex::default(), said: std::sync::Mutex::default() }
+    }
+
+    /// Reads and checks the files.
+    pub(super) fn check(config: &EnclaveConfig) -> Result<(), Error> {
+        manifest::read(&config.manifest, config.role)?;
+        credentials::check(&config.credentials)
+    }
+
+    /// Whether this was not the last thing that was said of the slot; it is from here on.
+    fn is_news(&self, what: String) -> bool {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.replace(what.clone()) != Some(what)
     }
 }
 
 /// Starts one keeper for each connection.
-pub(super) fn spawn(shared: &Arc<Shared>, config: &EnclaveConfig, supply: Supply) -> JoinSet<()> {
-    let supply = Arc::new(supply);
+pub(super) fn spawn(shared: &Arc<Shared>, config: &EnclaveConfig) -> JoinSet<()> {
+    let supply = Arc::new(Supply::new(config));
     let mut keepers = JoinSet::new();
     for _ in 0..config.connections {
         keepers.spawn(keep(Arc::clone(shared), config.address.clone(), Arc::clone(&supply)));
@@ -88,27 +87,26 @@ pub(super) fn spawn(shared: &Arc<Shared>, config: &EnclaveConfig, supply: Supply
 }
 
 async fn keep(shared: Arc<Shared>, address: Address, supply: Arc<Supply>) {
-    let role = shared.role.as_str_name();
+    let (role, enclave) = (shared.role.as_str_name(), shared.name.as_str());
     let mut backoff = BACKOFF.0;
     loop {
         let connected = Instant::now();
         match address::connect(&address).await {
             Err(error) => {
                 shared.watch.failed(&error);
-                tracing::debug!(name: "enclave not there", role, error = %error);
+                if supply.is_news("nobody".to_owned()) {
+                    tracing::info!(name: "enclave not there", role, enclave, error = %error);
+                }
             }
             Ok(stream) => {
                 let (link, outbox) = Link::new();
                 let why = tokio::select! {
                     why = link.drive(stream, outbox) => why,
-                    Err(error) = tend(&shared, &link, &supply) => {
-                        shared.watch.failed(&error);
-                        refused(role, &error)
-                    }
+                    Err(error) = tend(&shared, &link, &supply) => refused(&shared, &error),
                 };
                 shared.remove(&link);
                 link.close();
-                tracing::warn!(name: "enclave connection lost", role, error = why);
+                tracing::warn!(name: "enclave connection lost", role, enclave, error = why);
             }
         }
         if connected.elapsed() > BACKOFF.1 {
@@ -119,47 +117,55 @@ async fn keep(shared: Arc<Shared>, address: Address, supply: Arc<Supply>) {
     }
 }
 
-fn refused(role: &str, error: &Error) -> &'static str {
-    tracing::warn!(name: "enclave refused control", role, error = %error);
+fn refused(shared: &Shared, error: &Error) -> &'static str {
+    shared.watch.failed(error);
+    let (role, enclave) = (shared.role.as_str_name(), shared.name.as_str());
+    tracing::warn!(name: "enclave refused control", role, enclave, error = %error);
     "a control request failed"
 }
 
 /// Prepares the enclave, opens the connection to callers, and looks after both until something fails.
 async fn tend(shared: &Shared, link: &Arc<Link>, supply: &Supply) -> Result<(), Error> {
-    let mut health = look(shared, link, supply).await?;
+    let mut health = look(shared, link, supply, true).await?;
     shared.connects.fetch_add(1, Ordering::Relaxed);
     shared.add(Arc::clone(link));
-    tracing::info!(name: "enclave connected", role = shared.role.as_str_name(), version = health.release);
+    let (role, enclave) = (shared.role.as_str_name(), shared.name.as_str());
+    tracing::info!(name: "enclave connected", role, enclave, version = health.release);
     let mut unready = UNREADY_EVERY.0;
     loop {
         let ready = health.missing.is_empty();
         shared.health.send_if_modified(|known| {
             let changed = known.as_ref().map(|known| &known.missing) != Some(&health.missing);
+            if changed && ready {
+                tracing::info!(name: "enclave ready", role, enclave, version = health.release);
+            }
             *known = Some(health);
             changed
         });
         tokio::time::sleep(if ready { READY_EVERY } else { unready }).await;
         unready = if ready { UNREADY_EVERY.0 } else { unready.saturating_mul(2).min(UNREADY_EVERY.1) };
         link.sweep(shared.call_max);
-        health = look(shared, link, supply).await?;
+        health = look(shared, link, supply, false).await?;
     }
 }
 
-/// Asks for the enclave's health and gives it what it lacks.
-async fn look(shared: &Shared, link: &Link, supply: &Supply) -> Result<Health, Error> {
+/// Asks for the enclave's health and gives it what it lacks. The first look of a connection learns what the enclave was booted with.
+async fn look(shared: &Shared, link: &Link, supply: &Supply, is_first: bool) -> Result<Health, Error> {
     let mut supplied = supply.supplied.lock().await;
     let mut health = get_health(link).await?;
     events::hear(shared, link, &health).await?;
-    if lacks(&health, "manifest") {
+    let is_bare = lacks(&health, "manifest");
+    if is_bare {
         *supplied = Supplied::default();
-        let boot = request::Body::Boot(Boot { manifest: supply.manifest.clone() });
-        match control(link.send(encode(boot))?).await? {
-            response::Body::Booted(_) => tracing::info!(name: "enclave booted", role = shared.role.as_str_name()),
-            _ => return Err(Error::Internal("an enclave's answer to Boot")),
-        }
+    }
+    if is_bare || is_first || shared.pcr16().is_none() {
+        boot(shared, link, supply, is_bare).await?;
         health = get_health(link).await?;
     }
-    if health.role() != shared.role && !lacks(&health, "manifest") {
+    if lacks(&health, "manifest") {
+        return Ok(health);
+    }
+    if health.role() != shared.role {
         return Err(Error::State("the enclave serves another role"));
     }
     if supplied.is_due(lacks(&health, "credentials")) {
@@ -168,13 +174,47 @@ async fn look(shared: &Shared, link: &Link, supply: &Supply) -> Result<Health, E
             // What the enclave has may hold for a while: the source is read again, and health says what lacks.
             Err(error) => {
                 supplied.due = Some(Instant::now() + credentials::retry(&supply.credentials));
-                let role = shared.role.as_str_name();
-                tracing::warn!(name: "credentials not supplied", role, error = %error);
+                let (role, enclave) = (shared.role.as_str_name(), shared.name.as_str());
+                tracing::warn!(name: "credentials not supplied", role, enclave, error = %error);
             }
         }
         health = get_health(link).await?;
     }
     Ok(health)
+}
+
+/// Gives the enclave the manifest of its slot. One that has a manifest says the same again, or that it has another one: then nothing is
+/// known of its PCR16, and enclaves that a statement lists come before it. Without a manifest to give, it is waited for.
+async fn boot(shared: &Shared, link: &Link, supply: &Supply, is_bare: bool) -> Result<(), Error> {
+    let (role, enclave) = (shared.role.as_str_name(), shared.name.as_str());
+    let manifest = match manifest::read(&supply.manifest, shared.role) {
+        Ok(manifest) => manifest,
+        Err(error) => {
+            shared.watch.failed(&error);
+            if supply.is_news(error.to_string()) {
+                tracing::warn!(name: "manifest not usable", role, enclave, error = %error);
+            }
+            return Ok(());
+        }
+    };
+    match control(link.send(encode(request::Body::Boot(Boot { manifest })))?).await {
+        Ok(response::Body::Booted(booted)) => {
+            *shared.pcr16() = Some(booted.pcr16);
+            if is_bare {
+                tracing::info!(name: "enclave booted", role, enclave);
+            }
+            Ok(())
+        }
+        Ok(_) => Err(Error::Internal("an enclave's answer to Boot")),
+        Err(Error::Enclave { reason: Reason::StateInvalid, .. }) if !is_bare => {
+            *shared.pcr16() = None;
+            if supply.is_news("another manifest".to_owned()) {
+                tracing::warn!(name: "enclave was booted with another manifest than its file", role, enclave);
+            }
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Sends the source's credentials unless the enclave has them.
@@ -200,8 +240,8 @@ async fn get_health(link: &Link) -> Result<Health, Error> {
 pub(super) async fn control(answer: oneshot::Receiver<response::Body>) -> Result<response::Body, Error> {
     match tokio::time::timeout(CONTROL_MAX, answer).await {
         Ok(Ok(body)) => refusal(body),
-        Ok(Err(_)) => Err(Error::EnclaveUnavailable("the connection was lost")),
-        Err(_) => Err(Error::EnclaveUnavailable("no answer in time")),
+        Ok(Err(_)) => Err(Error::EnclaveUnavailable(LOST)),
+        Err(_) => Err(Error::EnclaveUnavailable(TIMED_OUT)),
     }
 }
 

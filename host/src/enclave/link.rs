@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroize;
 
-use super::Permit;
+use super::{LOST, Permit};
 use crate::error::Error;
 
 /// Bytes from which a batch takes no further request.
@@ -85,7 +85,7 @@ impl Link {
         self.waiting().insert(id, Waiting { answer, since: Instant::now(), _permit: permit });
         if self.outgoing.send(Outgoing { id, payload, secret }).is_err() {
             self.waiting().remove(&id);
-            return Err(Error::EnclaveUnavailable("the connection was lost"));
+            return Err(Error::EnclaveUnavailable(LOST));
         }
         Ok(receiver)
     }

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Mutex as StdMutex;
 
-use strongroom_proto::enclave::v1::{CreateKek, GetView, KekCreated, KekRef, Need, View};
+use strongroom_proto::enclave::v1::{CreateKek, GetView, KekCreated, KekRef, Need, View, request};
 use strongroom_proto::v1::{Manifest, SignedView};
 
 use super::*;
@@ -31,8 +31,13 @@ async fn ready(enclave: &Enclave) {
     tokio::time::timeout(LONG, enclave.health().wait_for(ready)).await.unwrap().unwrap();
 }
 
+/// As a call that finds this enclave alone.
+async fn call(enclave: &Enclave, body: request::Body, known: &Known<'_>) -> Result<response::Body, Error> {
+    enclave.ask(&mut frames::Request { body: Some(body) }, known).await
+}
+
 async fn ask(enclave: &Enclave, epoch: u64) -> Result<u64, Error> {
-    match enclave.ask(create_kek(epoch), &Known::default()).await? {
+    match call(enclave, create_kek(epoch), &Known::default()).await? {
         response::Body::KekCreated(created) => Ok(created.epoch),
         other => panic!("{other:?}"),
     }
@@ -42,7 +47,7 @@ async fn ask(enclave: &Enclave, epoch: u64) -> Result<u64, Error> {
 async fn an_enclave_is_booted_once_supplied_and_asked_by_many() {
     let dir = tempfile::tempdir().unwrap();
     let config = enclave_config(dir.path(), 3);
-    let enclave = Arc::new(Enclave::start(&config).unwrap());
+    let enclave = Arc::new(Enclave::start(&config));
     assert!(matches!(ask(&enclave, 1).await, Err(Error::EnclaveUnavailable(_))), "nobody is there yet");
     let fake = FakeEnclave::start(&dir.path().join("enclave.sock"), echo);
     ready(&enclave).await;
@@ -74,7 +79,7 @@ async fn what_an_enclave_needs_is_sent_once() {
         let need = response::Body::Need(Need { statement: view_needs_statement(ask), kek: true, other_kek: false });
         Reaction::Say(if known { view } else { need })
     });
-    let enclave = Enclave::start(&enclave_config(dir.path(), 1)).unwrap();
+    let enclave = Enclave::start(&enclave_config(dir.path(), 1));
     ready(&enclave).await;
     let known = Known { wrapped: b"wrapped".to_vec(), ..Known::default() };
     let view = |wallet: &str| {
@@ -82,13 +87,13 @@ async fn what_an_enclave_needs_is_sent_once() {
         request::Body::GetView(GetView { kek: Some(kek), wallet: wallet.to_owned(), ..Default::default() })
     };
     for _ in 0..2 {
-        assert!(matches!(enclave.ask(view("w"), &known).await, Ok(response::Body::View(_))));
+        assert!(matches!(call(&enclave, view("w"), &known).await, Ok(response::Body::View(_))));
     }
     for wallet in ["insatiable", "needs-a-statement"] {
-        let refused = enclave.ask(view(wallet), &Known::default()).await;
+        let refused = call(&enclave, view(wallet), &Known::default()).await;
         assert!(matches!(refused, Err(Error::Internal(_)) | Ok(response::Body::View(_))), "{wallet}: {refused:?}");
     }
-    assert!(matches!(enclave.ask(view("insatiable"), &known).await, Err(Error::Internal(_))));
+    assert!(matches!(call(&enclave, view("insatiable"), &known).await, Err(Error::Internal(_))));
 }
 
 /// A view names no statement, so that an enclave which needs one makes no sense.
@@ -101,7 +106,7 @@ async fn refusals_carry_reason_detail_and_retry() {
     let dir = tempfile::tempdir().unwrap();
     let _fake =
         FakeEnclave::start(&dir.path().join("enclave.sock"), |_| Reaction::Say(refusal(Reason::KmsThrottled, 77)));
-    let enclave = Enclave::start(&enclave_config(dir.path(), 1)).unwrap();
+    let enclave = Enclave::start(&enclave_config(dir.path(), 1));
     ready(&enclave).await;
     match ask(&enclave, 1).await {
         Err(Error::Enclave { reason: Reason::KmsThrottled, detail, retry_after_ms: 77 }) => {
@@ -124,7 +129,7 @@ async fn an_enclave_that_is_silent_hangs_up_or_talks_nonsense_is_unavailable() {
         ask => echo(ask),
     });
     let config = enclave_config(dir.path(), 1);
-    let enclave = Enclave::start_with(&config, Duration::from_millis(200)).unwrap();
+    let enclave = Enclave::start_with(&config, Duration::from_millis(200));
     for epoch in 1..=4 {
         ready(&enclave).await;
         assert!(matches!(ask(&enclave, epoch).await, Err(Error::EnclaveUnavailable(_))), "{epoch}");
@@ -144,11 +149,11 @@ async fn work_past_the_limits_is_shed_before_it_is_sent() {
     let dir = tempfile::tempdir().unwrap();
     let fake = FakeEnclave::start(&dir.path().join("enclave.sock"), |_| Reaction::Ignore);
     let config = enclave_config(dir.path(), 1);
-    let enclave = Arc::new(Enclave::start_with(&config, Duration::from_secs(1)).unwrap());
+    let enclave = Arc::new(Enclave::start_with(&config, Duration::from_secs(1)));
     ready(&enclave).await;
     let spawn = |body: request::Body| {
         let enclave = Arc::clone(&enclave);
-        tokio::spawn(async move { enclave.ask(body, &Known::default()).await.err().unwrap() })
+        tokio::spawn(async move { call(&enclave, body, &Known::default()).await.err().unwrap() })
     };
     let large = |len: usize| request::Body::CreateKek(CreateKek { tenant: vec![0; len], epoch: 0 });
     assert!(matches!(spawn(large(FRAME_BYTES_MAX)).await.unwrap(), Error::Internal(_)), "longer than a frame");
@@ -186,7 +191,7 @@ async fn a_restarted_enclave_is_booted_and_supplied_again() {
     let dir = tempfile::tempdir().unwrap();
     let config = enclave_config(dir.path(), 2);
     let fake = FakeEnclave::start(&dir.path().join("enclave.sock"), echo);
-    let enclave = Enclave::start(&config).unwrap();
+    let enclave = Enclave::start(&config);
     ready(&enclave).await;
     let connects = enclave.connects();
     drop(fake);
@@ -226,7 +231,7 @@ async fn the_instances_credentials_are_renewed_before_they_end_and_given_to_a_re
     let dir = tempfile::tempdir().unwrap();
     let imds = Imds::start("role", instance_key("AS1", 11)).unwrap();
     let fake = FakeEnclave::start(&dir.path().join("enclave.sock"), echo);
-    let enclave = Enclave::start(&of_instance(dir.path(), &imds)).unwrap();
+    let enclave = Enclave::start(&of_instance(dir.path(), &imds));
     ready(&enclave).await;
     given(&fake, "AS1").await;
     imds.rotate(instance_key("AS2", 3600));
@@ -250,7 +255,7 @@ async fn an_instance_without_its_role_and_a_refused_push_are_tried_again() {
     imds.fail("GET", [Fault::Raw(answer("404 Not Found", "", ""))]);
     let fake = FakeEnclave::start(&dir.path().join("enclave.sock"), echo);
     fake.process.lock().unwrap().refuses = 1;
-    let enclave = Enclave::start(&of_instance(dir.path(), &imds)).unwrap();
+    let enclave = Enclave::start(&of_instance(dir.path(), &imds));
     let lacks = |health: &Option<frames::Health>| health.as_ref().is_some_and(|it| it.missing == ["credentials"]);
     tokio::time::timeout(LONG, enclave.health().wait_for(lacks)).await.unwrap().unwrap();
     let looked = async {
@@ -269,12 +274,12 @@ async fn an_instance_without_its_role_and_a_refused_push_are_tried_again() {
 }
 
 #[tokio::test]
-async fn files_that_are_wrong_are_refused_at_the_start() {
+async fn files_that_are_wrong_are_named_by_the_check() {
     let dir = tempfile::tempdir().unwrap();
     let good = enclave_config(dir.path(), 1);
     let refuse = |content: &[u8], expect: &str| {
         std::fs::write(&good.manifest, content).unwrap();
-        let error = Enclave::start(&good).err().unwrap().to_string();
+        let error = Enclave::check(&good).err().unwrap().to_string();
         assert!(error.contains(expect), "{error}");
     };
     refuse(&vec![0; 8 * 1024 + 1], "8193 bytes");
@@ -283,8 +288,8 @@ async fn files_that_are_wrong_are_refused_at_the_start() {
     let custodian = Manifest { role: Role::Custodian.into(), ..Default::default() };
     refuse(&custodian.encode_to_vec(), "ROLE_CUSTODIAN");
     std::fs::remove_file(&good.manifest).unwrap();
-    assert!(Enclave::start(&good).err().unwrap().to_string().contains("read manifest"));
+    assert!(Enclave::check(&good).err().unwrap().to_string().contains("read manifest"));
     let good = enclave_config(dir.path(), 1);
     std::fs::set_permissions(dir.path().join("credentials.toml"), std::fs::Permissions::from_mode(0o644)).unwrap();
-    assert!(Enclave::start(&good).err().unwrap().to_string().contains("mode 644"));
+    assert!(Enclave::check(&good).err().unwrap().to_string().contains("mode 644"));
 }

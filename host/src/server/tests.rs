@@ -10,7 +10,7 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 
 use super::*;
 use crate::config::{CredentialSource, EnclaveConfig, Format, Listen, Log, Parent, Relay, Tls};
-use crate::testing::enclave_config;
+use crate::testing::{FakeEnclave, Reaction, enclave_config, slot_config, slot_socket};
 
 fn config(dir: &Path) -> Config {
     Config {
@@ -175,4 +175,51 @@ async fn a_check_reads_every_file_and_makes_none() {
     assert!(check(&config).unwrap_err().to_string().contains("credentials.toml"));
     assert!(serve(config, |_| panic!("ready"), std::future::pending()).await.is_err());
     assert_eq!(names(), before - 1, "nothing is bound or made before the files are checked");
+}
+
+#[tokio::test]
+async fn the_host_starts_without_the_files_of_a_further_enclave_and_not_without_those_of_every_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let slots = [slot_config(dir.path(), 1, 1), slot_config(dir.path(), 2, 2)];
+    let config = Config { enclaves: slots.to_vec(), ..config(dir.path()) };
+    assert!(check(&config).unwrap().is_empty());
+    std::fs::remove_file(&slots[1].manifest).unwrap();
+    let notes: Vec<String> = check(&config).unwrap().iter().map(ToString::to_string).collect();
+    assert!(notes.len() == 1 && notes[0].contains("2.manifest"), "{notes:?}");
+    std::fs::write(&slots[0].manifest, b"x").unwrap();
+    assert!(check(&config).unwrap_err().to_string().contains("1.manifest"));
+    // A role is not served by the other one's files.
+    let custodian = EnclaveConfig { role: strongroom_proto::v1::Role::Custodian, ..enclave_config(dir.path(), 1) };
+    let config = Config { enclaves: vec![enclave_config(dir.path(), 1), custodian], ..config };
+    assert!(check(&config).unwrap_err().to_string().contains("ROLE_CLIENT"));
+}
+
+#[tokio::test]
+async fn the_host_serves_while_one_enclave_of_its_role_is_ready() {
+    let dir = tempfile::tempdir().unwrap();
+    let slots = vec![slot_config(dir.path(), 1, 1), slot_config(dir.path(), 2, 2)];
+    let (address, _stop) = start(Config { enclaves: slots, ..config(dir.path()) }).await;
+    let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+    let mut health = tonic_health::pb::health_client::HealthClient::new(channel);
+    let mut reaches = async |expect: ServingStatus| {
+        let reached = async {
+            let ask = tonic_health::pb::HealthCheckRequest::default;
+            while health.check(ask()).await.unwrap().into_inner().status != expect as i32 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), reached).await.unwrap();
+    };
+    // The numbers of the health protocol.
+    reaches(ServingStatus::NotServing).await;
+    let mut fakes = Vec::new();
+    for slot in [2, 1] {
+        fakes.push(FakeEnclave::start(&slot_socket(dir.path(), slot), |_| Reaction::Ignore));
+        reaches(ServingStatus::Serving).await;
+    }
+    fakes.pop();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    reaches(ServingStatus::Serving).await;
+    fakes.pop();
+    reaches(ServingStatus::NotServing).await;
 }

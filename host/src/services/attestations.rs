@@ -1,17 +1,24 @@
-//! Attestations that are given more than once: one for each tenant, role and epoch, made anew after 30 minutes and whenever the
-//! connection to the enclave was made anew.
+//! Attestations that are given more than once: one for each tenant, role and epoch, made anew after 30 minutes and whenever another enclave
+//! is to be asked than the one that made it, or that one's connection was made anew. So nobody is given the document of an enclave that
+//! has gone, or whose manifest his statement lists no more, while another one is there.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use prost::Message;
 use strongroom_proto::enclave::v1::{GetIdentity, request, response};
-use strongroom_proto::id::TenantId;
-use strongroom_proto::v1::{Role, RoleAttestation};
+use strongroom_proto::id::{ContentHash, TenantId};
+use strongroom_proto::signed;
+use strongroom_proto::v1::{Receipt, Role, RoleAttestation};
 
+use super::App;
 use super::load::StoredKek;
-use crate::enclave::{Enclave, Known};
+use crate::enclave::{Answerer, Known, Slots};
 use crate::error::Error;
+use crate::keys::{self, Kind};
+use crate::rows::decode;
+use crate::store::Write;
 
 /// Most attestations kept; one takes about 7 KiB.
 const ATTESTATIONS_MAX: usize = 1024;
@@ -28,26 +35,27 @@ type Slot = Arc<tokio::sync::Mutex<Option<Kept>>>;
 struct Kept {
     attestation: RoleAttestation,
     made: Instant,
-    connects: u64,
+    by: Answerer,
 }
 
 impl Attestations {
-    /// The attestation of an epoch, at most 30 minutes old.
-    pub(super) async fn get(
+    /// The attestation of an epoch, at most 30 minutes old, and whether it was made just now.
+    async fn get(
         &self,
-        enclave: &Enclave,
+        enclave: Slots<'_>,
         tenant: &TenantId,
         kek: &StoredKek,
-    ) -> Result<RoleAttestation, Error> {
+    ) -> Result<(RoleAttestation, bool), Error> {
         let slot = self.slot((*tenant, enclave.role(), kek.reference.epoch));
         let mut kept = slot.lock().await;
-        let connects = enclave.connects();
-        if let Some(kept) = kept.as_ref().filter(|kept| kept.connects == connects && kept.made.elapsed() < AGE_MAX) {
-            return Ok(kept.attestation.clone());
+        let first = enclave.first();
+        let holds = |kept: &&Kept| first.is_none_or(|first| kept.by == first) && kept.made.elapsed() < AGE_MAX;
+        if let Some(kept) = kept.as_ref().filter(holds) {
+            return Ok((kept.attestation.clone(), false));
         }
-        let attestation = make(enclave, tenant, kek, Vec::new()).await?;
-        *kept = Some(Kept { attestation: attestation.clone(), made: Instant::now(), connects });
-        Ok(attestation)
+        let (by, attestation) = ask(enclave, tenant, kek, Vec::new()).await?;
+        *kept = Some(Kept { attestation: attestation.clone(), made: Instant::now(), by });
+        Ok((attestation, true))
     }
 
     fn slot(&self, place: (TenantId, Role, u64)) -> Slot {
@@ -62,18 +70,72 @@ impl Attestations {
     }
 }
 
+impl App {
+    /// The attestation of an epoch, at most 30 minutes old. One of each identity is stored: an audit judges by it what enclaves signed that
+    /// have gone since, such as those of the release before.
+    pub(super) async fn attestation(
+        &self,
+        enclave: Slots<'_>,
+        tenant: &TenantId,
+        kek: &StoredKek,
+    ) -> Result<RoleAttestation, Error> {
+        let (attestation, is_new) = self.attestations.get(enclave, tenant, kek).await?;
+        if is_new {
+            let identity = signed::identity_hash(&attestation.identity);
+            let key = keys::attestation(tenant, enclave.role(), kek.reference.epoch, &identity);
+            match self.store.commit(vec![Write::new(key, attestation.encode_to_vec())]).await {
+                Ok(()) | Err(Error::Conflict(Kind::Attestation)) => {}
+                // Whoever asked needs it now; an audit finds later that it lacks one.
+                Err(error) => tracing::warn!(name: "attestation not stored", %tenant, error = %error),
+            }
+        }
+        Ok(attestation)
+    }
+
+    /// The stored attestations of those identities under which receipts were signed and that are not among `known`.
+    pub(super) async fn former_attestations(
+        &self,
+        tenant: &TenantId,
+        receipts: &[Receipt],
+        known: &[RoleAttestation],
+    ) -> Result<Vec<RoleAttestation>, Error> {
+        let known: Vec<ContentHash> = known.iter().map(|it| signed::identity_hash(&it.identity)).collect();
+        let mut named = BTreeSet::new();
+        for receipt in receipts {
+            let identity = ContentHash::from_slice(&receipt.identity_hash).filter(|hash| !known.contains(hash));
+            named.extend(identity.map(|hash| (receipt.role, receipt.epoch, hash.0)));
+        }
+        let key = |(role, epoch, hash)| {
+            let role = Role::try_from(role).map_err(|_| Error::Internal("a receipt of an unknown role"))?;
+            Ok(keys::attestation(tenant, role, epoch, &ContentHash(hash)))
+        };
+        let rows = self.store.get_all(named.into_iter().map(key).collect::<Result<_, Error>>()?).await?;
+        rows.iter().flatten().map(|row| decode(row)).collect()
+    }
+}
+
 /// A fresh attestation; costs a call to the NSM.
 pub(super) async fn make(
-    enclave: &Enclave,
+    enclave: Slots<'_>,
     tenant: &TenantId,
     kek: &StoredKek,
     nonce: Vec<u8>,
 ) -> Result<RoleAttestation, Error> {
+    ask(enclave, tenant, kek, nonce).await.map(|(_, attestation)| attestation)
+}
+
+async fn ask(
+    enclave: Slots<'_>,
+    tenant: &TenantId,
+    kek: &StoredKek,
+    nonce: Vec<u8>,
+) -> Result<(Answerer, RoleAttestation), Error> {
     let body = GetIdentity { tenant: tenant.0.to_vec(), kek: Some(kek.reference.clone()), nonce };
     let known = Known { statement: None, wrapped: kek.wrapped.clone(), ..Known::default() };
-    match enclave.ask(request::Body::GetIdentity(body), &known).await? {
-        response::Body::IdentityProven(proven) => {
-            Ok(RoleAttestation { role: enclave.role().into(), identity: proven.identity, document: proven.document })
+    match enclave.ask_any(request::Body::GetIdentity(body), &known).await? {
+        (by, response::Body::IdentityProven(proven)) => {
+            let (role, identity, document) = (enclave.role().into(), proven.identity, proven.document);
+            Ok((by, RoleAttestation { role, identity, document }))
         }
         _ => Err(Error::Internal("an enclave's answer to GetIdentity")),
     }
@@ -81,7 +143,52 @@ pub(super) async fn make(
 
 #[cfg(test)]
 mod tests {
+    use strongroom_proto::enclave::v1::{IdentityProven, KekRef};
+
     use super::*;
+    use crate::enclave::Enclave;
+    use crate::testing::{FakeEnclave, Reaction, pcr16, slot_config, slot_socket};
+
+    /// An enclave whose documents hold its release.
+    async fn enclave(dir: &std::path::Path, release: u8) -> (FakeEnclave, Enclave) {
+        let fake = FakeEnclave::start(&slot_socket(dir, release.into()), move |_| {
+            let proven = IdentityProven { identity: vec![9], document: vec![release] };
+            Reaction::Say(response::Body::IdentityProven(proven))
+        });
+        let enclave = Enclave::start(&slot_config(dir, release.into(), release.into()));
+        let mut health = enclave.health();
+        health.wait_for(|it| it.as_ref().is_some_and(|it| it.missing.is_empty())).await.unwrap();
+        (fake, enclave)
+    }
+
+    #[tokio::test]
+    async fn the_document_is_of_the_enclave_that_the_statement_lists_and_of_none_that_has_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (old_fake, old) = enclave(dir.path(), 1).await;
+        let (new_fake, new) = enclave(dir.path(), 2).await;
+        let (mut health, enclaves) = (new.health(), [old, new]);
+        let (kept, kek) = (Attestations::default(), StoredKek { reference: KekRef::default(), wrapped: Vec::new() });
+        let slots = Slots::of(Role::Client, &enclaves).unwrap();
+        let get = async |listed: &[u64]| {
+            let listed: Vec<_> = listed.iter().map(|release| pcr16(*release)).collect();
+            kept.get(slots.listed_by(&listed), &TenantId([1; 32]), &kek).await.map(|(it, _)| it.document)
+        };
+        let asked = || [&old_fake, &new_fake].map(|fake| fake.process.lock().unwrap().asked);
+        for (listed, release, times) in [
+            (&[1][..], 1, [1, 0]),
+            (&[1], 1, [1, 0]),
+            (&[1, 2], 2, [1, 1]),
+            (&[2], 2, [1, 1]),
+            (&[1], 1, [2, 1]),
+            (&[2], 2, [2, 2]),
+            (&[], 2, [2, 2]),
+        ] {
+            assert_eq!((get(listed).await.unwrap(), asked()), (vec![release], times), "{listed:?}");
+        }
+        drop(new_fake);
+        health.wait_for(Option::is_none).await.unwrap();
+        assert_eq!(get(&[2]).await.unwrap(), [1], "the only one left, whose document a device refuses");
+    }
 
     #[test]
     fn places_end_at_their_limit() {

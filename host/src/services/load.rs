@@ -20,6 +20,8 @@ pub(super) struct StoredStatement {
     sha256: [u8; 32],
     client: Option<Epochs>,
     custodian: Option<Epochs>,
+    /// The PCR16 values that it lists of each role, the client's first.
+    pcr16: [Vec<Vec<u8>>; 2],
 }
 
 impl StoredStatement {
@@ -28,8 +30,10 @@ impl StoredStatement {
         let row = row.ok_or(Error::State("the tenant has no statement"))?;
         let signed: SignedStatement = decode(row)?;
         let statement: Statement = decode(&signed.statement)?;
+        let pcr16 = [&statement.client, &statement.custodian]
+            .map(|role| role.as_ref().map(|role| role.pcr16.clone()).unwrap_or_default());
         let (client, custodian) = (Epochs::named(statement.client), Epochs::named(statement.custodian));
-        Ok(Self { signed, sha256: sha256(&[row]), client, custodian })
+        Ok(Self { signed, sha256: sha256(&[row]), client, custodian, pcr16 })
     }
 
     /// How a request names it.
@@ -45,6 +49,14 @@ impl StoredStatement {
     /// The newest epoch of a role that it names; `None` where it does not name the role.
     pub(super) fn newest_epoch(&self, role: Role) -> Option<u64> {
         self.named_epochs(role).map(Epochs::newest)
+    }
+
+    /// The PCR16 values of a role that devices believe.
+    pub(super) fn pcr16(&self, role: Role) -> &[Vec<u8>] {
+        match (role, &self.pcr16) {
+            (Role::Client, [listed, _]) | (Role::Custodian, [_, listed]) => listed,
+            (Role::Unspecified, _) => &[],
+        }
     }
 
     fn named_epochs(&self, role: Role) -> Option<&Epochs> {

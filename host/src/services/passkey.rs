@@ -65,8 +65,9 @@ pub(super) async fn prepare(app: &App, tenant: TenantId, message: &PrepareReques
     let rows = app.store.get_all(vec![keys::wallet(&tenant, &wallet), keys::statement(&tenant)]).await?;
     let [Some(_), statement] = rows.as_slice() else { return Err(Error::NotFound("wallet")) };
     let statement = StoredStatement::read(statement.as_deref())?;
-    let mut roles = Vec::with_capacity(app.enclaves.len());
-    for enclave in &app.enclaves {
+    let mut roles = Vec::new();
+    for enclaves in app.roles().map(|role| app.enclave_of(role, &statement)) {
+        let enclave = enclaves?;
         let Some(epoch) = statement.newest_epoch(enclave.role()) else { continue };
         let subject = Subject { app, enclave, tenant: &tenant, wallet: &wallet, statement: &statement, epoch };
         roles.push(role(&subject, message.nonce.clone()).await?);
@@ -77,7 +78,7 @@ pub(super) async fn prepare(app: &App, tenant: TenantId, message: &PrepareReques
 async fn role(subject: &Subject<'_>, nonce: Vec<u8>) -> Result<RolePreparation, Error> {
     let Subject { app, enclave, tenant, epoch, .. } = subject;
     let kek = app.kek(tenant, enclave.role(), *epoch).await?;
-    let attestation = app.attestations.get(enclave, tenant, &kek).await?;
+    let attestation = app.attestation(*enclave, tenant, &kek).await?;
     let view = subject.view(nonce).await?;
     Ok(RolePreparation { role: enclave.role().into(), attestation: Some(attestation), view: Some(view) })
 }

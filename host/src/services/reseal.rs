@@ -122,7 +122,7 @@ impl App {
             other_kek,
         };
         let known = keks.known(Some(&statement.signed));
-        match self.enclave(place.role)?.ask(request::Body::Reseal(body), &known).await? {
+        match self.enclave_of(place.role, statement)?.ask(request::Body::Reseal(body), &known).await? {
             response::Body::Resealed(resealed) => {
                 self.store.commit(writes(place, &record, &shares, generation, resealed)?).await
             }

@@ -95,15 +95,16 @@ impl KmsAdmin {
         images: &[(String, String)],
         actions: &[&str],
     ) -> Result<()> {
-        self.put(key_arn, policy(role, roles::kms_user(role), images, actions)?).await
+        self.put_policy(key_arn, &policy(role, roles::kms_user(role), images, actions)?).await
     }
 
     /// As [`KmsAdmin::admit`], with the credentials of this IAM user alone.
     pub async fn admit_user(&self, user: &str, role: Role, key_arn: &str, images: &[(String, String)]) -> Result<()> {
-        self.put(key_arn, policy(role, user, images, &[])?).await
+        self.put_policy(key_arn, &policy(role, user, images, &[])?).await
     }
 
-    async fn put(&self, key_arn: &str, policy: String) -> Result<()> {
+    /// Gives a key this policy.
+    pub async fn put_policy(&self, key_arn: &str, policy: &str) -> Result<()> {
         self.0.put_key_policy().key_id(key_arn).policy(policy).send().await?;
         Ok(())
     }

@@ -160,3 +160,11 @@ pub fn binary(name: &str) -> Result<PathBuf> {
     let path = folder.join(name);
     if path.is_file() { Ok(path) } else { bail!("{} is not there: run `cargo build --bins` first", path.display()) }
 }
+
+/// The library of the package `faketime`, which lies in a folder of the machine's kind.
+pub(super) fn libfaketime() -> Result<PathBuf> {
+    let library =
+        |entry: std::io::Result<std::fs::DirEntry>| Some(entry.ok()?.path().join("faketime/libfaketimeMT.so.1"));
+    let found = std::fs::read_dir("/usr/lib")?.filter_map(library).find(|path| path.is_file());
+    found.context("libfaketime is not there: install the package faketime")
+}

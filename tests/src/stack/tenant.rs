@@ -52,7 +52,7 @@ impl Stack {
     }
 
     /// How the statement names that key.
-    fn mpc_recipient_file(&self) -> PathBuf {
+    pub(super) fn mpc_recipient_file(&self) -> PathBuf {
         self.folder.join("tenant/mpc-recipient")
     }
 

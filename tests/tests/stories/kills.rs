@@ -45,7 +45,7 @@ async fn step(user: &User, first: bool) -> anyhow::Result<SignedReceipt> {
 }
 
 /// The audit of a wallet's only backup, and the hashes of the intents that its receipts name, in order.
-async fn audit(stack: &Stack, user: &User, newest: &[SignedReceipt]) -> Vec<IntentHash> {
+pub(super) async fn audit(stack: &Stack, user: &User, newest: &[SignedReceipt]) -> Vec<IntentHash> {
     let mut merge = Merge::default();
     let mut request =
         ExportAuditRequest { wallet: user.wallet.clone(), backup: "main".into(), ..ExportAuditRequest::default() };

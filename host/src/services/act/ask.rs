@@ -36,7 +36,7 @@ pub(super) async fn ask(
     let act = act.filter(|_| order.consents).cloned();
     let body = frame(order, act, statement, &keks, record.sealed.clone(), shares);
     let known = keks.known(Some(&statement.signed));
-    match app.enclave(place.role)?.ask(body, &known).await? {
+    match app.enclave_of(place.role, statement)?.ask(body, &known).await? {
         response::Body::Moved(moved) => Ok(moved),
         _ => Err(Error::Internal("an enclave's answer to an act")),
     }

@@ -180,7 +180,7 @@ async fn ask(app: &App, creation: &Creation, statement: &StoredStatement, part: 
         message: part.message,
     };
     let known = keks.known(Some(&statement.signed));
-    match app.enclave(role)?.ask(request::Body::CreateRecord(body), &known).await? {
+    match app.enclave_of(role, statement)?.ask(request::Body::CreateRecord(body), &known).await? {
         response::Body::Moved(created) => Ok((role, created)),
         _ => Err(Error::Internal("an enclave's answer to CreateRecord")),
     }

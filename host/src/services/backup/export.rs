@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::keys::{self, Name};
 use crate::rows::{BackupRow, decode};
 use crate::services::App;
+use crate::services::load::StoredStatement;
 
 /// Receipts on a page where the request says nothing.
 const PAGE_SIZE_DEFAULT: u32 = 100;
@@ -117,19 +118,22 @@ async fn receipts(
     Ok(Some(Token::Receipts(Some(last))))
 }
 
-/// An attestation of each epoch that signed one of the receipts.
+/// An attestation of each epoch that signed one of the receipts, and those of former releases under which others were signed.
 async fn attestations(app: &App, tenant: &TenantId, signed: &[SignedReceipt]) -> Result<Vec<RoleAttestation>, Error> {
-    let mut epochs = BTreeSet::new();
-    for signed in signed {
-        let receipt: Receipt = decode(&signed.receipt)?;
-        epochs.insert((receipt.role, receipt.epoch));
-    }
+    let receipts = signed.iter().map(|signed| decode(&signed.receipt)).collect::<Result<Vec<Receipt>, _>>()?;
+    let epochs: BTreeSet<(i32, u64)> = receipts.iter().map(|receipt| (receipt.role, receipt.epoch)).collect();
     let mut attestations = Vec::with_capacity(epochs.len());
+    if epochs.is_empty() {
+        return Ok(attestations);
+    }
+    let statement = StoredStatement::read(app.store.get(keys::statement(tenant)).await?.as_deref())?;
     for (role, epoch) in epochs {
         let role = Role::try_from(role).map_err(|_| Error::Internal("a receipt of an unknown role"))?;
         let kek = app.kek(tenant, role, epoch).await?;
-        attestations.push(app.attestations.get(app.enclave(role)?, tenant, &kek).await?);
+        attestations.push(app.attestation(app.enclave_of(role, &statement)?, tenant, &kek).await?);
     }
+    let former = app.former_attestations(tenant, &receipts, &attestations).await?;
+    attestations.extend(former);
     Ok(attestations)
 }
 

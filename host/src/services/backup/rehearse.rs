@@ -70,7 +70,7 @@ async fn in_role(
         other_kek,
     };
     let known = keks.known(Some(&statement.signed));
-    match app.enclave(place.role)?.ask(request::Body::Rehearse(body), &known).await? {
+    match app.enclave_of(place.role, statement)?.ask(request::Body::Rehearse(body), &known).await? {
         response::Body::Rehearsed(rehearsed) => rehearsed.rehearsal.ok_or(Error::Internal("a rehearsal is missing")),
         _ => Err(Error::Internal("an enclave's answer to Rehearse")),
     }

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::keys::{self, Key, Kind, Name};
 use crate::rows::{BackupRow, BooksRow, CiphertextRow, GenerationNote, RecordRow, decode};
 use crate::services::listing::Place;
-use crate::services::load::{self, StoredRecord};
+use crate::services::load::{self, StoredRecord, StoredStatement};
 use crate::services::{App, begin, roles};
 use crate::store::Row;
 
@@ -95,6 +95,7 @@ async fn capsule(app: &App, tenant: &TenantId, wallet: &Name, backup: &Name) -> 
         return Err(Error::Conflict(Kind::Record));
     }
     check_whole(books.as_deref(), &parts)?;
+    let of_tenant = StoredStatement::read(Some(&statement))?;
     let mut found = Found { events: values, rows: rows.drain(..) };
     let mut capsule = Capsule {
         format: 1,
@@ -111,7 +112,7 @@ async fn capsule(app: &App, tenant: &TenantId, wallet: &Name, backup: &Name) -> 
     };
     for part in parts {
         let generations = part.generations(&mut found, &mut capsule.ciphertexts)?;
-        capsule.roles.push(part.role(app, generations).await?);
+        capsule.roles.push(part.role(app, &of_tenant, generations).await?);
     }
     Ok(capsule)
 }
@@ -227,10 +228,15 @@ impl Part {
     }
 
     /// The role's part, with the KEKs of all its epochs and an attestation of each.
-    async fn role(self, app: &App, generations: Vec<CapsuleGeneration>) -> Result<CapsuleRole, Error> {
+    async fn role(
+        self,
+        app: &App,
+        statement: &StoredStatement,
+        generations: Vec<CapsuleGeneration>,
+    ) -> Result<CapsuleRole, Error> {
         let Self { place, record } = self;
         let (tenant, role) = (&place.tenant, place.role);
-        let enclave = app.enclave(role)?;
+        let enclave = app.enclave_of(role, statement)?;
         let sealed = record.record.ok_or(Error::Internal("a record's row holds no record"))?;
         let shares = generations.iter().flat_map(|it| it.seals.iter().map(|seal| seal.epoch).chain([it.epoch]));
         let epochs: BTreeSet<u64> = [sealed.epoch].into_iter().chain(shares).collect();
@@ -242,7 +248,7 @@ impl Part {
                 }
                 error => error,
             })?;
-            let attested = app.attestations.get(enclave, tenant, &kek).await;
+            let attested = app.attestation(enclave, tenant, &kek).await;
             let attestation = attested.map_err(|error| error.in_role(roles::name(role)))?;
             manifest = decode::<Identity>(&attestation.identity)?.manifest;
             attestations.push(attestation);

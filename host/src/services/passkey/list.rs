@@ -20,7 +20,8 @@ pub(super) async fn list(
     let [Some(_), statement] = rows.as_slice() else { return Err(Error::NotFound("wallet")) };
     let statement = StoredStatement::read(statement.as_deref())?;
     let mut passkeys = Vec::new();
-    for enclave in &app.enclaves {
+    for enclaves in app.roles().map(|role| app.enclave_of(role, &statement)) {
+        let enclave = enclaves?;
         let Some(epoch) = statement.newest_epoch(enclave.role()) else { continue };
         // Nobody verifies this view, so that its nonce needs no randomness.
         let subject = Subject { app, enclave, tenant: &tenant, wallet: &wallet, statement: &statement, epoch };

@@ -8,7 +8,7 @@ use strongroom_proto::id::{RecordId, TenantId};
 use strongroom_proto::limits::RECORDS_MAX;
 use strongroom_proto::v1::{Reason, Role, SignedView, WalletView};
 
-use crate::enclave::Enclave;
+use crate::enclave::Slots;
 use crate::error::Error;
 use crate::keys::{self, Kind, Name};
 use crate::rows::decode;
@@ -23,7 +23,7 @@ const VIEW_READS_MAX: usize = 4;
 /// What a view is of, and who signs it.
 pub(super) struct Subject<'a> {
     pub(super) app: &'a App,
-    pub(super) enclave: &'a Enclave,
+    pub(super) enclave: Slots<'a>,
     pub(super) tenant: &'a TenantId,
     pub(super) wallet: &'a Name,
     pub(super) statement: &'a StoredStatement,
@@ -140,9 +140,10 @@ pub(in crate::services) async fn read(
     wallet: &Name,
     role: Role,
 ) -> Result<WalletView, Error> {
-    let enclave = app.enclave(role)?;
+    app.enclave(role)?;
     let look = || async {
         let statement = StoredStatement::read(app.store.get(keys::statement(tenant)).await?.as_deref())?;
+        let enclave = app.enclave_of(role, &statement)?;
         let epoch = statement.epochs(role)?.newest();
         let signed = Subject { app, enclave, tenant, wallet, statement: &statement, epoch }.view(vec![0; 32]).await?;
         decode(&signed.view)

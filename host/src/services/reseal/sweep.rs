@@ -143,8 +143,7 @@ pub(crate) async fn turn(app: &App, tenant: &TenantId) -> Result<Swept, Error> {
     let mut swept = Swept::default();
     let Some(row) = app.store.get(keys::statement(tenant)).await? else { return Ok(swept) };
     let statement = StoredStatement::read(Some(&row))?;
-    for enclave in &app.enclaves {
-        let role = enclave.role();
+    for role in app.roles() {
         let Some(newest) = statement.newest_epoch(role) else { continue };
         for (epoch, _) in epochs_of(app, tenant, role).await? {
             if epoch < newest {

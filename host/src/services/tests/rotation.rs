@@ -26,7 +26,7 @@ pub(super) async fn app(host: &Host) -> App {
     let store = SqliteStore::open(&host.dir.path().join("db")).unwrap();
     let mut enclaves = Vec::new();
     for role in &host.roles {
-        let enclave = Enclave::start(&enclave_config_of(host.dir.path(), *role, 1)).unwrap();
+        let enclave = Enclave::start(&enclave_config_of(host.dir.path(), *role, 1));
         let mut health = enclave.health();
         health.wait_for(|health| health.as_ref().is_some_and(|health| health.missing.is_empty())).await.unwrap();
         enclaves.push(enclave);
