@@ -18,7 +18,8 @@ pub struct Module {
     pub content: Vec<u8>,
 }
 
-/// The boot ramdisk: the places to mount on, a console, and modules, which are loaded in this order.
+/// The boot ramdisk: the places to mount on, a console, and modules, which are loaded in this order. A production enclave has no console that
+/// opens, and Rust's runtime takes the null device in its place.
 ///
 /// # Errors
 /// [`ImageError::Part`] for a module whose name is not plain, or that is there twice.
@@ -31,6 +32,7 @@ pub fn boot(time: u32, modules: &[Module]) -> Result<Vec<u8>, ImageError> {
         archive.add(directory, Entry::Directory)?;
     }
     archive.add("dev/console", Entry::CharacterDevice { major: 5, minor: 1 })?;
+    archive.add("dev/null", Entry::CharacterDevice { major: 1, minor: 3 })?;
     for (place, module) in modules.iter().enumerate() {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
         let is_module = [".ko", ".ko.xz", ".ko.gz", ".ko.zst"].iter().any(|end| module.name.ends_with(end));

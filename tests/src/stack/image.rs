@@ -13,7 +13,7 @@ use strongroom_simulated::Measurements;
 
 use super::process::Process;
 use super::roles;
-use crate::vm::machine;
+use crate::vm::machine::{self, Console};
 
 /// An image of the enclave.
 #[derive(Clone, Debug)]
@@ -85,7 +85,7 @@ impl Image {
     pub(super) fn start(&self, folder: &Path, role: Role) -> Result<Process> {
         let path = match self {
             Self::Simulated(path) => path,
-            Self::Machine(path) => return machine::start(folder, path, role),
+            Self::Machine(path) => return machine::start(folder, path, role, Console::Serial),
         };
         let mut command = Command::new(path);
         command

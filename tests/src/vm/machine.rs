@@ -34,8 +34,17 @@ pub fn read(path: &Path) -> Result<Image> {
     Image::from_bytes(&fs::read(path)?).with_context(|| path.display().to_string())
 }
 
+/// Whether a machine has a console.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Console {
+    /// A serial line, which goes to the machine's log.
+    Serial,
+    /// None, as a production enclave.
+    None,
+}
+
 /// Boots an image as the enclave of a role, in a stack's folder; back when it says that it is up.
-pub fn start(folder: &Path, path: &Path, role: Role) -> Result<Process> {
+pub fn start(folder: &Path, path: &Path, role: Role, console: Console) -> Result<Process> {
     let place = Place::new(folder, role)?;
     let image = read(path)?;
     fs::write(place.file("kernel"), &image.kernel)?;
@@ -45,7 +54,7 @@ pub fn start(folder: &Path, path: &Path, role: Role) -> Result<Process> {
     let (told, heard) = mpsc::channel();
     companions.extend(place.parent(told)?);
     let log = place.log("machine");
-    let mut machine = Process::start_quiet(place.qemu(&image.command_line), &log)?;
+    let mut machine = Process::start_quiet(place.qemu(&image.command_line, console), &log)?;
     let started = Instant::now();
     while heard.recv_timeout(Duration::from_millis(100)).is_err() {
         let waits = machine.is_running()? && started.elapsed() < BOOT_TIME_MAX;
@@ -128,7 +137,7 @@ impl<'a> Place<'a> {
         Ok(vec![Companion::Listener(beat), Companion::Listener(words)])
     }
 
-    fn qemu(&self, command_line: &str) -> Command {
+    fn qemu(&self, command_line: &str, console: Console) -> Command {
         // Debian's own loader and libraries of the folder that `tests/vm/setup` made: no chroot, so that it sees our sockets.
         let root = tools().join("root");
         let libraries = root.join("usr/lib/x86_64-linux-gnu");
@@ -137,12 +146,14 @@ impl<'a> Place<'a> {
         for firmware in ["usr/share/qemu", "usr/share/seabios"] {
             command.arg("-L").arg(root.join(firmware));
         }
+        let (port, serial) = if console == Console::Serial { ("on", "stdio") } else { ("off", "none") };
         let socket = |id: &str, name: &str| format!("socket,id={id},path={}", self.file(name).display());
         command
-            .args(["-M", "microvm,acpi=on,rtc=on,memory-backend=mem0", "-accel", "tcg", "-cpu", "max"])
+            .args(["-M", &format!("microvm,acpi=on,rtc=on,isa-serial={port},memory-backend=mem0")])
+            .args(["-accel", "tcg", "-cpu", "max"])
             .args(["-m", &format!("{MEMORY_MIB}M")])
             .args(["-object", &format!("memory-backend-memfd,id=mem0,size={MEMORY_MIB}M,share=on")])
-            .args(["-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot"])
+            .args(["-nodefaults", "-no-user-config", "-display", "none", "-serial", serial, "-no-reboot"])
             .arg("-kernel")
             .arg(self.file("kernel"))
             .arg("-initrd")

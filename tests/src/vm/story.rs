@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use strongroom_proto::v1::Role;
 
-use super::machine::MEMORY_MIB;
+use super::machine::{self, Console, MEMORY_MIB};
 use crate::frames::Frames;
 use crate::stack::image::Image;
-use crate::stack::{Stack, roles, start_enclave};
+use crate::stack::{Stack, roles};
 use crate::user::User;
 
 mod refusals;
@@ -30,11 +30,11 @@ const HEALTH_TIME_MAX: Duration = Duration::from_mins(2);
 pub async fn tell(image: PathBuf) -> Result<()> {
     let started = Instant::now();
     let folder = tempfile::Builder::new().prefix("strongroom-vm-").tempdir()?;
-    let image = Image::Machine(image);
-    measured(&image)?;
+    let genuine = Image::Machine(image.clone());
+    measured(&genuine)?;
     boots(&image, folder.path())?;
     say("starting the development KMS, the machine and the host, and making a tenant ...");
-    let (mut stack, user) = enrols(folder.path(), image).await?;
+    let (mut stack, user) = enrols(folder.path(), genuine).await?;
     backs_up_and_recovers(&user).await?;
     reboots(&mut stack, &user).await?;
     refusals::tell(&stack).await?;
@@ -53,14 +53,14 @@ fn measured(image: &Image) -> Result<()> {
     Ok(())
 }
 
-/// From QEMU's start to the first answer, without anything beside it.
-fn boots(image: &Image, folder: &Path) -> Result<()> {
-    say(&format!("booting the image with {MEMORY_MIB} MiB, without hardware virtualisation ..."));
+/// From QEMU's start to the first answer, without anything beside it, and without a console, as in production.
+fn boots(image: &Path, folder: &Path) -> Result<()> {
+    say(&format!("booting the image with {MEMORY_MIB} MiB and no console, without hardware virtualisation ..."));
     for sub in ["logs", "run"] {
         fs::create_dir_all(folder.join(sub))?;
     }
     let at = Instant::now();
-    let machine = start_enclave(folder, image, Role::Client)?;
+    let machine = machine::start(folder, image, Role::Client, Console::None)?;
     say(&format!("heartbeat after {}", took(at)));
     let missing = first_answer(&roles::socket(folder, Role::Client))?;
     say(&format!("first health answer after {}: it lacks {}", took(at), missing.join(", ")));

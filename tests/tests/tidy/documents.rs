@@ -25,6 +25,7 @@ const DOCUMENTS: &[&str] = &[
     "ARCHITECTURE.md",
     "SECURITY.md",
     "deploy/README.md",
+    "deploy/UPGRADE.md",
     "examples/backend-rust/README.md",
     "examples/backend-python/README.md",
 ];
