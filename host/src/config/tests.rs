@@ -183,12 +183,20 @@ fn refuse_nitro(from: &str, to: &str, names: &[&str]) {
 fn the_nitro_parents_file_parses() {
     let config = Config::parse(NITRO).unwrap();
     assert!(config.api.tls.is_some() && !config.api.reflection && !config.api.listen.ip().is_loopback());
-    let [client, custodian] = config.enclaves.as_slice() else { panic!("{:?}", config.enclaves) };
-    assert_eq!((client.role, custodian.role), (Role::Client, Role::Custodian));
+    let [client, client_b, custodian, custodian_b] = config.enclaves.as_slice() else {
+        panic!("{:?}", config.enclaves)
+    };
+    assert_eq!((client.role, client_b.role), (Role::Client, Role::Client));
+    assert_eq!((custodian.role, custodian_b.role), (Role::Custodian, Role::Custodian));
+    let names = ["client-a", "client-b", "custodian-a", "custodian-b"];
+    for ((enclave, cid), name) in config.enclaves.iter().zip(16..).zip(names) {
+        assert_eq!(enclave.address, Address::Vsock { cid, port: 5005 });
+        assert_eq!(enclave.manifest, Path::new("/etc/strongroom").join(format!("{name}.manifest")));
+        assert_eq!(enclave.credentials, client.credentials);
+    }
     let source =
         |role: &str, imds: &str| CredentialSource::InstanceRole { role: role.to_owned(), imds: imds.parse().unwrap() };
     assert_eq!(client.credentials, source("strongroom-both", "169.254.169.254:80"));
-    assert_eq!(custodian.credentials, client.credentials);
     assert_eq!(config.parent.last_words, Some(Listen::Vsock(9002)));
     assert!(config.parent.heartbeat.is_none(), "port 9000 is nitro-cli's");
     assert_eq!(config.relay.listen, Listen::Vsock(9001));
