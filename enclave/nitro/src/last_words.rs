@@ -5,6 +5,8 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::panic::{self, PanicHookInfo};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use strongroom_runtime::log::Log;
@@ -14,8 +16,10 @@ use vsock::{VsockAddr, VsockStream};
 const PORT: u32 = 9002;
 /// Most panics of one process that are told to the parent: one that repeats says nothing new.
 const PANICS_MAX: u32 = 8;
-/// Longest wait for the parent.
+/// Longest wait for the parent at the end.
 const WAIT_MAX: Duration = Duration::from_secs(2);
+/// Longest wait for it where a thread panics: other threads go on until the panic ends the process, so no parent may draw it out.
+const PANIC_WAIT_MAX: Duration = Duration::from_millis(200);
 
 /// From now on panics are lines of the log, and told to the parent.
 pub(crate) fn install(parent_cid: u32, log: Log) {
@@ -24,24 +28,38 @@ pub(crate) fn install(parent_cid: u32, log: Log) {
         let line = line(info);
         log.note(format_args!("{line}"));
         if said.fetch_add(1, Ordering::Relaxed) < PANICS_MAX {
-            say(parent_cid, &line);
+            say(parent_cid, line, PANIC_WAIT_MAX);
         }
     }));
 }
 
 /// Tells the parent why the process ends: the kernel, and with it the kept lines, do not outlive it.
 pub(crate) fn end(parent_cid: u32, failure: &str) {
-    say(parent_cid, &format!("the enclave ends: {failure}"));
+    say(parent_cid, format!("the enclave ends: {failure}"), WAIT_MAX);
 }
 
 fn line(info: &PanicHookInfo<'_>) -> String {
     info.location().map_or_else(|| "panic".to_owned(), |at| format!("panic at {}:{}", at.file(), at.line()))
 }
 
-/// Nobody may listen; there is nothing to be done about it here.
-fn say(parent_cid: u32, line: &str) {
-    let connected = VsockStream::connect(&VsockAddr::new(parent_cid, PORT));
-    drop(connected.and_then(|stream| deliver(stream, line)));
+/// Says it on a thread of its own, which is waited for no longer than this. Nobody may listen; there is nothing to be done about it here.
+fn say(parent_cid: u32, line: String, wait_max: Duration) {
+    within(wait_max, move || {
+        let connected = VsockStream::connect(&VsockAddr::new(parent_cid, PORT));
+        drop(connected.and_then(|stream| deliver(stream, &line)));
+    });
+}
+
+fn within(wait_max: Duration, work: impl FnOnce() + Send + 'static) {
+    let (done, waits) = mpsc::channel::<()>();
+    let thread = thread::Builder::new().spawn(move || {
+        work();
+        drop(done);
+    });
+    // It hangs up when it is done, and is left behind when it is not.
+    if thread.is_ok() {
+        waits.recv_timeout(wait_max).ok();
+    }
 }
 
 fn deliver(mut stream: VsockStream, line: &str) -> std::io::Result<()> {
@@ -78,5 +96,22 @@ mod tests {
             assert!(event.line.starts_with("panic at ") && event.line.contains("last_words.rs:"), "{event:?}");
             assert!(!event.line.contains(share), "{event:?}");
         }
+    }
+
+    #[test]
+    fn a_parent_that_draws_it_out_holds_no_panic() {
+        let (told, hears) = mpsc::channel::<()>();
+        let (release, held) = mpsc::channel::<()>();
+        within(Duration::from_millis(1), move || {
+            // Until the test has come past.
+            held.recv().ok();
+            told.send(()).ok();
+        });
+        assert_eq!(hears.try_recv(), Err(mpsc::TryRecvError::Empty));
+        release.send(()).unwrap();
+        assert_eq!(hears.recv(), Ok(()));
+        let (told, hears) = mpsc::channel();
+        within(Duration::from_mins(1), move || told.send(()).unwrap());
+        assert_eq!(hears.try_recv(), Ok(()), "what is done in time is waited for");
     }
 }

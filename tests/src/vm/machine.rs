@@ -46,23 +46,39 @@ pub enum Console {
 /// Boots an image as the enclave of a role, in a stack's folder; back when it says that it is up.
 pub fn start(folder: &Path, path: &Path, role: Role, console: Console) -> Result<Process> {
     let place = Place::new(folder, role)?;
-    let image = read(path)?;
-    fs::write(place.file("kernel"), &image.kernel)?;
-    // The loader puts the ramdisks one behind the other.
-    fs::write(place.file("ramdisks"), image.ramdisks.concat())?;
-    let mut companions = place.back_ends(&image)?;
-    let (told, heard) = mpsc::channel();
-    companions.extend(place.parent(told)?);
-    let log = place.log("machine");
-    let mut machine = Process::start_quiet(place.qemu(&image.command_line, console), &log)?;
+    let (mut machine, heard) = place.boot(path, console, Heartbeat::Echoed)?;
     let started = Instant::now();
     while heard.recv_timeout(Duration::from_millis(100)).is_err() {
         let waits = machine.is_running()? && started.elapsed() < BOOT_TIME_MAX;
         ensure!(waits, "no heartbeat; the console ends so:\n{}", machine.log_tail());
     }
     let socket = roles::socket(folder, role);
-    companions.push(Companion::Listener(Listener::to_guest(&socket, &place.bridge(), ENCLAVE_PORT)?));
-    Ok(machine.with(companions))
+    let way = Listener::to_guest(&socket, &place.bridge(), ENCLAVE_PORT)?;
+    Ok(machine.with(vec![Companion::Listener(way)]))
+}
+
+/// Boots an image whose parent does not echo the heartbeat; gives its last words.
+pub fn last_words(folder: &Path, path: &Path, role: Role) -> Result<String> {
+    let place = Place::new(folder, role)?;
+    let (machine, _heard) = place.boot(path, Console::None, Heartbeat::Altered)?;
+    let started = Instant::now();
+    let words = loop {
+        match fs::read_to_string(place.last_words()) {
+            Ok(words) if words.ends_with('\n') => break words,
+            _ => ensure!(started.elapsed() < BOOT_TIME_MAX, "no last words"),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    machine.kill();
+    fs::remove_file(place.last_words())?;
+    Ok(words)
+}
+
+/// What the parent does with the byte of a heartbeat.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Heartbeat {
+    Echoed,
+    Altered,
 }
 
 /// Where a machine has its sockets and logs.
@@ -99,6 +115,23 @@ impl<'a> Place<'a> {
         self.file(&format!("vsock_{port}"))
     }
 
+    fn last_words(&self) -> PathBuf {
+        self.log("last-words")
+    }
+
+    /// Starts everything; what it returns with hears of each heartbeat.
+    fn boot(&self, path: &Path, console: Console, heartbeat: Heartbeat) -> Result<(Process, mpsc::Receiver<()>)> {
+        let image = read(path)?;
+        fs::write(self.file("kernel"), &image.kernel)?;
+        // The loader puts the ramdisks one behind the other.
+        fs::write(self.file("ramdisks"), image.ramdisks.concat())?;
+        let mut companions = self.back_ends(&image)?;
+        let (told, heard) = mpsc::channel();
+        companions.extend(self.parent(told, heartbeat)?);
+        let machine = Process::start_quiet(self.qemu(&image.command_line, console), &self.log("machine"))?;
+        Ok((machine.with(companions), heard))
+    }
+
     /// The NSM and the bridge. Each serves one boot.
     fn back_ends(&self, image: &Image) -> Result<Vec<Companion>> {
         let Measured { pcr0, pcr1, pcr2 } = Measured::of(image);
@@ -119,16 +152,19 @@ impl<'a> Place<'a> {
     }
 
     /// The parent's side: heartbeats are answered and told, the relay is the host's, last words go to a file.
-    fn parent(&self, told: mpsc::Sender<()>) -> Result<Vec<Companion>> {
+    fn parent(&self, told: mpsc::Sender<()>, heartbeat: Heartbeat) -> Result<Vec<Companion>> {
         let beat = Listener::new(&self.parent_port(HEARTBEAT_PORT), move |mut stream| {
             let mut byte = [0];
             stream.read_exact(&mut byte)?;
+            if heartbeat == Heartbeat::Altered {
+                byte = byte.map(|byte| !byte);
+            }
             stream.write_all(&byte)?;
             // Only the first is awaited.
             told.send(()).ok();
             Ok(())
         })?;
-        let log = self.log("last-words");
+        let log = self.last_words();
         let words = Listener::new(&self.parent_port(LAST_WORDS_PORT), move |mut stream| {
             let mut file = fs::File::options().create(true).append(true).open(&log)?;
             io::copy(&mut stream, &mut file).map(|_| ())

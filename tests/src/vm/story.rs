@@ -20,6 +20,8 @@ mod refusals;
 const WALLET: &str = "ann";
 /// Its shares.
 const SHARES: [&[u8]; 2] = [&[7; 32], &[9; 32]];
+/// Most bytes of an image without its kernel: 6 MiB.
+const RAMDISKS_BYTES_MAX: usize = 6 << 20;
 /// Longest time until an image that has said that it is up answers.
 const HEALTH_TIME_MAX: Duration = Duration::from_mins(2);
 
@@ -31,7 +33,8 @@ pub async fn tell(image: PathBuf) -> Result<()> {
     let started = Instant::now();
     let folder = tempfile::Builder::new().prefix("strongroom-vm-").tempdir()?;
     let genuine = Image::Machine(image.clone());
-    measured(&genuine)?;
+    measured(&image, &genuine)?;
+    ends(&image, folder.path())?;
     boots(&image, folder.path())?;
     say("starting the development KMS, the machine and the host, and making a tenant ...");
     let (mut stack, user) = enrols(folder.path(), genuine).await?;
@@ -45,20 +48,33 @@ pub async fn tell(image: PathBuf) -> Result<()> {
     Ok(())
 }
 
-fn measured(image: &Image) -> Result<()> {
+fn measured(path: &Path, image: &Image) -> Result<()> {
     let found = image.measurements()?;
     for (name, pcr) in [("PCR0", found.pcr0), ("PCR1", found.pcr1), ("PCR2", found.pcr2)] {
         println!("{name} {}", hex::encode(pcr));
     }
+    let bytes: usize = machine::read(path)?.ramdisks.iter().map(Vec::len).sum();
+    ensure!(bytes <= RAMDISKS_BYTES_MAX, "{bytes} bytes without the kernel, of at most {RAMDISKS_BYTES_MAX}");
+    say(&format!("{bytes} bytes without the kernel"));
+    Ok(())
+}
+
+/// An image that cannot go on says why, although it has no console.
+fn ends(image: &Path, folder: &Path) -> Result<()> {
+    for sub in ["logs", "run"] {
+        fs::create_dir_all(folder.join(sub))?;
+    }
+    say("booting it once under a parent that does not echo its heartbeat ...");
+    let words = machine::last_words(folder, image, Role::Client)?;
+    let expect = "strongroom: the enclave ends: no heartbeat from the parent: another byte came back\n";
+    ensure!(words == expect, "other last words: {words:?}");
+    say(&format!("its last words: {}", words.trim()));
     Ok(())
 }
 
 /// From QEMU's start to the first answer, without anything beside it, and without a console, as in production.
 fn boots(image: &Path, folder: &Path) -> Result<()> {
     say(&format!("booting the image with {MEMORY_MIB} MiB and no console, without hardware virtualisation ..."));
-    for sub in ["logs", "run"] {
-        fs::create_dir_all(folder.join(sub))?;
-    }
     let at = Instant::now();
     let machine = machine::start(folder, image, Role::Client, Console::None)?;
     say(&format!("heartbeat after {}", took(at)));

@@ -1,4 +1,5 @@
 use std::cell::RefCell;
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -107,9 +108,12 @@ fn is_privileged() -> bool {
 fn the_kernel_takes_the_bytes_of_a_privileged_process_and_of_no_other() {
     if is_privileged() {
         let pool = open(KERNEL_POOL);
-        assert_eq!(pool.credit(b"32 bytes that are no secret here"), Ok(()));
+        // Random ones, since this machine's kernel believes them to be.
+        let mut bytes = [0; 2 * REQUEST_BYTES_MAX];
+        std::fs::File::open(KERNEL_POOL).unwrap().read_exact(&mut bytes).unwrap();
+        assert_eq!(pool.credit(&bytes[..32]), Ok(()));
         assert_eq!(pool.reseed(), Ok(()));
-        KernelPool.mix(&[7; 2 * REQUEST_BYTES_MAX]).unwrap();
+        KernelPool.mix(&bytes).unwrap();
         println!("privileged: {KERNEL_POOL} took the bytes and was seeded anew");
         refused_as_nobody();
         return;
