@@ -3,6 +3,8 @@
 //! Nothing here is simulated, and nothing here decides: it is the first process of the image, makes the machine ready, opens the device,
 //! listens on a port, and hands both to the runtime.
 
+#![deny(clippy::print_stderr, clippy::print_stdout)] // A console that takes nothing would end the enclave.
+
 mod arguments;
 mod device;
 mod entropy;

@@ -1,6 +1,7 @@
 //! A panic in a thread or task of the enclave ends the process: nothing goes on with a poisoned state.
 
 use std::future::{Future, poll_fn};
+use std::io::Write;
 use std::pin::pin;
 
 /// Ends the process when it is dropped by a panic.
@@ -9,7 +10,8 @@ struct AbortOnPanic;
 impl Drop for AbortOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("strongroom: a worker panicked; the enclave ends");
+            // Nobody may take it.
+            drop(writeln!(std::io::stderr(), "strongroom: a worker panicked; the enclave ends"));
             std::process::abort();
         }
     }

@@ -4,6 +4,8 @@
 //! go to `strongroom-core`, which asks for a KMS call where a KEK is missing. The runtime never reads
 //! the kernel's wall clock, stores nothing, and logs no byte of a request.
 
+#![deny(clippy::print_stderr, clippy::print_stdout)] // A console that takes nothing would end the enclave.
+
 mod budget;
 pub mod clock;
 mod enclave;

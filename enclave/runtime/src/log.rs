@@ -5,6 +5,7 @@
 //! enclave has no console.
 
 use std::fmt;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use strongroom_proto::enclave::v1::Events;
@@ -23,10 +24,11 @@ struct Shared {
 }
 
 impl Log {
-    /// Lines go to standard error, each after `strongroom: `.
+    /// Lines go to standard error, each after `strongroom: `. In production nobody is there: what cannot be written is kept all the same, and
+    /// ends nothing, as `eprintln!` would.
     #[must_use]
     pub fn stderr() -> Self {
-        Self::to(|line| eprintln!("strongroom: {line}"))
+        Self::to(|line| drop(writeln!(io::stderr(), "strongroom: {line}")))
     }
 
     /// Lines go to `sink`. Their time starts now.
@@ -51,5 +53,33 @@ impl Log {
 impl fmt::Debug for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Log")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::process::Command;
+
+    use super::*;
+
+    /// What the test does when it is run again in a process of its own.
+    const CHILD: &str = "STRONGROOM_LOG_CHILD";
+
+    #[test]
+    fn a_console_that_takes_nothing_ends_nothing() {
+        if std::env::var_os(CHILD).is_some() {
+            let log = Log::stderr();
+            assert!(io::stderr().write(b"?").is_err(), "this console takes lines");
+            log.note(format_args!("said to nobody"));
+            assert_eq!(log.events(0).events.len(), 1);
+            return;
+        }
+        let mut again = Command::new(std::env::current_exe().unwrap());
+        again.args(["--exact", "log::tests::a_console_that_takes_nothing_ends_nothing"]).env(CHILD, "1");
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let output = again.stderr(full).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
     }
 }

@@ -65,7 +65,11 @@ pub fn last_words(folder: &Path, path: &Path, role: Role) -> Result<String> {
     let words = loop {
         match fs::read_to_string(place.last_words()) {
             Ok(words) if words.ends_with('\n') => break words,
-            _ => ensure!(started.elapsed() < BOOT_TIME_MAX, "no last words"),
+            _ => ensure!(
+                started.elapsed() < BOOT_TIME_MAX,
+                "no last words; the console ends so:\n{}",
+                machine.log_tail()
+            ),
         }
         std::thread::sleep(Duration::from_millis(50));
     };
