@@ -33,10 +33,11 @@ pub(crate) struct Answerer {
 #[derive(Eq, Ord, PartialEq, PartialOrd)]
 struct Standing {
     is_ready: bool,
+    /// The tenant's statement lists its manifest, and with that its release: his devices believe no other one, so that whatever befell
+    /// another tenant's call, none comes before it.
+    is_listed: bool,
     /// It has not said lately that it cannot work.
     is_in_favour: bool,
-    /// The tenant's statement lists its manifest, and with that its release.
-    is_listed: bool,
     release: u64,
 }
 
@@ -63,7 +64,8 @@ impl<'a> Slots<'a> {
     }
 
     /// Asks one enclave, and supplies it once with what it says it needs. Where it is lost, or says that it cannot work now, the next one
-    /// that is ready is asked: each at most once, and none after a refusal or a wait that came to its end.
+    /// that is ready is asked: each at most once, and none after a refusal or a wait that came to its end. For a document, no enclave that
+    /// the statement does not list is asked while one is ready that it lists: devices refuse the other one's.
     ///
     /// # Errors
     /// The enclave's refusal, `OVERLOADED`, or `ENCLAVE_UNAVAILABLE`; where several could not answer, what the first one met.
@@ -79,7 +81,11 @@ impl<'a> Slots<'a> {
     ) -> Result<(Answerer, response::Body), Error> {
         let mut request = Request { body: Some(body) };
         let mut first = None;
+        let is_document = matches!(request.body, Some(request::Body::GetIdentity(_)));
         for (slot, enclave) in self.candidates() {
+            if is_document && !self.lists(enclave) && self.has_listed() {
+                break;
+            }
             let answerer = Answerer { slot, connects: enclave.connects() };
             match enclave.ask(&mut request, known).await {
                 Err(error) if another_may_be_asked(&error) => {
@@ -95,16 +101,25 @@ impl<'a> Slots<'a> {
         Err(first.unwrap_or(Error::EnclaveUnavailable(NOT_CONNECTED)))
     }
 
+    fn lists(&self, enclave: &Enclave) -> bool {
+        enclave.pcr16().is_some_and(|pcr16| self.listed.contains(&pcr16))
+    }
+
+    /// Whether an enclave is ready whose document the tenant's devices believe.
+    fn has_listed(&self) -> bool {
+        let is_ready = |enclave: &Enclave| enclave.health().borrow().as_ref().is_some_and(|it| it.missing.is_empty());
+        self.all.iter().any(|enclave| self.lists(enclave) && is_ready(enclave))
+    }
+
     /// Those that are ready, in the order in which they are asked; where none is, the one connected enclave that says best what is missing.
     fn candidates(&self) -> Vec<(usize, &'a Enclave)> {
         let standing = |enclave: &Enclave| {
             let health = enclave.shared.health.borrow();
             let health = health.as_ref()?;
-            let pcr16 = enclave.pcr16();
             Some(Standing {
                 is_ready: health.missing.is_empty(),
+                is_listed: self.lists(enclave),
                 is_in_favour: !enclave.is_set_back(),
-                is_listed: pcr16.is_some_and(|pcr16| self.listed.contains(&pcr16)),
                 release: health.release,
             })
         };

@@ -1,6 +1,7 @@
 //! Attestations that are given more than once: one for each tenant, role and epoch, made anew after 30 minutes and whenever another enclave
 //! is to be asked than the one that made it, or that one's connection was made anew. So nobody is given the document of an enclave that
-//! has gone, or whose manifest his statement lists no more, while another one is there.
+//! has gone, or whose manifest his statement lists no more, while another one is there. Nor is he given one that his devices refuse while
+//! an enclave is ready that they believe: what that one cannot do now fails, and is asked again.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -143,11 +144,14 @@ async fn ask(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use strongroom_proto::enclave::v1::{IdentityProven, KekRef};
+    use strongroom_proto::v1::Reason;
 
     use super::*;
     use crate::enclave::Enclave;
-    use crate::testing::{FakeEnclave, Reaction, pcr16, slot_config, slot_socket};
+    use crate::testing::{FakeEnclave, Reaction, pcr16, refusal, slot_config, slot_socket};
 
     /// An enclave whose documents hold its release.
     async fn enclave(dir: &std::path::Path, release: u8) -> (FakeEnclave, Enclave) {
@@ -188,6 +192,47 @@ mod tests {
         drop(new_fake);
         health.wait_for(Option::is_none).await.unwrap();
         assert_eq!(get(&[2]).await.unwrap(), [1], "the only one left, whose document a device refuses");
+    }
+
+    #[tokio::test]
+    async fn a_listed_enclave_that_fails_leaves_its_place_to_no_other_ones_document() {
+        let dir = tempfile::tempdir().unwrap();
+        let failing = Arc::new(AtomicBool::new(true));
+        let start = |document: u8| {
+            let fails = Arc::clone(&failing);
+            FakeEnclave::start(&slot_socket(dir.path(), 1), move |_| {
+                let proven = IdentityProven { identity: vec![9], document: vec![document] };
+                let fails = fails.load(Ordering::Relaxed);
+                let answer = response::Body::IdentityProven(proven);
+                Reaction::Say(if fails { refusal(Reason::KmsUnavailable, 0) } else { answer })
+            })
+        };
+        let listed = start(1);
+        let first = Enclave::start(&slot_config(dir.path(), 1, 1));
+        let mut health = first.health();
+        health.wait_for(|it| it.as_ref().is_some_and(|it| it.missing.is_empty())).await.unwrap();
+        let (newer, second) = enclave(dir.path(), 2).await;
+        let enclaves = [first, second];
+        let (kept, kek) = (Attestations::default(), StoredKek { reference: KekRef::default(), wrapped: Vec::new() });
+        let only = [pcr16(1)];
+        let slots = Slots::of(Role::Client, &enclaves).unwrap().listed_by(&only);
+        let get = async || kept.get(slots, &TenantId([1; 32]), &kek).await.map(|(it, _)| it.document);
+        for _ in 0..2 {
+            let found = get().await;
+            assert!(matches!(found, Err(Error::Enclave { reason: Reason::KmsUnavailable, .. })), "{found:?}");
+        }
+        assert_eq!(newer.process.lock().unwrap().asked, 0);
+        failing.store(false, Ordering::Relaxed);
+        assert_eq!(get().await.unwrap(), [1], "set back as it is");
+        drop(listed);
+        health.wait_for(Option::is_none).await.unwrap();
+        assert_eq!(get().await.unwrap(), [2], "nobody else is there");
+        failing.store(true, Ordering::Relaxed);
+        let _listed = start(3);
+        health.wait_for(|it| it.as_ref().is_some_and(|it| it.missing.is_empty())).await.unwrap();
+        assert!(get().await.is_err(), "what another one said in its absence is not kept for it");
+        failing.store(false, Ordering::Relaxed);
+        assert_eq!(get().await.unwrap(), [3]);
     }
 
     #[test]
