@@ -63,7 +63,8 @@ struct Shared {
     health: watch::Sender<Option<frames::Health>>,
     connects: AtomicU64,
     watch: events::Watch,
-    /// What its manifest made of PCR16, as it said when it was booted.
+    /// What its manifest made of PCR16, as it said when it was booted. It outlives connections, as the process may: whoever connects again
+    /// finds out whether it is another one.
     pcr16: Mutex<Option<Vec<u8>>>,
     /// When it said last that it cannot work.
     set_back: Mutex<Option<Instant>>,
@@ -139,7 +140,7 @@ impl Enclave {
         self.shared.watch.fleet(self.shared.role, connected)
     }
 
-    /// PCR16 of the process that is connected, where it is known: it says under which manifest it runs.
+    /// PCR16 of the process that is connected, or was last, where it is known: it says under which manifest it runs.
     #[must_use]
     pub fn pcr16(&self) -> Option<Vec<u8>> {
         self.shared.pcr16().clone()
@@ -211,10 +212,11 @@ impl Shared {
 
     fn remove(&self, link: &Arc<Link>) {
         let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = links.len();
         links.retain(|other| !Arc::ptr_eq(other, link));
-        if links.is_empty() {
+        // A connection that never came to be one of them takes nothing with it that others have learned.
+        if links.is_empty() && before > 0 {
             self.health.send_replace(None);
-            *self.pcr16() = None;
             *self.set_back() = None;
         }
     }
