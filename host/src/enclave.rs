@@ -36,7 +36,7 @@ pub const IN_FLIGHT_MAX: usize = 1024;
 pub const IN_FLIGHT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Longest wait for an answer.
 pub const CALL_MAX: Duration = Duration::from_secs(15);
-/// For how long an enclave that said it cannot work is asked after the others of its role.
+/// For how long an enclave that said it cannot work, or did not answer in time, is asked after the others of its role.
 const SET_BACK: Duration = Duration::from_secs(5);
 
 /// Why there is no answer.
@@ -66,7 +66,7 @@ struct Shared {
     /// What its manifest made of PCR16, as it said when it was booted. It outlives connections, as the process may: whoever connects again
     /// finds out whether it is another one.
     pcr16: Mutex<Option<Vec<u8>>>,
-    /// When it said last that it cannot work.
+    /// When it said last that it cannot work, or did not answer in time.
     set_back: Mutex<Option<Instant>>,
 }
 

@@ -95,7 +95,12 @@ impl<'a> Slots<'a> {
                     tracing::debug!(name: "enclave passed over", enclave = enclave.name(), reason = reason_name(error.reason()));
                     first.get_or_insert(error);
                 }
-                result => return result.map(|answer| (answerer, answer)),
+                result => {
+                    if matches!(result, Err(Error::EnclaveUnavailable(TIMED_OUT))) {
+                        enclave.set_back();
+                    }
+                    return result.map(|answer| (answerer, answer));
+                }
             }
         }
         Err(first.unwrap_or(Error::EnclaveUnavailable(NOT_CONNECTED)))
@@ -133,7 +138,7 @@ impl<'a> Slots<'a> {
 }
 
 /// Whether the same frame may go to another enclave: this one is lost, or did nothing and says so. A wait that came to its end is no such
-/// case, for a caller that waited once would wait again; nor is any other refusal, since the next enclave would say the same.
+/// case, for a caller that waited once would wait again, but the next caller need not; nor is any other refusal, since the next enclave would say the same.
 fn another_may_be_asked(error: &Error) -> bool {
     match error {
         Error::EnclaveUnavailable(why) => *why != TIMED_OUT,

@@ -235,6 +235,22 @@ async fn one_that_the_statement_lists_comes_first_though_another_tenant_met_its_
 }
 
 #[tokio::test]
+async fn one_that_does_not_answer_in_time_is_asked_after_the_others_for_a_while() {
+    let world = World::new(&[slot(2, None, Does::Ignore), slot(1, None, Does::Answer)]).await;
+    let (both, first) = ([pcr16(1), pcr16(2)], [pcr16(2)]);
+    let found = ask(world.slots().listed_by(&both)).await;
+    assert!(matches!(found, Err(Error::EnclaveUnavailable(TIMED_OUT))), "{found:?}");
+    assert_eq!(world.asked(), [1, 0], "whoever waited once does not wait again");
+    for _ in 0..3 {
+        assert_eq!(ask(world.slots().listed_by(&both)).await.unwrap(), 1);
+    }
+    assert_eq!(world.asked(), [1, 3]);
+    let found = ask(world.slots().listed_by(&first)).await;
+    assert!(matches!(found, Err(Error::EnclaveUnavailable(TIMED_OUT))), "nobody else may answer him: {found:?}");
+    assert_eq!(world.asked(), [2, 3]);
+}
+
+#[tokio::test]
 async fn no_document_is_asked_of_an_unlisted_enclave_while_a_listed_one_is_ready() {
     const KMS: Does = Does::Refuse(Reason::KmsUnavailable);
     const FULL: Does = Does::Refuse(Reason::Overloaded);
