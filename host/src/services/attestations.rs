@@ -37,10 +37,12 @@ struct Kept {
     attestation: RoleAttestation,
     made: Instant,
     by: Answerer,
+    /// Its row is known to stand.
+    is_stored: bool,
 }
 
 impl Attestations {
-    /// The attestation of an epoch, at most 30 minutes old, and whether it was made just now.
+    /// The attestation of an epoch, at most 30 minutes old, and whether its row is known to stand.
     async fn get(
         &self,
         enclave: Slots<'_>,
@@ -52,11 +54,18 @@ impl Attestations {
         let first = enclave.first();
         let holds = |kept: &&Kept| first.is_none_or(|first| kept.by == first) && kept.made.elapsed() < AGE_MAX;
         if let Some(kept) = kept.as_ref().filter(holds) {
-            return Ok((kept.attestation.clone(), false));
+            return Ok((kept.attestation.clone(), kept.is_stored));
         }
         let (by, attestation) = ask(enclave, tenant, kek, Vec::new()).await?;
-        *kept = Some(Kept { attestation: attestation.clone(), made: Instant::now(), by });
-        Ok((attestation, true))
+        *kept = Some(Kept { attestation: attestation.clone(), made: Instant::now(), by, is_stored: false });
+        Ok((attestation, false))
+    }
+
+    /// Takes down that an attestation's row stands, unless another one has taken its place.
+    async fn stored(&self, place: (TenantId, Role, u64), attestation: &RoleAttestation) {
+        if let Some(kept) = self.slot(place).lock().await.as_mut().filter(|kept| kept.attestation == *attestation) {
+            kept.is_stored = true;
+        }
     }
 
     fn slot(&self, place: (TenantId, Role, u64)) -> Slot {
@@ -80,13 +89,15 @@ impl App {
         tenant: &TenantId,
         kek: &StoredKek,
     ) -> Result<RoleAttestation, Error> {
-        let (attestation, is_new) = self.attestations.get(enclave, tenant, kek).await?;
-        if is_new {
+        let (attestation, is_stored) = self.attestations.get(enclave, tenant, kek).await?;
+        if !is_stored {
             let identity = signed::identity_hash(&attestation.identity);
             let key = keys::attestation(tenant, enclave.role(), kek.reference.epoch, &identity);
             match self.store.commit(vec![Write::new(key, attestation.encode_to_vec())]).await {
-                Ok(()) | Err(Error::Conflict(Kind::Attestation)) => {}
-                // Whoever asked needs it now; an audit finds later that it lacks one.
+                Ok(()) | Err(Error::Conflict(Kind::Attestation)) => {
+                    self.attestations.stored((*tenant, enclave.role(), kek.reference.epoch), &attestation).await;
+                }
+                // Whoever asked needs it now, and whoever asks next has it stored: an audit without it finds that it lacks one.
                 Err(error) => tracing::warn!(name: "attestation not stored", %tenant, error = %error),
             }
         }
@@ -144,13 +155,15 @@ async fn ask(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     use strongroom_proto::enclave::v1::{IdentityProven, KekRef};
     use strongroom_proto::v1::Reason;
 
     use super::*;
     use crate::enclave::Enclave;
+    use crate::keys::Key;
+    use crate::store::{Read, Row, SqliteStore, Store};
     use crate::testing::{FakeEnclave, Reaction, pcr16, refusal, slot_config, slot_socket};
 
     /// An enclave whose documents hold its release.
@@ -233,6 +246,61 @@ mod tests {
         assert!(get().await.is_err(), "what another one said in its absence is not kept for it");
         failing.store(false, Ordering::Relaxed);
         assert_eq!(get().await.unwrap(), [3]);
+    }
+
+    /// A store that refuses some commits, and counts all.
+    struct Refusing {
+        store: SqliteStore,
+        refuses: AtomicUsize,
+        commits: AtomicUsize,
+    }
+
+    #[async_trait::async_trait]
+    impl Store for Refusing {
+        async fn get_all(&self, keys: Vec<Key>) -> Result<Vec<Option<Vec<u8>>>, Error> {
+            self.store.get_all(keys).await
+        }
+
+        async fn get_all_with(&self, keys: Vec<Key>, prefixes: Vec<Key>) -> Result<Read, Error> {
+            self.store.get_all_with(keys, prefixes).await
+        }
+
+        async fn scan(&self, prefix: Key, after: Option<Key>, limit: usize) -> Result<Vec<Row>, Error> {
+            self.store.scan(prefix, after, limit).await
+        }
+
+        async fn commit(&self, writes: Vec<Write>) -> Result<(), Error> {
+            self.commits.fetch_add(1, Ordering::Relaxed);
+            let refuses = self.refuses.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+            if refuses.is_ok() {
+                return Err(Error::Internal("the disk is full"));
+            }
+            self.store.commit(writes).await
+        }
+    }
+
+    #[tokio::test]
+    async fn a_document_that_was_not_stored_is_stored_with_the_next_question() {
+        let dir = tempfile::tempdir().unwrap();
+        let (fake, enclave) = enclave(dir.path(), 1).await;
+        let (sqlite, refuses) = (SqliteStore::open(&dir.path().join("db")).unwrap(), AtomicUsize::new(2));
+        let store = Arc::new(Refusing { store: sqlite, refuses, commits: AtomicUsize::new(0) });
+        let app = App::new(Arc::<Refusing>::clone(&store), vec![enclave]);
+        let (tenant, kek) = (TenantId([1; 32]), StoredKek { reference: KekRef::default(), wrapped: Vec::new() });
+        let row = keys::attestation(&tenant, Role::Client, 0, &signed::identity_hash(&[9]));
+        for (commits, is_stored) in [(1, false), (2, false), (3, true), (3, true), (3, true)] {
+            let given = app.attestation(app.enclave(Role::Client).unwrap(), &tenant, &kek).await.unwrap();
+            let stored = store.get(row.clone()).await.unwrap();
+            assert_eq!((store.commits.load(Ordering::Relaxed), stored.is_some()), (commits, is_stored));
+            assert!(stored.is_none_or(|stored| stored == given.encode_to_vec()));
+        }
+        assert_eq!(fake.process.lock().unwrap().asked, 1);
+        // What took its place in between is another one, of which nothing is known.
+        let other = RoleAttestation { document: vec![2], ..RoleAttestation::default() };
+        let place = (tenant, Role::Client, 0);
+        app.attestations.slot(place).lock().await.as_mut().unwrap().is_stored = false;
+        app.attestations.stored(place, &other).await;
+        assert!(!app.attestations.slot(place).lock().await.as_ref().unwrap().is_stored);
     }
 
     #[test]
