@@ -55,10 +55,17 @@ async fn what_an_enclave_runs_under_outlives_its_connections_and_its_file_but_no
         write_manifest(&config.manifest, Role::Client, 3);
         known(&enclave, true).await;
         assert_eq!(enclave.pcr16(), None, "{connections}: it is not what ran there before");
+        write_manifest(&config.manifest, Role::Client, 4);
+        until(|| enclave.pcr16() == Some(pcr16(4))).await;
         // And one that is bare: it is booted with what the file says now.
         drop(fake);
         tokio::time::timeout(LONG, enclave.health().wait_for(Option::is_none)).await.unwrap().unwrap();
-        let _fake = start();
+        write_manifest(&config.manifest, Role::Custodian, 3);
+        let fake = start();
+        fake.process.lock().unwrap().said = vec![line("another", 100)];
+        until_it_lacks(&enclave, &["manifest", "credentials"]).await;
+        assert_eq!(enclave.pcr16(), None, "{connections}: it has been given none");
+        write_manifest(&config.manifest, Role::Client, 3);
         known(&enclave, true).await;
         assert_eq!(enclave.pcr16(), Some(pcr16(3)));
     }
