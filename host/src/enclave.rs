@@ -36,7 +36,7 @@ pub const IN_FLIGHT_MAX: usize = 1024;
 pub const IN_FLIGHT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Longest wait for an answer.
 pub const CALL_MAX: Duration = Duration::from_secs(15);
-/// For how long an enclave that said it cannot work is asked after the others of its role.
+/// For how long an enclave that said it cannot work, or did not answer in time, is asked after the others of its role.
 const SET_BACK: Duration = Duration::from_secs(5);
 
 /// Why there is no answer.
@@ -63,9 +63,10 @@ struct Shared {
     health: watch::Sender<Option<frames::Health>>,
     connects: AtomicU64,
     watch: events::Watch,
-    /// What its manifest made of PCR16, as it said when it was booted.
+    /// What its manifest made of PCR16, as it said when it was booted. It outlives connections, as the process may: whoever connects again
+    /// finds out whether it is another one.
     pcr16: Mutex<Option<Vec<u8>>>,
-    /// When it said last that it cannot work.
+    /// When it said last that it cannot work, or did not answer in time.
     set_back: Mutex<Option<Instant>>,
 }
 
@@ -139,7 +140,7 @@ impl Enclave {
         self.shared.watch.fleet(self.shared.role, connected)
     }
 
-    /// PCR16 of the process that is connected, where it is known: it says under which manifest it runs.
+    /// PCR16 of the process that is connected, or was last, where it is known: it says under which manifest it runs.
     #[must_use]
     pub fn pcr16(&self) -> Option<Vec<u8>> {
         self.shared.pcr16().clone()
@@ -211,10 +212,11 @@ impl Shared {
 
     fn remove(&self, link: &Arc<Link>) {
         let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = links.len();
         links.retain(|other| !Arc::ptr_eq(other, link));
-        if links.is_empty() {
+        // A connection that never came to be one of them takes nothing with it that others have learned.
+        if links.is_empty() && before > 0 {
             self.health.send_replace(None);
-            *self.pcr16() = None;
             *self.set_back() = None;
         }
     }

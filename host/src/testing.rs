@@ -54,6 +54,13 @@ pub(crate) struct Process {
     pub(crate) said: Vec<Event>,
 }
 
+impl Process {
+    /// As another host would boot it.
+    pub(crate) fn boot(&mut self, manifest: Vec<u8>) {
+        self.booted = Some(manifest);
+    }
+}
+
 /// A running fake; its connections are cut when it is dropped.
 pub(crate) struct FakeEnclave {
     pub(crate) process: Arc<Mutex<Process>>,

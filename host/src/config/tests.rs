@@ -28,8 +28,8 @@ fn the_example_parses() {
     let slots: Vec<(Role, String)> =
         config.enclaves.iter().map(|enclave| (enclave.role, enclave.address.to_string())).collect();
     let slot = |role, address: &str| (role, address.to_owned());
-    assert_eq!(slots[..2], [slot(Role::Client, "vsock 16:5005"), slot(Role::Client, "vsock 17:5005")]);
-    assert_eq!(slots[2..], [slot(Role::Custodian, "vsock 18:5005"), slot(Role::Custodian, "vsock 19:5005")]);
+    assert_eq!(slots[..2], [slot(Role::Client, "vsock:16:5005"), slot(Role::Client, "vsock:17:5005")]);
+    assert_eq!(slots[2..], [slot(Role::Custodian, "vsock:18:5005"), slot(Role::Custodian, "vsock:19:5005")]);
     for one in &config.enclaves {
         assert_eq!(config.enclaves.iter().filter(|it| it.manifest == one.manifest).count(), 1);
         assert!(config.enclaves.iter().all(|it| (it.credentials == one.credentials) == (it.role == one.role)));

@@ -66,7 +66,8 @@ struct News {
     is_new: bool,
 }
 
-/// Reads the enclave's new lines, on a connection of the keeper's.
+/// Reads the enclave's new lines, on a connection of the keeper's. Where they are of another process than those before, what was learned of
+/// that one's PCR16 is forgotten.
 ///
 /// # Errors
 /// Where the connection does not answer. An enclave of a release that knows no such call says so, and nothing is read.
@@ -85,6 +86,9 @@ pub(super) async fn hear(shared: &Shared, link: &Link, health: &Health) -> Resul
         };
         let news = watch.heard().take(answer, now_ms(), Instant::now());
         news.log(shared.role.as_str_name());
+        if news.is_new {
+            *shared.pcr16() = None;
+        }
         if !news.is_new && news.is_all {
             break;
         }

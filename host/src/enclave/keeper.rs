@@ -156,6 +156,9 @@ async fn look(shared: &Shared, link: &Link, supply: &Supply, is_first: bool) -> 
     events::hear(shared, link, &health).await?;
     let is_bare = lacks(&health, "manifest");
     if is_bare {
+        // Of the process before. That a connection was lost says nothing of it: the file may have been replaced since, and an enclave that
+        // refuses its new manifest does not say again what it runs under.
+        *shared.pcr16() = None;
         *supplied = Supplied::default();
     }
     if is_bare || is_first || shared.pcr16().is_none() {
@@ -183,8 +186,8 @@ async fn look(shared: &Shared, link: &Link, supply: &Supply, is_first: bool) -> 
     Ok(health)
 }
 
-/// Gives the enclave the manifest of its slot. One that has a manifest says the same again, or that it has another one: then nothing is
-/// known of its PCR16, and enclaves that a statement lists come before it. Without a manifest to give, it is waited for.
+/// Gives the enclave the manifest of its slot. One that has a manifest says the same again, or that it has another one: then what was
+/// learned of its PCR16 before stands, and where that is nothing, enclaves that a statement lists come before it. Without a manifest to give, it is waited for.
 async fn boot(shared: &Shared, link: &Link, supply: &Supply, is_bare: bool) -> Result<(), Error> {
     let (role, enclave) = (shared.role.as_str_name(), shared.name.as_str());
     let manifest = match manifest::read(&supply.manifest, shared.role) {
@@ -207,7 +210,6 @@ async fn boot(shared: &Shared, link: &Link, supply: &Supply, is_bare: bool) -> R
         }
         Ok(_) => Err(Error::Internal("an enclave's answer to Boot")),
         Err(Error::Enclave { reason: Reason::StateInvalid, .. }) if !is_bare => {
-            *shared.pcr16() = None;
             if supply.is_news("another manifest".to_owned()) {
                 tracing::warn!(name: "enclave was booted with another manifest than its file", role, enclave);
             }

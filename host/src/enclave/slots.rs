@@ -33,10 +33,11 @@ pub(crate) struct Answerer {
 #[derive(Eq, Ord, PartialEq, PartialOrd)]
 struct Standing {
     is_ready: bool,
+    /// The tenant's statement lists its manifest, and with that its release: his devices believe no other one, so that whatever befell
+    /// another tenant's call, none comes before it.
+    is_listed: bool,
     /// It has not said lately that it cannot work.
     is_in_favour: bool,
-    /// The tenant's statement lists its manifest, and with that its release.
-    is_listed: bool,
     release: u64,
 }
 
@@ -63,7 +64,8 @@ impl<'a> Slots<'a> {
     }
 
     /// Asks one enclave, and supplies it once with what it says it needs. Where it is lost, or says that it cannot work now, the next one
-    /// that is ready is asked: each at most once, and none after a refusal or a wait that came to its end.
+    /// that is ready is asked: each at most once, and none after a refusal or a wait that came to its end. For a document, no enclave that
+    /// the statement does not list is asked while one is ready that it lists: devices refuse the other one's.
     ///
     /// # Errors
     /// The enclave's refusal, `OVERLOADED`, or `ENCLAVE_UNAVAILABLE`; where several could not answer, what the first one met.
@@ -79,7 +81,11 @@ impl<'a> Slots<'a> {
     ) -> Result<(Answerer, response::Body), Error> {
         let mut request = Request { body: Some(body) };
         let mut first = None;
+        let is_document = matches!(request.body, Some(request::Body::GetIdentity(_)));
         for (slot, enclave) in self.candidates() {
+            if is_document && !self.lists(enclave) && self.has_listed() {
+                break;
+            }
             let answerer = Answerer { slot, connects: enclave.connects() };
             match enclave.ask(&mut request, known).await {
                 Err(error) if another_may_be_asked(&error) => {
@@ -89,10 +95,25 @@ impl<'a> Slots<'a> {
                     tracing::debug!(name: "enclave passed over", enclave = enclave.name(), reason = reason_name(error.reason()));
                     first.get_or_insert(error);
                 }
-                result => return result.map(|answer| (answerer, answer)),
+                result => {
+                    if matches!(result, Err(Error::EnclaveUnavailable(TIMED_OUT))) {
+                        enclave.set_back();
+                    }
+                    return result.map(|answer| (answerer, answer));
+                }
             }
         }
         Err(first.unwrap_or(Error::EnclaveUnavailable(NOT_CONNECTED)))
+    }
+
+    fn lists(&self, enclave: &Enclave) -> bool {
+        enclave.pcr16().is_some_and(|pcr16| self.listed.contains(&pcr16))
+    }
+
+    /// Whether an enclave is ready whose document the tenant's devices believe.
+    fn has_listed(&self) -> bool {
+        let is_ready = |enclave: &Enclave| enclave.health().borrow().as_ref().is_some_and(|it| it.missing.is_empty());
+        self.all.iter().any(|enclave| self.lists(enclave) && is_ready(enclave))
     }
 
     /// Those that are ready, in the order in which they are asked; where none is, the one connected enclave that says best what is missing.
@@ -100,11 +121,10 @@ impl<'a> Slots<'a> {
         let standing = |enclave: &Enclave| {
             let health = enclave.shared.health.borrow();
             let health = health.as_ref()?;
-            let pcr16 = enclave.pcr16();
             Some(Standing {
                 is_ready: health.missing.is_empty(),
+                is_listed: self.lists(enclave),
                 is_in_favour: !enclave.is_set_back(),
-                is_listed: pcr16.is_some_and(|pcr16| self.listed.contains(&pcr16)),
                 release: health.release,
             })
         };
@@ -118,7 +138,7 @@ impl<'a> Slots<'a> {
 }
 
 /// Whether the same frame may go to another enclave: this one is lost, or did nothing and says so. A wait that came to its end is no such
-/// case, for a caller that waited once would wait again; nor is any other refusal, since the next enclave would say the same.
+/// case, for a caller that waited once would wait again, but the next caller need not; nor is any other refusal, since the next enclave would say the same.
 fn another_may_be_asked(error: &Error) -> bool {
     match error {
         Error::EnclaveUnavailable(why) => *why != TIMED_OUT,

@@ -66,7 +66,7 @@ async fn an_operator_reads_what_an_enclave_says_while_it_serves_when_a_host_refu
     let socket = stack.admin_socket();
     let lines = ["#1 phase: AwaitManifest", "#2 phase: Serving", " KMS key checked"];
     let serving = until_shown(&stack, &socket, &[&lines[..], &["state serving", "release 1"]].concat());
-    let address = format!("client enclave at {}", stack.enclave_socket(Role::Client).display());
+    let address = format!("client enclave at unix:{}", stack.enclave_socket(Role::Client).display());
     assert!(serving.starts_with(&address) && serving.contains("for DEVELOPMENT"), "{serving}");
     for part in ["seen 20", "clock 20", "up "] {
         assert!(serving.lines().any(|line| line.starts_with(part)), "{part}: {serving}");
@@ -81,7 +81,7 @@ async fn an_operator_reads_what_an_enclave_says_while_it_serves_when_a_host_refu
     let second = second_host(&stack, &other);
     let refused = "state not connected: the enclave serves another role";
     let shown = until_shown(&stack, &other.join("run/admin.sock"), &[&lines[..], &[refused, "release 1"]].concat());
-    assert!(shown.starts_with("custodian enclave at /"), "the role of the configuration: {shown}");
+    assert!(shown.starts_with("custodian enclave at unix:/"), "the role of the configuration: {shown}");
     second.kill();
     until_shown(&stack, &socket, &["state serving"]);
 

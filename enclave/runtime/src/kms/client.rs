@@ -43,13 +43,14 @@ pub const ATTEMPTS_MAX: u32 = 3;
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 
 /// Longest pause between two attempts.
-const BACKOFF_MAX: Duration = Duration::from_secs(2);
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
-/// Longest time of one attempt.
-pub const ATTEMPT_TIME_MAX: Duration = Duration::from_secs(6);
+/// Longest time of one attempt: all of them fit a call.
+pub const ATTEMPT_TIME_MAX: Duration = Duration::from_millis(1800);
 
-/// Longest time of one call with all of its attempts.
-pub const CALL_TIME_MAX: Duration = Duration::from_secs(15);
+/// Longest time of one call with all of its attempts. A step that lacks two KEKs makes two calls, and must have said that KMS does not answer
+/// before its host's wait of 15 seconds ends: then the host asks another enclave.
+pub const CALL_TIME_MAX: Duration = Duration::from_secs(6);
 
 /// The client of one KMS key.
 pub struct KmsClient {

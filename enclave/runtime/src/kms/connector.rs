@@ -37,7 +37,7 @@ pub const RESPONSE_BODY_BYTES_MAX: usize = 64 * 1024;
 pub const RESPONSE_HEAD_BYTES_MAX: usize = 16 * 1024;
 
 /// Longest time from dialling the relay to the end of the TLS handshake.
-pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+pub const CONNECT_TIME_MAX: Duration = Duration::from_millis(1500);
 
 /// Longest name that the relay's preface takes in bytes.
 pub const RELAY_NAME_BYTES_MAX: usize = 253;

@@ -217,7 +217,7 @@ async fn an_enclaves_lines_are_heard_over_its_connections_and_outlive_it() {
     let enclave = Arc::new(Enclave::start(&config));
     let absent = until(&enclave, |fleet| !fleet.problem.is_empty()).await;
     assert!(!absent.connected && absent.seen_ms == 0 && absent.events.is_empty(), "{absent:?}");
-    assert_eq!(absent.address, dir.path().join("enclave.sock").display().to_string());
+    assert_eq!(absent.address, format!("unix:{}", dir.path().join("enclave.sock").display()));
 
     let socket = dir.path().join("enclave.sock");
     let fake = FakeEnclave::start(&socket, |_| Reaction::Say(refusal(strongroom_proto::v1::Reason::BadRequest, 0)));

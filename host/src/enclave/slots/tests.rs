@@ -1,3 +1,5 @@
+mod process;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -183,7 +185,7 @@ async fn one_that_is_not_ready_is_asked_only_where_none_is() {
 #[tokio::test]
 async fn one_that_cannot_work_is_asked_after_the_others_for_a_while() {
     let world = World::new(&[slot(2, None, Does::Refuse(Reason::KmsUnavailable)), slot(1, None, Does::Answer)]).await;
-    let listed = [pcr16(2)];
+    let listed = [pcr16(2), pcr16(1)];
     for _ in 0..5 {
         assert_eq!(ask(world.slots().listed_by(&listed)).await.unwrap(), 1);
     }
@@ -198,6 +200,81 @@ async fn one_that_cannot_work_is_asked_after_the_others_for_a_while() {
         assert_eq!(ask(world.slots()).await.unwrap(), 1);
     }
     assert_eq!(world.asked(), [3, 3]);
+}
+
+#[tokio::test]
+async fn one_that_the_statement_lists_comes_first_though_another_tenant_met_its_fault() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut fakes, mut enclaves) = (Vec::new(), Vec::new());
+    for number in 0..2 {
+        fakes.push(FakeEnclave::start(&slot_socket(dir.path(), number), move |ask| match ask {
+            request::Body::CreateKek(ask) if ask.epoch == 9 => Reaction::Say(refusal(Reason::KmsUnavailable, 0)),
+            _ => Reaction::Say(answer(number)),
+        }));
+        let enclave = Enclave::start(&slot_config(dir.path(), number, 1 + number as u64));
+        known(&enclave, true).await;
+        enclaves.push(enclave);
+    }
+    let slots = Slots::of(Role::Client, &enclaves).unwrap();
+    let fault = request::Body::CreateKek(CreateKek { tenant: vec![2; 32], epoch: 9 });
+    for (listed, expect) in [(&[1][..], 0), (&[2], 1), (&[], 1), (&[1, 2], 1)] {
+        let pcr16s: Vec<Vec<u8>> = listed.iter().map(|release| pcr16(*release)).collect();
+        let slots = slots.listed_by(&pcr16s);
+        // The other tenant lists both, so that the fault of either sets both back.
+        *enclaves[0].shared.set_back() = None;
+        *enclaves[1].shared.set_back() = None;
+        slots.ask(fault.clone(), &Known::default()).await.unwrap_err();
+        assert!(enclaves.iter().all(Enclave::is_set_back));
+        assert_eq!(ask(slots).await.unwrap(), expect, "{listed:?}, both set back");
+        for other in 0..2 {
+            *enclaves[other].shared.set_back() = Some(Instant::now());
+            *enclaves[1 - other].shared.set_back() = None;
+            let expect = if listed.len() == 1 { expect } else { 1 - other };
+            assert_eq!(ask(slots).await.unwrap(), expect, "{listed:?}, {other} set back");
+            assert_eq!(slots.first().unwrap().slot, expect);
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_that_does_not_answer_in_time_is_asked_after_the_others_for_a_while() {
+    let world = World::new(&[slot(2, None, Does::Ignore), slot(1, None, Does::Answer)]).await;
+    let (both, first) = ([pcr16(1), pcr16(2)], [pcr16(2)]);
+    let found = ask(world.slots().listed_by(&both)).await;
+    assert!(matches!(found, Err(Error::EnclaveUnavailable(TIMED_OUT))), "{found:?}");
+    assert_eq!(world.asked(), [1, 0], "whoever waited once does not wait again");
+    for _ in 0..3 {
+        assert_eq!(ask(world.slots().listed_by(&both)).await.unwrap(), 1);
+    }
+    assert_eq!(world.asked(), [1, 3]);
+    let found = ask(world.slots().listed_by(&first)).await;
+    assert!(matches!(found, Err(Error::EnclaveUnavailable(TIMED_OUT))), "nobody else may answer him: {found:?}");
+    assert_eq!(world.asked(), [2, 3]);
+}
+
+#[tokio::test]
+async fn no_document_is_asked_of_an_unlisted_enclave_while_a_listed_one_is_ready() {
+    const KMS: Does = Does::Refuse(Reason::KmsUnavailable);
+    const FULL: Does = Does::Refuse(Reason::Overloaded);
+    let identity = || request::Body::GetIdentity(frames::GetIdentity::default());
+    let answered = |found: &Result<(Answerer, response::Body), Error>| found.as_ref().ok().map(|(by, _)| by.slot);
+    for (does, lacks, listed, document, asked) in [
+        (KMS, None, &[1][..], None, [1, 0]),
+        (FULL, None, &[1], None, [1, 0]),
+        (Does::HangUp, None, &[3], Some(1), [0, 1]),
+        (KMS, None, &[1, 2], Some(1), [0, 1]),
+        (KMS, Some("kms"), &[1], Some(1), [0, 1]),
+        (KMS, None, &[], Some(1), [0, 1]),
+        (Does::Answer, None, &[1], Some(0), [1, 0]),
+    ] {
+        let world = World::new(&[slot(1, lacks, does), slot(2, None, Does::Answer)]).await;
+        let listed: Vec<Vec<u8>> = listed.iter().map(|release| pcr16(*release)).collect();
+        let found = world.slots().listed_by(&listed).ask_any(identity(), &Known::default()).await;
+        assert_eq!((answered(&found), world.asked()), (document, asked.to_vec()), "{found:?}");
+    }
+    // Any other frame goes on: nothing is lost by the attempt.
+    let world = World::new(&[slot(1, None, KMS), slot(2, None, Does::Answer)]).await;
+    assert_eq!(ask(world.slots().listed_by(&[pcr16(1)])).await.unwrap(), 1);
 }
 
 #[tokio::test]
@@ -280,17 +357,4 @@ async fn a_slot_is_filled_while_the_host_runs_and_its_manifest_is_read_then() {
     until_it_lacks(&enclaves[0], &[]).await;
     assert_eq!((ask(slots).await.unwrap(), enclaves[0].pcr16()), (0, Some(pcr16(5))));
     assert_eq!(fake.process.lock().unwrap().boots, 1);
-}
-
-#[tokio::test]
-async fn an_enclave_under_another_manifest_than_its_file_works_and_counts_as_listed_by_nobody() {
-    let world = World::new(&[slot(2, None, Does::Answer)]).await;
-    // Another host starts after the file was replaced.
-    let config = slot_config(world.dir.path(), 0, 3);
-    let enclaves = [Enclave::start(&config)];
-    known(&enclaves[0], true).await;
-    assert_eq!(enclaves[0].pcr16(), None);
-    let listed = [pcr16(2), pcr16(3)];
-    assert_eq!(ask(Slots::of(Role::Client, &enclaves).unwrap().listed_by(&listed)).await.unwrap(), 0);
-    assert_eq!(world.fakes[0].process.lock().unwrap().boots, 1);
 }

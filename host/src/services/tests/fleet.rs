@@ -17,7 +17,7 @@ async fn the_operator_alone_sees_each_enclave_in_the_roles_order_and_which_one_h
     let sockets = ["enclave.sock", "custodian.sock"].map(|name| host.dir.path().join(name));
     assert_eq!(shown.len(), 2);
     for ((enclave, role), socket) in shown.iter().zip([Role::Client, Role::Custodian]).zip(sockets) {
-        assert_eq!((enclave.role(), &enclave.address), (role, &socket.display().to_string()));
+        assert_eq!((enclave.role(), &enclave.address), (role, &format!("unix:{}", socket.display())));
         assert!(enclave.connected && enclave.missing.is_empty() && enclave.problem.is_empty(), "{enclave:?}");
         assert_eq!((enclave.release, enclave.development), (1, false));
     }
