@@ -193,6 +193,41 @@ fn what_the_instance_is_asked_for_was_brought_there() {
     assert!(seen >= 13, "{seen}");
 }
 
+/// A statement of both roles is signed after a look at both key policies.
+#[test]
+fn whoever_signs_for_both_roles_has_both_key_policies() {
+    let mut seen = 0;
+    for line in PAGES.iter().flat_map(|page| commands(page)) {
+        if line.starts_with("strongroom tenant statement ") || line.starts_with("strongroom tenant update ") {
+            let roles: Vec<&str> = after(&line, "--key-policy ").iter().filter_map(|it| it.split('=').next()).collect();
+            assert_eq!(roles, ["client", "custodian"], "{line}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 5, "{seen}");
+}
+
+/// A manifest comes into the slot that is started next, and never into one that runs until it is stopped.
+#[test]
+fn a_manifest_comes_into_an_empty_slot() {
+    let typed = commands("UPGRADE.md");
+    let slots_in = |program: &str, start: &str, end: &str| -> Vec<String> {
+        let lines = typed.iter().filter(|line| line.starts_with(program));
+        lines.flat_map(|line| after(line, start)).filter_map(|it| it.strip_suffix(end)).map(str::to_owned).collect()
+    };
+    let filled = slots_in("install ", "/etc/strongroom/", ".manifest");
+    let with_image = slots_in("install ", "/opt/strongroom/", ".eif");
+    let started = slots_in("systemctl enable --now ", "strongroom-enclave@", "");
+    let stopped = slots_in("systemctl disable --now ", "strongroom-enclave@", "");
+    assert_eq!((&filled, &with_image), (&started, &started));
+    assert!(started.len() >= 2 && stopped.len() >= 2, "{started:?} {stopped:?}");
+    assert!(filled.iter().all(|slot| !stopped.contains(slot)), "{filled:?} {stopped:?}");
+    // What is emptied in the end was stopped before.
+    for slot in slots_in("rm ", "/etc/strongroom/", ".manifest") {
+        assert!(stopped.contains(&slot) || stopped.contains(&slot.replace("custodian", "client")), "{slot}");
+    }
+}
+
 /// Links of the page lead to files of the repository.
 #[test]
 fn the_page_leads_to_files_that_are_there() {
