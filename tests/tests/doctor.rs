@@ -5,4 +5,5 @@ mod doctor {
     mod metadata;
     mod parent;
     mod refusals;
+    mod service;
 }

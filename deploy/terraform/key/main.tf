@@ -1,7 +1,7 @@
 # The KMS key of one role. The key administrator of that role's account applies this, once per role, and never the operator.
 
 terraform {
-  required_version = ">= 1.5"
+  required_version = ">= 1.9"
 
   required_providers {
     aws = {

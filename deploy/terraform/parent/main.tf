@@ -2,7 +2,7 @@
 # not here: they lie in two other accounts (../key).
 
 terraform {
-  required_version = ">= 1.5"
+  required_version = ">= 1.9"
 
   required_providers {
     aws = {

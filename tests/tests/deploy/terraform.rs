@@ -53,6 +53,23 @@ fn whatever_is_named_is_there_and_whatever_is_there_is_used() {
     }
 }
 
+/// The oldest Terraform in which a variable's validation may look at another variable.
+const VALIDATES_ACROSS: &str = "\">= 1.9\"";
+
+#[test]
+fn a_terraform_that_does_not_understand_the_files_is_refused() {
+    for module in [module(KEY), module(PARENT)] {
+        let settings = module.blocks("terraform", "");
+        assert_eq!(settings.len(), 1, "{}", module.name);
+        assert_eq!(value(settings[0], "required_version"), VALIDATES_ACROSS, "{}", module.name);
+    }
+    // What demands it.
+    let module = module(PARENT);
+    let keys = module.blocks("variable", "key_arns")[0];
+    let conditions: Vec<String> = keys.body().blocks().map(|it| value(it, "condition")).collect();
+    assert!(conditions.iter().any(|it| it.contains("var.account_id")), "{conditions:?}");
+}
+
 #[test]
 fn the_key_has_the_generated_policy_and_no_other_way_in() {
     let module = module(KEY);

@@ -14,9 +14,19 @@ use tempfile::TempDir;
 
 use super::metadata::Metadata;
 
-const ADMINISTRATOR: &str = "arn:aws:iam::111122223333:role/key-administrator";
+/// Each role with the account of its key, and with its slots: their context ids, and whether the host has a manifest for each.
+pub(crate) const ROLES: &[(&str, &str)] = &[("client", "111122223333"), ("custodian", "777788889999")];
+const SLOTS: &[(&str, &str, u32)] = &[
+    ("client", "client-a", 16),
+    ("client", "client-b", 17),
+    ("custodian", "custodian-a", 18),
+    ("custodian", "custodian-b", 19),
+];
+/// The slot in which no enclave is to start.
+pub(crate) const EMPTY: &str = "custodian-b";
 /// The image and its PCRs, which are the same in every test.
 static MADE: OnceLock<(Vec<u8>, String)> = OnceLock::new();
+const KEY: &str = "1234abcd-12ab-34cd-56ef-1234567890ab";
 pub(crate) const REGION: &str = "eu-central-1";
 
 pub(crate) struct Parent {
@@ -95,7 +105,7 @@ impl Parent {
         self.write("strongroom.eif", image);
         self.image.clone_from(pcrs);
         let out = self.shown("strongroom.eif");
-        for (name, cid) in [("client-a", 16), ("client-b", 17), ("custodian-a", 18)] {
+        for (_, name, cid) in SLOTS.iter().filter(|(_, name, _)| *name != EMPTY) {
             let parameters = serde_json::json!({
                 "enclave_name": name, "enclave_cid": cid, "eif_path": out, "memory_mib": 256, "cpu_count": 2,
             });
@@ -126,12 +136,12 @@ impl Parent {
         );
         self.write("credentials.toml", "access_key_id = \"AK\"\nsecret_access_key = \"planted\"\n");
         fs::set_permissions(self.path("credentials.toml"), fs::Permissions::from_mode(0o600)).unwrap();
-        for (role, cid) in [("client", 16), ("custodian", 18)] {
+        for (role, slot, cid) in SLOTS {
             write!(
                 config,
                 "[[enclave]]\nrole = \"{role}\"\nvsock = {{ cid = {cid}, port = 5005 }}\nmanifest = \"{}\"\n\
                  credentials.file = \"{}\"\n",
-                self.shown(&format!("{role}.manifest")),
+                self.shown(&format!("{slot}.manifest")),
                 self.shown("credentials.toml"),
             )
             .unwrap();
@@ -140,32 +150,45 @@ impl Parent {
         self.arguments.extend(["--host-config".to_owned(), self.shown("host.toml")]);
     }
 
-    /// Writes the manifest of `file`, and returns the PCR16 that it makes.
+    /// Writes the manifest of `file`, with a key in the role's account, and returns the PCR16 that it makes.
     pub(crate) fn manifest(&self, file: &str, role: &str, region: &str, more: &[&str]) -> String {
+        let arn = format!("arn:aws:kms:{region}:{}:key/{KEY}", account(role));
+        self.manifest_of(&arn, (file, role, region), more)
+    }
+
+    /// The same with another key.
+    pub(crate) fn manifest_of(&self, arn: &str, (file, role, region): (&str, &str, &str), more: &[&str]) -> String {
         let out = self.shown(&format!("{file}.manifest"));
         drop(fs::remove_file(&out));
-        let arn = format!("arn:aws:kms:{region}:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab");
-        let start = ["operator", "manifest", "--role", role, "--region", region, "--release", "1"];
-        let said = strongroom(&[&start[..], &["--kms-key-arn", &arn, "--out", &out], more].concat());
+        let release = if file.ends_with("-b") { "2" } else { "1" };
+        let start = ["operator", "manifest", "--role", role, "--region", region, "--release", release];
+        let said = strongroom(&[&start[..], &["--kms-key-arn", arn, "--out", &out], more].concat());
         said.trim().rsplit(' ').next().unwrap().to_owned()
     }
 
     fn key_policies(&mut self) {
-        for role in ["client", "custodian"] {
-            let pcr16 = self.manifest(role, role, REGION, &[]);
-            self.key_policy(role, &pcr16);
+        for (role, _) in ROLES {
+            let slots = SLOTS.iter().filter(|(of, name, _)| of == role && *name != EMPTY);
+            let pcr16s: Vec<String> = slots.map(|(_, name, _)| self.manifest(name, role, REGION, &[])).collect();
+            self.key_policy(role, &pcr16s, &administrator(role));
             let file = format!("{role}={}", self.shown(&format!("{role}.json")));
             self.arguments.extend(["--key-policy".to_owned(), file]);
+            self.administrator(role, &administrator(role));
         }
-        self.arguments.extend(["--administrator".to_owned(), ADMINISTRATOR.to_owned()]);
     }
 
-    pub(crate) fn key_policy(&self, role: &str, pcr16: &str) {
+    /// Gives an administrator of a role's key.
+    pub(crate) fn administrator(&mut self, role: &str, arn: &str) {
+        self.arguments.extend(["--administrator".to_owned(), format!("{role}={arn}")]);
+    }
+
+    pub(crate) fn key_policy(&self, role: &str, pcr16s: &[String], administrator: &str) {
         let out = self.shown(&format!("{role}.json"));
         drop(fs::remove_file(&out));
         let enclave = "arn:aws:iam::444455556666:role/strongroom-both";
-        let start = ["policy", "generate", "--role", role, "--enclave-role", enclave, "--administrator", ADMINISTRATOR];
-        strongroom(&[&start[..], &["--image", &self.image, "--pcr16", pcr16, "--out", &out]].concat());
+        let start = ["policy", "generate", "--role", role, "--enclave-role", enclave, "--administrator", administrator];
+        let pcr16s: Vec<&str> = pcr16s.iter().flat_map(|pcr16| ["--pcr16", pcr16]).collect();
+        strongroom(&[&start[..], &["--image", &self.image, "--out", &out], &pcr16s].concat());
     }
 
     pub(crate) fn shown(&self, name: &str) -> String {
@@ -212,6 +235,15 @@ impl Parent {
         let output = self.command().output().unwrap();
         (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
     }
+}
+
+fn account(role: &str) -> &'static str {
+    ROLES.iter().find(|(name, _)| *name == role).unwrap().1
+}
+
+/// Who administers a role's key.
+pub(crate) fn administrator(role: &str) -> String {
+    format!("arn:aws:iam::{}:role/key-administrator", account(role))
 }
 
 /// What the image's builder takes for a static executable: an ELF header for x86-64 without program headers.

@@ -115,7 +115,10 @@ async fn rolling() {
     let intents = super::kills::audit(&stack, &probe, &[]).await;
     assert_eq!(intents.len(), old.number as usize, "a backup, and a recovery after each upgrade");
     let (requests, failures) = load.finish().await;
-    println!("upgrade: {requests} requests, {} failed; {kills} enclaves killed", failures.len());
+    println!(
+        "upgrade: {requests} requests, {} failed; {kills} enclaves killed; two-role drafts wait while a statement changes",
+        failures.len()
+    );
     assert!(failures.is_empty(), "{failures:#?}");
 }
 

@@ -11,6 +11,7 @@ mod machine;
 mod metadata;
 mod program;
 mod report;
+mod slots;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ use std::path::PathBuf;
 use clap::Args;
 use strongroom_sdk::key_policy::ImagePcrs;
 
-use crate::policy::{self, PolicyFile};
+use crate::policy::{self, Administrator, PolicyFile};
 use crate::show::Show;
 use report::Report;
 
@@ -30,7 +31,8 @@ Example:
   strongroom doctor --host-config /etc/strongroom/host.toml --image $PCR0:$PCR1:$PCR2 \\
     --enclave /etc/strongroom/enclaves/client-a.json --enclave /etc/strongroom/enclaves/client-b.json \\
     --enclave /etc/strongroom/enclaves/custodian-a.json \\
-    --key-policy client=client.json --key-policy custodian=custodian.json --administrator $ARN";
+    --key-policy client=client.json --key-policy custodian=custodian.json \\
+    --administrator client=$CLIENT_ADMINISTRATOR --administrator custodian=$CUSTODIAN_ADMINISTRATOR";
 
 /// What to look at.
 #[derive(Args, Debug)]
@@ -48,9 +50,9 @@ pub(crate) struct Doctor {
     /// The key policy of a role as KMS has it: client=FILE or custodian=FILE; may be given several times.
     #[arg(long = "key-policy", value_name = "ROLE=FILE", value_parser = policy::policy_file)]
     key_policies: Vec<PolicyFile>,
-    /// ARN of one who may change a key policy; may be given several times.
-    #[arg(long = "administrator", value_name = "ARN")]
-    administrators: Vec<String>,
+    /// ARN of one who may change the key policy of a role: client=ARN or custodian=ARN; may be given several times.
+    #[arg(long = "administrator", value_name = "ROLE=ARN", value_parser = policy::administrator)]
+    administrators: Vec<Administrator>,
     /// Print as JSON.
     #[arg(long)]
     json: bool,
@@ -70,14 +72,14 @@ pub(crate) struct Doctor {
 
 pub(crate) fn run(options: &Doctor, show: Show) -> anyhow::Result<()> {
     let mut report = Report::default();
-    let wanted = enclaves::check(&options.enclaves, &options.images, &mut report);
+    let (wanted, given) = enclaves::check(&options.enclaves, &options.images, &mut report);
     machine::check(&options.root, wanted, &mut report);
     let seen = metadata::check(options.imds, &mut report);
     clock::check(&options.clock_program, seen.date, &mut report);
     let manifests = if let Some(path) = &options.host_config {
-        host::check(path, &options.host_program, seen.role.as_deref(), &mut report)
+        host::check(path, &options.host_program, seen.role.as_deref(), &given, &mut report)
     } else {
-        report.skip("host configuration", "NOT LOOKED AT, nor manifests and KMS: no --host-config is given");
+        report.skip("host configuration", "NOT LOOKED AT, nor slots, manifests and KMS: no --host-config is given");
         Vec::new()
     };
     key_policies::check(options, &manifests, &mut report);

@@ -87,11 +87,30 @@ pub(crate) struct PolicyFile {
 
 /// `ROLE=FILE`.
 pub(crate) fn policy_file(text: &str) -> Result<PolicyFile, String> {
-    let (role, path) =
-        text.split_once('=').filter(|(_, path)| !path.is_empty()).ok_or("not client=FILE or custodian=FILE")?;
+    let (role, path) = of_role(text, "FILE")?;
+    Ok(PolicyFile { role, path: path.into() })
+}
+
+/// Who may change a role's key policy: `client=ARN`.
+#[derive(Clone, Debug)]
+pub(crate) struct Administrator {
+    pub(crate) role: Role,
+    pub(crate) arn: String,
+}
+
+/// `ROLE=ARN`.
+pub(crate) fn administrator(text: &str) -> Result<Administrator, String> {
+    let (role, arn) = of_role(text, "ARN")?;
+    Ok(Administrator { role, arn: arn.to_owned() })
+}
+
+/// A role, and what is given for it.
+fn of_role<'a>(text: &'a str, what: &str) -> Result<(Role, &'a str), String> {
+    let wrong = || format!("not client={what} or custodian={what}");
+    let (role, value) = text.split_once('=').filter(|(_, value)| !value.is_empty()).ok_or_else(wrong)?;
     let known = [Role::Client, Role::Custodian].into_iter().find(|known| role_name(*known) == role);
     let role = known.ok_or_else(|| format!("role {role:?} is unknown; client and custodian are known"))?;
-    Ok(PolicyFile { role, path: path.into() })
+    Ok((role, value))
 }
 
 /// `PCR0` or `PCR0:PCR1:PCR2`.

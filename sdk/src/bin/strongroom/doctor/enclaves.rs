@@ -10,6 +10,7 @@ use strongroom_sdk::image::{Image, Measured};
 use strongroom_sdk::key_policy::ImagePcrs;
 
 use super::report::Report;
+use super::slots::Given;
 use crate::image::IMAGE_BYTES_MAX;
 
 /// Longest file of parameters in bytes.
@@ -45,8 +46,8 @@ pub(super) struct Wanted {
     pub(super) cpus: usize,
 }
 
-/// `None` where no enclave was given, or none could be read.
-pub(super) fn check(paths: &[PathBuf], images: &[ImagePcrs], report: &mut Report) -> Option<Wanted> {
+/// What they take, `None` where no enclave was given or none could be read; and each with its place.
+pub(super) fn check(paths: &[PathBuf], images: &[ImagePcrs], report: &mut Report) -> (Option<Wanted>, Vec<Given>) {
     if paths.is_empty() {
         report.skip("enclaves", "NOT LOOKED AT, nor their images: no --enclave is given");
     }
@@ -73,7 +74,7 @@ pub(super) fn check(paths: &[PathBuf], images: &[ImagePcrs], report: &mut Report
         memory_mib: sum.memory_mib.saturating_add(it.memory_mib.div_ceil(PAGE_MIB).saturating_mul(PAGE_MIB)),
         cpus: sum.cpus.saturating_add(it.cpus()),
     });
-    (wanted.enclaves > 0).then_some(wanted)
+    ((wanted.enclaves > 0).then_some(wanted), read.iter().filter_map(Parameters::given).collect())
 }
 
 fn parse(path: &Path) -> Result<Parameters, String> {
@@ -84,6 +85,11 @@ fn parse(path: &Path) -> Result<Parameters, String> {
 impl Parameters {
     fn cpus(&self) -> usize {
         self.cpu_count.or(self.cpu_ids.as_ref().map(Vec::len)).unwrap_or_default()
+    }
+
+    /// Where the host is to find it; `None` where the parameters do not say.
+    fn given(&self) -> Option<Given> {
+        Some(Given { name: self.enclave_name.clone()?, cid: self.enclave_cid? })
     }
 }
 

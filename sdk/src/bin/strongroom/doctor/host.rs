@@ -15,11 +15,14 @@ use strongroom_sdk::{files, role_name};
 use super::http::WAIT_MAX;
 use super::program;
 use super::report::Report;
+use super::slots::{self, Given};
 use crate::operator::check_arn;
 
 /// Longest configuration in bytes, as the host has it.
 const CONFIG_BYTES_MAX: usize = 64 * 1024;
 const KMS_PORT: u16 = 443;
+/// The user that the host's unit runs it as, who may read less than root.
+const USER: &str = "strongroom";
 
 /// What is looked at; the host's own check knows the rest.
 #[derive(Deserialize)]
@@ -30,10 +33,25 @@ struct Config {
 }
 
 #[derive(Deserialize)]
-struct Enclave {
-    role: String,
-    manifest: PathBuf,
+pub(super) struct Enclave {
+    pub(super) role: String,
+    /// None where the enclave is reached otherwise.
+    pub(super) vsock: Option<Vsock>,
+    pub(super) manifest: PathBuf,
     credentials: Option<Credentials>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Vsock {
+    pub(super) cid: u64,
+}
+
+/// A manifest that could be read.
+pub(super) struct Booted {
+    pub(super) role: Role,
+    pub(super) pcr16: Pcr,
+    pub(super) key: String,
+    pub(super) is_development: bool,
 }
 
 #[derive(Deserialize)]
@@ -47,13 +65,29 @@ struct Relay {
     names: BTreeMap<String, String>,
 }
 
-/// The PCR16 that a role's manifest makes, for each that could be read. `instance_role` is the one that instance metadata names.
-pub(super) fn check(path: &Path, program: &Path, instance_role: Option<&str>, report: &mut Report) -> Vec<(Role, Pcr)> {
+/// Every manifest that could be read. `instance_role` is the one that instance metadata names; `given` are the enclaves that are to run.
+pub(super) fn check(
+    path: &Path,
+    program: &Path,
+    instance_role: Option<&str>,
+    given: &[Given],
+    report: &mut Report,
+) -> Vec<Booted> {
     let name = format!("host configuration {}", path.display());
     let todo = "correct it; host/strongroom-host.example.toml shows every field";
     let shown = path.to_string_lossy();
     match program::run(program, &["--config", &shown, "--check"]) {
-        Ok(ended) if ended.success => report.ok(&name, "the host takes it, and the files that it names"),
+        Ok(ended) if ended.success && is_root() => {
+            let todo = format!("sudo -u {USER} {} --config {shown} --check", program.display());
+            report.warn(
+                &name,
+                format!("the host takes it; looked as root: WHETHER {USER} MAY READ its files was not looked at"),
+                todo,
+            );
+        }
+        Ok(ended) if ended.success => {
+            report.ok(&name, "the host takes it, and whoever runs this may read the files that it names");
+        }
         Ok(ended) => report.fail(&name, format!("the host refuses it: {}", ended.err.trim()), todo),
         Err(error) => {
             let text = format!("not checked: {}: {error}", program.display());
@@ -70,20 +104,34 @@ pub(super) fn check(path: &Path, program: &Path, instance_role: Option<&str>, re
     for (name, target) in &config.relay.names {
         reach(name, target, report);
     }
+    slots::check(given, &config.enclave, report);
     for enclave in &config.enclave {
         credentials(enclave, instance_role, report);
     }
     let mut manifests = Vec::new();
     for enclave in &config.enclave {
-        let another = |other: &Enclave| other.role == enclave.role && other.manifest.is_file();
+        let is_used = |other: &Enclave| other.manifest.is_file() || slots::is_given(other, given);
+        let another = |other: &Enclave| other.role == enclave.role && is_used(other);
         if !enclave.manifest.exists() && config.enclave.iter().any(another) {
-            let name = format!("manifest {}", enclave.manifest.display());
-            report.warn(name, "none: an empty slot", "put one there before an enclave starts in it");
+            slots::empty(enclave, given, report);
             continue;
         }
         manifests.extend(manifest(enclave, &config.relay.names, report));
     }
+    slots::keys(&manifests, report);
     manifests
+}
+
+/// Whether this process has root's eyes.
+#[cfg(target_os = "linux")]
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_root() -> bool {
+    false
 }
 
 fn read(path: &Path) -> Result<Config, String> {
@@ -132,7 +180,7 @@ fn reach(name: &str, target: &str, report: &mut Report) {
     );
 }
 
-fn manifest(enclave: &Enclave, names: &BTreeMap<String, String>, report: &mut Report) -> Option<(Role, Pcr)> {
+fn manifest(enclave: &Enclave, names: &BTreeMap<String, String>, report: &mut Report) -> Option<Booted> {
     let name = format!("manifest {}", enclave.manifest.display());
     let todo = "write it again: strongroom operator manifest";
     let bytes = match files::read(&enclave.manifest, MANIFEST_BYTES_MAX) {
@@ -154,7 +202,8 @@ fn manifest(enclave: &Enclave, names: &BTreeMap<String, String>, report: &mut Re
             format!("release {}, key {}, PCR16 {}", manifest.release, manifest.kms_key_arn, hex::encode(pcr16)),
         ),
     }
-    Some((manifest.role(), pcr16))
+    let (role, is_development) = (manifest.role(), manifest.development.is_some());
+    Some(Booted { role, pcr16, key: manifest.kms_key_arn, is_development })
 }
 
 fn problem(manifest: &Manifest, role: &str, names: &BTreeMap<String, String>) -> Option<String> {

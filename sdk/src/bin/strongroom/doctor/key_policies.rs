@@ -1,16 +1,15 @@
 //! Key policies, judged by the lint against the images given and the manifests that the host's configuration names.
 
-use strongroom_sdk::attestation::Pcr;
 use strongroom_sdk::key_policy::{Expected, Finding, POLICY_BYTES_MAX, Severity, lint};
-use strongroom_sdk::proto::v1::Role;
 use strongroom_sdk::{files, role_name};
 
 use super::Doctor;
+use super::host::Booted;
 use super::report::Report;
 
 const TODO: &str = "have the key administrator put another; strongroom policy lint says more";
 
-pub(super) fn check(options: &Doctor, manifests: &[(Role, Pcr)], report: &mut Report) {
+pub(super) fn check(options: &Doctor, manifests: &[Booted], report: &mut Report) {
     if options.key_policies.is_empty() {
         report.skip("key policies", "NOT LOOKED AT: no --key-policy is given");
     }
@@ -23,11 +22,12 @@ pub(super) fn check(options: &Doctor, manifests: &[(Role, Pcr)], report: &mut Re
                 continue;
             }
         };
+        let administrators = options.administrators.iter().filter(|it| it.role == policy.role);
         let expected = Expected {
             role: policy.role,
             images: options.images.clone(),
-            manifests: manifests.iter().filter(|(role, _)| *role == policy.role).map(|(_, pcr16)| *pcr16).collect(),
-            administrators: options.administrators.clone(),
+            manifests: manifests.iter().filter(|it| it.role == policy.role).map(|it| it.pcr16).collect(),
+            administrators: administrators.map(|it| it.arn.clone()).collect(),
         };
         judge(&name, &lint(&bytes, &expected), &expected, report);
     }
