@@ -7,25 +7,26 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use strongroom_attestation::{Image, Pcr, Time};
 use strongroom_proto::id::{ContentHash, TenantId};
-use strongroom_proto::limits::{EPOCHS_MAX, OPERATIONAL_KEY_MS_MAX, STATEMENT_BYTES_MAX};
+use strongroom_proto::limits::{OPERATIONAL_KEY_MS_MAX, STATEMENT_BYTES_MAX};
 use strongroom_proto::v1::{Epoch, ImageMeasurement, OperationalKey, Role, RoleStatement, SignedStatement, Statement};
 
 use prost::Message;
 
-use crate::attest::{self, AttestedIdentity};
+use crate::attest::AttestedIdentity;
 use crate::client::Client;
-use crate::error::{Error, expect_bytes};
+use crate::error::Error;
+use crate::files;
 use crate::keys::{KeyUse, Passphrase, SigningKey};
 use crate::role::role_name;
 use crate::statement::{VerifiedStatement, sort};
-use crate::trust::Trust;
-use crate::{files, random};
 
 pub mod alone;
+mod attested;
 mod consent;
 pub mod custodian;
 mod releases;
 
+pub use attested::attest_role;
 pub use consent::{Expected, ExpectedAct, RecordAct, check as check_intent, consent};
 pub use releases::{NextManifest, attest_release};
 
@@ -178,51 +179,6 @@ pub async fn previous(folder: &Folder, client: &Client, tenant: TenantId) -> Res
     let there = client.get_statement().await?;
     let there = there.map(|signed| VerifiedStatement::verify(&signed, tenant)).transpose()?;
     Ok([here, there].into_iter().flatten().max_by_key(VerifiedStatement::serial))
-}
-
-/// Checks every epoch of a role that exists, up to the newest, each with a fresh nonce.
-///
-/// # Errors
-/// [`Error::Refused`], or as [`attest::by_images`]; [`Error::Mismatch`] for another tenant's identity.
-pub async fn attest_role(
-    client: &Client,
-    tenant: TenantId,
-    role: Role,
-    images: &[Image],
-    trust: &Trust,
-) -> Result<Vec<AttestedIdentity>, Error> {
-    let newest = attest_epoch(client, tenant, role, 0, images, trust).await?;
-    let number = newest.identity.epoch;
-    if number > EPOCHS_MAX as u64 {
-        return Err(Error::malformed(
-            "identity",
-            format_args!("epoch {number}; a statement names at most {EPOCHS_MAX}"),
-        ));
-    }
-    let mut attested = Vec::new();
-    for number in 1..number {
-        attested.push(attest_epoch(client, tenant, role, number, images, trust).await?);
-    }
-    attested.push(newest);
-    Ok(attested)
-}
-
-async fn attest_epoch(
-    client: &Client,
-    tenant: TenantId,
-    role: Role,
-    epoch: u64,
-    images: &[Image],
-    trust: &Trust,
-) -> Result<AttestedIdentity, Error> {
-    let nonce: [u8; 32] = random::bytes()?;
-    let answer = client.get_attestation(role, epoch, &nonce).await?;
-    let attested = attest::by_images(&answer, images, role, &nonce, trust, crate::device::now())?;
-    expect_bytes("identity", "tenant", attested.identity.tenant, tenant)?;
-    if epoch != 0 {
-        crate::error::expect("identity", "epoch", attested.identity.epoch, epoch)?;
-    }
-    Ok(attested)
 }
 
 /// What the next statement is to say.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use strongroom_sdk::attestation::Pcr;
-use strongroom_sdk::key_policy::{Draft, Expected, Finding, ImagePcrs, POLICY_BYTES_MAX, Severity, lint};
+use strongroom_sdk::key_policy::{Draft, Expected, Finding, ImagePcrs, POLICY_BYTES_MAX, Rule, Severity, lint};
 use strongroom_sdk::proto::v1::{Role, Statement};
 use strongroom_sdk::{Error, files, role_name};
 
@@ -115,8 +115,8 @@ pub(crate) fn run(command: Policy, show: Show) -> Result<(), Error> {
                     show.caution(text);
                 }
             }
-            report(&findings, show);
-            let Some(problem) = problem(&findings, |_| true) else {
+            report(&findings, Rule::severity, show);
+            let Some(problem) = problem(&findings) else {
                 show.check("policy", "no findings");
                 return Ok(());
             };
@@ -148,17 +148,23 @@ fn generate(options: Generate, show: Show) -> Result<(), Error> {
     Ok(())
 }
 
-fn report(findings: &[Finding], show: Show) {
+fn report(findings: &[Finding], severity: impl Fn(Rule) -> Severity, show: Show) {
     for finding in findings {
-        show.value(&finding.rule.severity().to_string(), format_args!("{} {finding}", finding.rule.name()));
+        show.value(&severity(finding.rule).to_string(), format_args!("{} {finding}", finding.rule.name()));
     }
 }
 
-/// How many findings count, in words; `None` where there are none.
-fn problem(findings: &[Finding], counts: impl Fn(Severity) -> bool) -> Option<String> {
-    let number = |severity| findings.iter().filter(|it| it.rule.severity() == severity && counts(severity)).count();
+/// How many findings there are, in words; `None` where there are none.
+fn problem(findings: &[Finding]) -> Option<String> {
+    let number = |severity| findings.iter().filter(|it| it.rule.severity() == severity).count();
     let (errors, warnings) = (number(Severity::Error), number(Severity::Warning));
     (errors + warnings > 0).then(|| format!("{errors} errors, {warnings} warnings"))
+}
+
+/// For a statement it is an error too that the policy does not let in what the statement lists: an image or manifest that the key
+/// administrator never heard of may have its KEK under somebody else's key.
+fn for_statement(rule: Rule) -> Severity {
+    if rule == Rule::ImageNotLetIn { Severity::Error } else { rule.severity() }
 }
 
 /// Holds the key policies that a tenant was given against what the statement is to say.
@@ -188,9 +194,10 @@ pub(crate) fn check_statement(policies: &[PolicyFile], statement: &Statement, sh
         };
         show.heading(&format!("Checking the {name} role's key policy"));
         let findings = lint(&files::read(&policy.path, POLICY_BYTES_MAX)?, &expected);
-        report(&findings, show);
-        if let Some(problem) = problem(&findings, |severity| severity == Severity::Error) {
-            return Err(Error::KeyPolicy { role: name, problem });
+        report(&findings, for_statement, show);
+        let errors = findings.iter().filter(|it| for_statement(it.rule) == Severity::Error).count();
+        if errors > 0 {
+            return Err(Error::KeyPolicy { role: name, problem: format!("{errors} errors") });
         }
         show.check("key policy", "the key is kept for attested enclaves of the statement's images");
     }

@@ -57,6 +57,19 @@ fn a_statement_is_built_over_policies_without_errors_alone() {
     let other_image = Draft { images: vec![ImagePcrs { pcr0: [9; 48], pcr1: None, pcr2: None }], ..draft() };
     let other_manifest = Draft { manifests: vec![[17; 48]], ..draft() };
     let other_role = Draft { role: Role::Custodian, ..draft() };
+    // What the statement lists and the policy does not: one of two images, one of two manifests.
+    let check_more = |change: fn(&mut Statement)| {
+        let mut statement = statement();
+        change(&mut statement);
+        check_statement(std::slice::from_ref(&client), &statement, show).map_err(|error| error.to_string())
+    };
+    let more: [fn(&mut Statement); 2] = [
+        |it| it.images.push(ImageMeasurement { pcr0: vec![4; 48], pcr1: vec![5; 48], pcr2: vec![6; 48] }),
+        |it| it.client.as_mut().unwrap().pcr16.push(vec![17; 48]),
+    ];
+    for change in more {
+        assert_eq!(check_more(change).unwrap_err(), "the key policy of the client role has 1 errors");
+    }
     let unattested = good.replace("\"kms:DescribeKey\"\n", "\"kms:Decrypt\"\n");
     assert_ne!(unattested, good);
     for (policies, expect) in [
