@@ -26,7 +26,7 @@ mod consent;
 pub mod custodian;
 mod releases;
 
-pub use attested::attest_role;
+pub use attested::{attest_role, check_accounts};
 pub use consent::{Expected, ExpectedAct, RecordAct, check as check_intent, consent};
 pub use releases::{NextManifest, attest_release};
 

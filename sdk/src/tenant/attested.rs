@@ -78,12 +78,35 @@ pub(super) fn check_same_key(manifest: &Manifest, of_role: &Manifest) -> Result<
     Ok(())
 }
 
+/// Refuses roles whose KMS keys are of one AWS account, whose owner would hold client and custodian shares alike; unless both enclaves'
+/// manifests are for development, where one account will do.
+///
+/// # Errors
+/// [`Error::Input`].
+pub fn check_accounts(attested: &[AttestedIdentity]) -> Result<(), Error> {
+    let of = |role| {
+        let of_role = attested.iter().map(|attested| &attested.identity).filter(move |it| it.role == role);
+        of_role.map(|identity| &identity.manifest)
+    };
+    for (client, custodian) in of(Role::Client).flat_map(|client| of(Role::Custodian).map(move |other| (client, other)))
+    {
+        let is_tried_out = client.development.is_some() && custodian.development.is_some();
+        let [account, other] = [client, custodian].map(|it| it.kms_key_arn.split(':').nth(4));
+        if !is_tried_out && account == other {
+            let account = account.unwrap_or_default();
+            let problem = format!("the client's and the custodian's are both of account {account}: each has its own");
+            return Err(Error::input("KMS keys", problem));
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use strongroom_proto::v1::Development;
 
     use super::*;
-    use crate::testing::{image, role_identity};
+    use crate::testing::{image, role_identity, role_identity_of};
 
     type Change = fn(&mut Manifest);
 
@@ -133,5 +156,34 @@ mod tests {
             Ok(AttestedIdentity { identity, checks: Vec::new(), image: image() })
         };
         assert!(matches!(every_epoch(attest).await, Err(Error::Malformed { part: "identity", .. })));
+    }
+
+    #[test]
+    fn the_roles_keys_are_of_two_accounts() {
+        let check = |change: fn(&mut Manifest, &mut Manifest), roles: &[Role]| {
+            let [mut client, mut custodian] = [Role::Client, Role::Custodian].map(role_identity_of);
+            change(&mut client.manifest, &mut custodian.manifest);
+            let of = |role: &Role| if *role == Role::Client { client.clone() } else { custodian.clone() };
+            let attested = |role| AttestedIdentity { identity: of(role), checks: Vec::new(), image: image() };
+            check_accounts(&roles.iter().map(attested).collect::<Vec<_>>()).map_err(|error| error.to_string())
+        };
+        let both = [Role::Client, Role::Client, Role::Custodian];
+        let refused: &[fn(&mut Manifest, &mut Manifest)] = &[
+            |_, _| {},
+            |client, _| client.development = Some(Development::default()),
+            |_, custodian| custodian.development = Some(Development::default()),
+        ];
+        for change in refused {
+            let error = check(*change, &both).unwrap_err();
+            assert!(error.contains("are both of account 111122223333"), "{error}");
+            // A statement of one role has one key.
+            check(*change, &both[..2]).unwrap();
+        }
+        check(|_, it| it.kms_key_arn = "arn:aws:kms:eu-central-1:444455556666:key/1".to_owned(), &both).unwrap();
+        let in_development: fn(&mut Manifest, &mut Manifest) = |client, custodian| {
+            client.development = Some(Development::default());
+            custodian.development = Some(Development::default());
+        };
+        check(in_development, &both).unwrap();
     }
 }

@@ -10,7 +10,7 @@ use strongroom_sdk::proto::id::TenantId;
 use strongroom_sdk::proto::statement as form;
 use strongroom_sdk::proto::v1::{Role, Statement};
 use strongroom_sdk::statement::{VerifiedStatement, sign};
-use strongroom_sdk::tenant::{Draft, Folder, attest_role, previous};
+use strongroom_sdk::tenant::{Draft, Folder, attest_role, check_accounts, previous};
 use strongroom_sdk::{Error, Trust, device, role_name};
 
 use crate::options::{self, HostOptions};
@@ -285,7 +285,10 @@ fn built(draft: &Draft<'_>, key_policies: &[PolicyFile], show: Show) -> Result<S
     let statement = draft.build();
     form::check(&statement)
         .map_err(|problem| Error::Input { field: "statement".to_owned(), problem: problem.to_string() })?;
-    policy::check_statement(key_policies, &statement, show)?;
+    check_accounts(&draft.attested)?;
+    let in_development = draft.attested.iter().map(|it| &it.identity).filter(|it| it.manifest.development.is_some());
+    let in_development: Vec<Role> = in_development.map(|identity| identity.role).collect();
+    policy::check_statement(key_policies, &statement, &in_development, show)?;
     report::statement(show, &statement, draft.previous);
     Ok(statement)
 }
