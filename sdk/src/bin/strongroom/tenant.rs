@@ -262,6 +262,7 @@ async fn statement(options: &StatementOptions, trust: &Trust, show: Show) -> Res
         mpc_recipients: options.mpc_recipients.clone(),
     };
     let statement = built(&draft, &options.key_policies, show)?;
+    options.cautions(&folder, show)?;
     publish(options.standby, &folder, &client, &statement, show).await
 }
 
@@ -336,6 +337,20 @@ fn images(options: &StatementOptions) -> Result<Vec<Image>, Error> {
         return Err(Error::Input { field: "--image".to_owned(), problem });
     }
     Ok(images)
+}
+
+impl StatementOptions {
+    /// What nobody looks at, said before the passphrase is asked for.
+    fn cautions(&self, folder: &Folder, show: Show) -> Result<(), Error> {
+        let has_policy = |role: &Role| self.key_policies.iter().any(|policy| policy.role == *role);
+        for role in self.roles.roles().into_iter().filter(|role| !has_policy(role)) {
+            show.caution(&format!("key policy of {}: NOT CHECKED, for no --key-policy is given", role_name(role)));
+        }
+        if folder.release_key()?.is_some() {
+            show.caution("this folder pins a publisher: `tenant update` checks releases; this command does not");
+        }
+        Ok(())
+    }
 }
 
 impl RoleFlags {
