@@ -83,7 +83,8 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     })
 }
 
-/// Puts `bytes` in place of the file at `path` in one step: whoever reads sees the old file or the new one.
+/// Puts `bytes` in place of the file at `path` in one step, and waits until that is on the disk: whoever reads sees the old file or the
+/// new one, and after this returned the new one, whatever fails.
 ///
 /// # Errors
 /// [`Error::File`].
@@ -93,7 +94,15 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         std::fs::remove_file(&next).map_err(|error| Error::File { path: next.clone(), problem: error.to_string() })?;
     }
     write_new(&next, bytes)?;
-    std::fs::rename(&next, path).map_err(|error| Error::File { path: path.to_owned(), problem: error.to_string() })
+    rename(&next, path)
+}
+
+/// Gives a file its name, and waits until that is on the disk.
+fn rename(next: &Path, path: &Path) -> Result<(), Error> {
+    let failed = |error: std::io::Error| Error::File { path: path.to_owned(), problem: error.to_string() };
+    std::fs::rename(next, path).map_err(failed)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
 }
 
 /// Writes a new file in one step, and waits until it and its name are on the disk: whoever looks sees no file or the whole one.
@@ -111,11 +120,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         std::fs::remove_file(&next).map_err(failed)?;
     }
     write_new(&next, bytes)?;
-    std::fs::rename(&next, path).map_err(failed)?;
-    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        Some(folder) => File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed),
-        None => Ok(()),
-    }
+    rename(&next, path)
 }
 
 #[cfg(test)]

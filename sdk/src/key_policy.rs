@@ -18,7 +18,7 @@ use strongroom_proto::v1::Role;
 
 pub use finding::{Finding, Rule, Severity};
 pub use generate::Draft;
-pub use lint::lint;
+pub use lint::{lint, shared_accounts};
 
 /// Longest key policy in bytes, as AWS has it.
 pub const POLICY_BYTES_MAX: usize = 32 * 1024;

@@ -7,25 +7,26 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use strongroom_attestation::{Image, Pcr, Time};
 use strongroom_proto::id::{ContentHash, TenantId};
-use strongroom_proto::limits::{EPOCHS_MAX, OPERATIONAL_KEY_MS_MAX, STATEMENT_BYTES_MAX};
+use strongroom_proto::limits::{OPERATIONAL_KEY_MS_MAX, STATEMENT_BYTES_MAX};
 use strongroom_proto::v1::{Epoch, ImageMeasurement, OperationalKey, Role, RoleStatement, SignedStatement, Statement};
 
 use prost::Message;
 
-use crate::attest::{self, AttestedIdentity};
+use crate::attest::AttestedIdentity;
 use crate::client::Client;
-use crate::error::{Error, expect_bytes};
+use crate::error::Error;
+use crate::files;
 use crate::keys::{KeyUse, Passphrase, SigningKey};
 use crate::role::role_name;
 use crate::statement::{VerifiedStatement, sort};
-use crate::trust::Trust;
-use crate::{files, random};
 
 pub mod alone;
+mod attested;
 mod consent;
 pub mod custodian;
 mod releases;
 
+pub use attested::{attest_role, check_accounts};
 pub use consent::{Expected, ExpectedAct, RecordAct, check as check_intent, consent};
 pub use releases::{NextManifest, attest_release};
 
@@ -180,49 +181,27 @@ pub async fn previous(folder: &Folder, client: &Client, tenant: TenantId) -> Res
     Ok([here, there].into_iter().flatten().max_by_key(VerifiedStatement::serial))
 }
 
-/// Checks every epoch of a role that exists, up to the newest, each with a fresh nonce.
-///
-/// # Errors
-/// [`Error::Refused`], or as [`attest::by_images`]; [`Error::Mismatch`] for another tenant's identity.
-pub async fn attest_role(
-    client: &Client,
-    tenant: TenantId,
-    role: Role,
-    images: &[Image],
-    trust: &Trust,
-) -> Result<Vec<AttestedIdentity>, Error> {
-    let newest = attest_epoch(client, tenant, role, 0, images, trust).await?;
-    let number = newest.identity.epoch;
-    if number > EPOCHS_MAX as u64 {
-        return Err(Error::malformed(
-            "identity",
-            format_args!("epoch {number}; a statement names at most {EPOCHS_MAX}"),
-        ));
-    }
-    let mut attested = Vec::new();
-    for number in 1..number {
-        attested.push(attest_epoch(client, tenant, role, number, images, trust).await?);
-    }
-    attested.push(newest);
-    Ok(attested)
+/// The lowest epoch of each role that anything new may be sealed to, where it was chosen.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct LowestEpochs {
+    /// Of the client role.
+    pub client: Option<u64>,
+    /// Of the custodian role.
+    pub custodian: Option<u64>,
 }
 
-async fn attest_epoch(
-    client: &Client,
-    tenant: TenantId,
-    role: Role,
-    epoch: u64,
-    images: &[Image],
-    trust: &Trust,
-) -> Result<AttestedIdentity, Error> {
-    let nonce: [u8; 32] = random::bytes()?;
-    let answer = client.get_attestation(role, epoch, &nonce).await?;
-    let attested = attest::by_images(&answer, images, role, &nonce, trust, crate::device::now())?;
-    expect_bytes("identity", "tenant", attested.identity.tenant, tenant)?;
-    if epoch != 0 {
-        crate::error::expect("identity", "epoch", attested.identity.epoch, epoch)?;
+impl LowestEpochs {
+    /// One for both roles.
+    #[must_use]
+    pub fn both(epoch: Option<u64>) -> Self {
+        Self { client: epoch, custodian: epoch }
     }
-    Ok(attested)
+
+    /// A role's.
+    #[must_use]
+    pub fn of(self, role: Role) -> Option<u64> {
+        if role == Role::Custodian { self.custodian } else { self.client }
+    }
 }
 
 /// What the next statement is to say.
@@ -244,7 +223,7 @@ pub struct Draft<'a> {
     pub manifests: Vec<(Role, Pcr)>,
     /// Whether images and manifests of the previous statement stay accepted, as they must while a fleet changes over.
     pub keep: bool,
-    /// The lowest epoch that anything new may be sealed to; the newest, if left out.
+    /// The lowest epoch of every role that anything new may be sealed to; the newest, if left out.
     pub lowest_epoch: Option<u64>,
     /// WebAuthn relying party id.
     pub rp_id: String,
@@ -262,9 +241,17 @@ impl Draft<'_> {
     /// # Errors
     /// [`Error::Input`].
     pub fn check_lowest_epoch(&self) -> Result<(), Error> {
-        let Some(wanted) = self.lowest_epoch else { return Ok(()) };
+        self.check_lowest_epochs(LowestEpochs::both(self.lowest_epoch))
+    }
+
+    /// As [`Draft::check_lowest_epoch`], for roles that are at different epochs.
+    ///
+    /// # Errors
+    /// [`Error::Input`].
+    pub fn check_lowest_epochs(&self, lowest: LowestEpochs) -> Result<(), Error> {
         let refuse = |problem| Err(Error::input("lowest epoch", problem));
         for role in [Role::Client, Role::Custodian] {
+            let Some(wanted) = lowest.of(role) else { continue };
             let of_role = self.attested.iter().filter(|attested| attested.identity.role == role);
             let Some(newest) = of_role.map(|attested| attested.identity.epoch).max() else { continue };
             let name = role_name(role);
@@ -283,6 +270,12 @@ impl Draft<'_> {
     /// unless another was chosen.
     #[must_use]
     pub fn build(&self) -> Statement {
+        self.build_with(LowestEpochs::both(self.lowest_epoch))
+    }
+
+    /// As [`Draft::build`], for roles that are at different epochs.
+    #[must_use]
+    pub fn build_with(&self, lowest: LowestEpochs) -> Statement {
         let kept = self.previous.filter(|_| self.keep);
         let mut images: Vec<_> = self.images.iter().map(measurement).collect();
         images.extend(kept.into_iter().flat_map(|previous| previous.images.iter().cloned()));
@@ -292,8 +285,8 @@ impl Draft<'_> {
             serial: self.previous.map_or(0, |previous| previous.serial).saturating_add(1),
             operational_keys: self.operational_keys(),
             images,
-            client: self.role(Role::Client),
-            custodian: self.role(Role::Custodian),
+            client: self.role(Role::Client, lowest),
+            custodian: self.role(Role::Custodian, lowest),
             mpc_recipients: self.mpc_recipients.iter().map(|hash| hash.to_vec()).collect(),
             rp_id: self.rp_id.clone(),
             origins: self.origins.clone(),
@@ -314,12 +307,12 @@ impl Draft<'_> {
         others.chain([this]).collect()
     }
 
-    fn role(&self, role: Role) -> Option<RoleStatement> {
+    fn role(&self, role: Role, lowest: LowestEpochs) -> Option<RoleStatement> {
         let previous = self.previous.and_then(|previous| strongroom_proto::statement::role(previous, role));
         let attested: Vec<_> =
             self.attested.iter().map(|attested| &attested.identity).filter(|identity| identity.role == role).collect();
         let newest = attested.iter().map(|identity| identity.epoch).max()?;
-        let lowest_epoch = self.lowest_epoch.unwrap_or(newest);
+        let lowest_epoch = lowest.of(role).unwrap_or(newest);
         let mut pcr16: Vec<_> = attested.iter().map(|identity| identity.pcr16.to_vec()).collect();
         let further = self.manifests.iter().filter(|(of, _)| *of == role);
         pcr16.extend(further.map(|(_, pcr16)| pcr16.to_vec()));

@@ -59,6 +59,7 @@ rules! {
     UnknownAction "unknown-action" Error "No action of KMS is named so."
     ForbiddenAction "forbidden-action" Error "This uses the key without an enclave, lends it, copies it or ends it."
     PolicyChange "policy-change" Error "Whoever changes this policy can let another image in, and may not be its operator or its user."
+    OneAccount "one-account" Error "This administrator is of the enclaves' account: whoever runs that account may change this policy."
     UnattestedCall "unattested-call" Error "Decrypt or GenerateDataKey is allowed without any attestation."
     ReliesOnDeny "relies-on-deny" Error "This would allow a call without attestation; the condition must stand here, not in a Deny."
     MissingPcr0 "missing-pcr0" Error "Nothing here demands the image: PCR0 or ImageSha384 must equal a measurement."

@@ -47,6 +47,23 @@ pub fn lint(text: &[u8], expected: &Expected) -> Vec<Finding> {
     findings
 }
 
+/// Every administrator in the account of an enclave's role: whoever runs that account, and that is the operator, takes any role of it.
+/// Not among the findings of [`lint`], since who tries things out has one account.
+#[must_use]
+pub fn shared_accounts(text: &[u8]) -> Vec<Finding> {
+    let statements = document::read(text, &mut Vec::new());
+    let allowing = |meaning| statements.iter().filter(move |it| it.allow && !it.named(meaning).is_empty());
+    let accounts: Vec<&str> =
+        allowing(Meaning::Attested).flat_map(|it| &it.principals).filter_map(Principal::account).collect();
+    let mut findings = Vec::new();
+    for statement in allowing(Meaning::Changes) {
+        let shared = |it: &&Principal| it.account().is_some_and(|account| accounts.contains(&account));
+        let found = statement.principals.iter().filter(shared).map(Principal::name);
+        findings.extend(found.map(|name| statement.finding(Rule::OneAccount, name)));
+    }
+    findings
+}
+
 fn is_about_form(rule: Rule) -> bool {
     matches!(rule, Rule::InvalidJson | Rule::DuplicateKey | Rule::NotUnderstood)
 }

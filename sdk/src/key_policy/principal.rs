@@ -58,11 +58,20 @@ impl Principal {
         }
     }
 
+    /// The account's number, where it has one.
+    pub(super) fn account(&self) -> Option<&str> {
+        match self {
+            Self::Account(account) => Some(account),
+            Self::One(arn) => arn.split(':').nth(4),
+            Self::Everybody | Self::Unknown(_) => None,
+        }
+    }
+
     /// Whether a statement for this one speaks of `other` too.
     pub(super) fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Everybody, _) => true,
-            (Self::Account(account), Self::One(arn)) => arn.split(':').nth(4) == Some(account),
+            (Self::Account(account), Self::One(_)) => other.account() == Some(account),
             _ => self == other,
         }
     }

@@ -11,10 +11,11 @@ use strongroom_proto::id::TenantId;
 use strongroom_proto::limits::MANIFEST_BYTES_MAX;
 use strongroom_proto::v1::{Manifest, Role, SignedReleaseFile};
 
-use super::{Folder, attest_role};
+use super::Folder;
+use super::attested::{attest_role, check_same_key};
 use crate::attest::AttestedIdentity;
 use crate::client::Client;
-use crate::error::{Error, expect};
+use crate::error::Error;
 use crate::files;
 use crate::identity::manifest_pcr16;
 use crate::release::{Accepted, ReleaseFile, SIGNED_RELEASE_BYTES_MAX, VerifiedReleases, decode};
@@ -176,13 +177,7 @@ impl NextManifest {
             return Err(Error::RoleNotServed { role: role_name(role) });
         }
         for identity in of_role {
-            let (next, now) = (&self.manifest, &identity.manifest);
-            expect("manifest", "kms_key_arn", &next.kms_key_arn, &now.kms_key_arn)?;
-            expect("manifest", "region", &next.region, &now.region)?;
-            if next.development != now.development {
-                let reason = "its development section is not that of the enclave that runs";
-                return Err(Error::malformed("manifest", reason));
-            }
+            check_same_key(&self.manifest, &identity.manifest)?;
         }
         Ok(())
     }

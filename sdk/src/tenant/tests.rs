@@ -1,6 +1,6 @@
 use super::*;
 use crate::statement::sign;
-use crate::testing::{NOW_MS, epoch, image, now, role_identity, root, standby, statement, tenant};
+use crate::testing::{NOW_MS, epoch, image, now, role_identity, role_identity_of, root, standby, statement, tenant};
 use strongroom_proto::statement::check;
 
 fn draft(previous: Option<&Statement>) -> Draft<'_> {
@@ -74,6 +74,32 @@ fn the_lowest_epoch_is_one_that_was_attested_and_never_goes_back() {
     ] {
         let draft = with(lowest, previous);
         let lowest = draft.check_lowest_epoch().map(|()| draft.build().client.unwrap().lowest_epoch);
+        assert_eq!(lowest.map_err(|error| error.to_string()), expect.map_err(str::to_owned));
+    }
+}
+
+#[test]
+fn each_role_has_a_lowest_epoch_of_its_own() {
+    let mut custodian = role_identity_of(Role::Custodian);
+    custodian.epoch = 5;
+    let both = || {
+        let identities = [role_identity(), custodian.clone()];
+        identities.map(|identity| AttestedIdentity { identity, checks: Vec::new(), image: image() }).to_vec()
+    };
+    for (client, custodian, expect) in [
+        (None, None, Ok((2, 5))),
+        (Some(1), None, Ok((1, 5))),
+        (None, Some(4), Ok((2, 4))),
+        (Some(2), Some(5), Ok((2, 5))),
+        (Some(1), Some(1), Ok((1, 1))),
+        (Some(3), Some(5), Err("lowest epoch: 3; the newest of the client role is 2")),
+        (None, Some(6), Err("lowest epoch: 6; the newest of the custodian role is 5")),
+    ] {
+        let (draft, lowest) = (Draft { attested: both(), ..draft(None) }, LowestEpochs { client, custodian });
+        let lowest = draft.check_lowest_epochs(lowest).map(|()| {
+            let statement = draft.build_with(lowest);
+            (statement.client.unwrap().lowest_epoch, statement.custodian.unwrap().lowest_epoch)
+        });
         assert_eq!(lowest.map_err(|error| error.to_string()), expect.map_err(str::to_owned));
     }
 }

@@ -137,16 +137,33 @@ fn report(show: Show, image: &Image, as_json: bool) {
             "ramdisk_bytes": sizes,
             "metadata": metadata,
         });
-        println!("{said:#}");
+        println!("{}", escaped_json(&format!("{said:#}")));
         return;
     }
+    let command_line = escaped(&image.command_line);
+    show.value("kernel", format_args!("{} bytes, command line: {command_line}", image.kernel.len()));
+    let sizes: Vec<String> = sizes.iter().map(usize::to_string).collect();
+    show.value("ramdisks", format_args!("{} bytes", sizes.join(" + ")));
+    show.value("metadata", escaped(&String::from_utf8_lossy(&image.metadata)));
+    // Last, so that nothing of the image's comes after what it measures.
     for (name, digest) in pcrs {
         show.value(name, digest);
     }
-    show.value("kernel", format_args!("{} bytes, command line: {}", image.kernel.len(), image.command_line));
-    let sizes: Vec<String> = sizes.iter().map(usize::to_string).collect();
-    show.value("ramdisks", format_args!("{} bytes", sizes.join(" + ")));
-    show.value("metadata", String::from_utf8_lossy(&image.metadata));
+}
+
+/// Text from an image on one line, without what a terminal would obey: metadata is not measured, and may be anybody's.
+fn escaped(text: &str) -> String {
+    let escape = |c: char| if matches!(c, '"' | '\'') { c.to_string() } else { c.escape_debug().to_string() };
+    text.chars().map(escape).collect()
+}
+
+/// JSON of several lines, where control characters stand in strings alone and may be written otherwise.
+fn escaped_json(json: &str) -> String {
+    let escape = |c: char| match c {
+        c if c != '\n' && c.is_control() => format!("\\u{:04x}", u32::from(c)),
+        c => c.to_string(),
+    };
+    json.chars().map(escape).collect()
 }
 
 /// In the form that nitro-cli reads.
@@ -184,5 +201,22 @@ fn refused(error: ImageError) -> Error {
     match error {
         ImageError::Part { part, problem } => Error::Input { field: part, problem },
         ImageError::Format(problem) => Error::Input { field: "image".to_owned(), problem },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_image_says_of_itself_moves_no_cursor() {
+        let hostile = "{\"a\":\"\u{1b}[2A\u{9b}2J\r\nPCR0 00\u{202e}\u{7f}\\\"}";
+        let shown = escaped(hostile);
+        assert_eq!(shown, "{\"a\":\"\\u{1b}[2A\\u{9b}2J\\r\\nPCR0 00\\u{202e}\\u{7f}\\\\\"}",);
+        assert_eq!(escaped("reboot=k console=ttyS0 -- 'é'"), "reboot=k console=ttyS0 -- 'é'");
+        let value = json!({ "a": "\u{1b}[2A\u{9b}2J\r\n\u{7f}é" });
+        let shown = escaped_json(&format!("{value:#}"));
+        assert!(!shown.chars().any(|c| c != '\n' && c.is_control()), "{shown:?}");
+        assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), value);
     }
 }

@@ -7,7 +7,8 @@ use strongroom_sdk::attestation::{Image, Pcr, Root};
 use strongroom_sdk::client::{ApiKey, Client};
 use strongroom_sdk::proto::id::TenantId;
 use strongroom_sdk::proto::v1::{Curve, OpenActKind, Pair, Role};
-use strongroom_sdk::{Error, Trust, curve_of, files};
+use strongroom_sdk::tenant::LowestEpochs;
+use strongroom_sdk::{Error, Trust, curve_of, files, role_name};
 
 use crate::show::Show;
 
@@ -109,6 +110,42 @@ impl From<KindName> for OpenActKind {
     }
 }
 
+/// The lowest epoch of one role, or of all that the statement names.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct LowestEpoch {
+    role: Option<Role>,
+    epoch: u64,
+}
+
+/// `N`, or `ROLE=N`.
+pub(crate) fn lowest_epoch(text: &str) -> Result<LowestEpoch, String> {
+    let (role, number) = match text.split_once('=') {
+        Some((name, number)) => (Some(RoleName::from_str(name, false)?.into()), number),
+        None => (None, text),
+    };
+    let epoch = number.parse().ok().filter(|epoch| *epoch > 0);
+    Ok(LowestEpoch { role, epoch: epoch.ok_or("not N or ROLE=N, where N is a number from 1 on")? })
+}
+
+/// Each role's, of what was given for a statement that names these roles.
+///
+/// # Errors
+/// [`Error::Input`] for a role that is given one twice, or that the statement does not name.
+pub(crate) fn lowest_epochs(given: &[LowestEpoch], roles: &[Role]) -> Result<LowestEpochs, Error> {
+    let refuse = |problem: String| Error::Input { field: "--lowest-epoch".to_owned(), problem };
+    if let Some(stray) = given.iter().filter_map(|it| it.role).find(|role| !roles.contains(role)) {
+        return Err(refuse(format!("the statement does not name the {} role", role_name(stray))));
+    }
+    let of = |role| {
+        let mut of_role = given.iter().filter(|it| it.role.is_none_or(|of| of == role)).map(|it| it.epoch);
+        match (of_role.next(), of_role.next()) {
+            (_, Some(_)) => Err(refuse(format!("the {} role has one twice", role_name(role)))),
+            (first, None) => Ok(first),
+        }
+    };
+    Ok(LowestEpochs { client: of(Role::Client)?, custodian: of(Role::Custodian)? })
+}
+
 /// `PAIR:CURVE=FILE`.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ShareFile {
@@ -168,4 +205,31 @@ pub(crate) fn image(text: &str) -> Result<Image, String> {
     let mut next = || parts.next().unwrap_or_else(|| Err("not PCR0:PCR1:PCR2, each of 96 hex digits".to_owned()));
     let image = Image { pcr0: next()?, pcr1: next()?, pcr2: next()? };
     if parts.next().is_some() { Err("more than PCR0:PCR1:PCR2".to_owned()) } else { Ok(image) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lowest_epochs_are_one_for_all_or_each_roles_own() {
+        for text in ["", "0", "-1", "x", "=1", "client=", "client=0", "Client=1", "device=1", "client=1=2"] {
+            assert!(lowest_epoch(text).is_err(), "{text}");
+        }
+        let both = [Role::Client, Role::Custodian];
+        let of = |texts: &[&str], roles: &[Role]| {
+            let given: Vec<_> = texts.iter().map(|text| lowest_epoch(text).unwrap()).collect();
+            lowest_epochs(&given, roles).map(|it| (it.client, it.custodian)).map_err(|error| error.to_string())
+        };
+        assert_eq!(of(&[], &both), Ok((None, None)));
+        assert_eq!(of(&["3"], &both), Ok((Some(3), Some(3))));
+        assert_eq!(of(&["client=3"], &both), Ok((Some(3), None)));
+        assert_eq!(of(&["custodian=2", "client=3"], &both), Ok((Some(3), Some(2))));
+        let twice = Err("--lowest-epoch: the client role has one twice".to_owned());
+        for texts in [&["1", "client=2"][..], &["client=1", "client=1"], &["1", "2"]] {
+            assert_eq!(of(texts, &both), twice);
+        }
+        let stray = Err("--lowest-epoch: the statement does not name the custodian role".to_owned());
+        assert_eq!(of(&["custodian=1"], &both[..1]), stray);
+    }
 }

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use strongroom_sdk::attestation::Pcr;
-use strongroom_sdk::key_policy::{Draft, Expected, Finding, ImagePcrs, POLICY_BYTES_MAX, Severity, lint};
+use strongroom_sdk::key_policy::{
+    Draft, Expected, Finding, ImagePcrs, POLICY_BYTES_MAX, Rule, Severity, lint, shared_accounts,
+};
 use strongroom_sdk::proto::v1::{Role, Statement};
 use strongroom_sdk::{Error, files, role_name};
 
@@ -23,12 +25,12 @@ pub(crate) enum Policy {
 }
 
 const GENERATE_HELP: &str = "\
-Each role has a KMS key of its own, in an account of its own. The key administrator must not be the operator: whoever changes the
-policy can let another image in. During an upgrade both images are given, and afterwards the old one no more.
+Each role has a KMS key of its own, in an account of its own. The key administrator must not be the operator, and has another account:
+whoever changes the policy can let another image in. During an upgrade both images are given, and afterwards the old one no more.
 
 Example:
   strongroom policy generate --role client --enclave-role arn:aws:iam::111122223333:role/client-enclave \\
-    --administrator arn:aws:iam::111122223333:role/key-administrator --image $PCR0:$PCR1:$PCR2 --pcr16 $PCR16 --out client.json";
+    --administrator arn:aws:iam::444455556666:role/key-administrator --image $PCR0:$PCR1:$PCR2 --pcr16 $PCR16 --out client.json";
 
 const LINT_HELP: &str = "\
 Prints a line for each finding: its severity, the rule's name, and the statement. Exits with 1 where there is any.
@@ -125,7 +127,9 @@ pub(crate) fn run(command: Policy, show: Show) -> Result<(), Error> {
     match command {
         Policy::Generate(options) => generate(options, show),
         Policy::Lint(options) => {
-            let findings = lint(&files::read(&options.file, POLICY_BYTES_MAX)?, &options.expected());
+            let text = files::read(&options.file, POLICY_BYTES_MAX)?;
+            let findings = lint(&text, &options.expected());
+            caution_accounts(&text, show);
             for (values, text) in [
                 (options.images.len(), "images: NOT CHECKED, for no --image is given"),
                 (options.manifests.len(), "manifests: NOT CHECKED, for no --pcr16 is given"),
@@ -134,8 +138,8 @@ pub(crate) fn run(command: Policy, show: Show) -> Result<(), Error> {
                     show.caution(text);
                 }
             }
-            report(&findings, show);
-            let Some(problem) = problem(&findings, |_| true) else {
+            report(&findings, Rule::severity, show);
+            let Some(problem) = problem(&findings) else {
                 show.check("policy", "no findings");
                 return Ok(());
             };
@@ -158,6 +162,11 @@ impl Lint {
 fn generate(options: Generate, show: Show) -> Result<(), Error> {
     let Generate { role, enclaves, administrators, images, manifests, out } = options;
     let text = Draft { role: role.into(), enclaves, administrators, images, manifests }.build()?;
+    if !shared_accounts(text.as_bytes()).is_empty() {
+        show.warning(
+            "an administrator is of the enclaves' account: for trying out alone, for tenants refuse such a policy",
+        );
+    }
     let Some(path) = out else {
         print!("{text}");
         return Ok(());
@@ -167,25 +176,44 @@ fn generate(options: Generate, show: Show) -> Result<(), Error> {
     Ok(())
 }
 
-fn report(findings: &[Finding], show: Show) {
-    for finding in findings {
-        show.value(&finding.rule.severity().to_string(), format_args!("{} {finding}", finding.rule.name()));
+/// Who shares an account, for people: whether that matters, whoever signs a statement knows.
+fn caution_accounts(policy: &[u8], show: Show) {
+    for finding in shared_accounts(policy) {
+        show.caution(&format!("{} {finding}", finding.rule.name()));
     }
 }
 
-/// How many findings count, in words; `None` where there are none.
-fn problem(findings: &[Finding], counts: impl Fn(Severity) -> bool) -> Option<String> {
-    let number = |severity| findings.iter().filter(|it| it.rule.severity() == severity && counts(severity)).count();
+fn report(findings: &[Finding], severity: impl Fn(Rule) -> Severity, show: Show) {
+    for finding in findings {
+        show.value(&severity(finding.rule).to_string(), format_args!("{} {finding}", finding.rule.name()));
+    }
+}
+
+/// How many findings there are, in words; `None` where there are none.
+fn problem(findings: &[Finding]) -> Option<String> {
+    let number = |severity| findings.iter().filter(|it| it.rule.severity() == severity).count();
     let (errors, warnings) = (number(Severity::Error), number(Severity::Warning));
     (errors + warnings > 0).then(|| format!("{errors} errors, {warnings} warnings"))
 }
 
-/// Holds the key policies that a tenant was given against what the statement is to say.
+/// For a statement it is an error too that the policy does not let in what the statement lists: an image or manifest that the key
+/// administrator never heard of may have its KEK under somebody else's key.
+fn for_statement(rule: Rule) -> Severity {
+    if rule == Rule::ImageNotLetIn { Severity::Error } else { rule.severity() }
+}
+
+/// Holds the key policies that a tenant was given against what the statement is to say. The roles of `development` have enclaves whose
+/// manifest is for development: for them one account will do.
 ///
 /// # Errors
 /// [`Error::KeyPolicy`] where a policy has a finding that is an error, [`Error::Input`] for a role twice or one that the statement does not
 /// name.
-pub(crate) fn check_statement(policies: &[PolicyFile], statement: &Statement, show: Show) -> Result<(), Error> {
+pub(crate) fn check_statement(
+    policies: &[PolicyFile],
+    statement: &Statement,
+    development: &[Role],
+    show: Show,
+) -> Result<(), Error> {
     for (at, policy) in policies.iter().enumerate() {
         let name = role_name(policy.role);
         let wrong = |problem: &str| Error::Input { field: format!("--key-policy {name}"), problem: problem.to_owned() };
@@ -206,10 +234,17 @@ pub(crate) fn check_statement(policies: &[PolicyFile], statement: &Statement, sh
             administrators: Vec::new(),
         };
         show.heading(&format!("Checking the {name} role's key policy"));
-        let findings = lint(&files::read(&policy.path, POLICY_BYTES_MAX)?, &expected);
-        report(&findings, show);
-        if let Some(problem) = problem(&findings, |severity| severity == Severity::Error) {
-            return Err(Error::KeyPolicy { role: name, problem });
+        let text = files::read(&policy.path, POLICY_BYTES_MAX)?;
+        let mut findings = lint(&text, &expected);
+        if development.contains(&policy.role) {
+            caution_accounts(&text, show);
+        } else {
+            findings.extend(shared_accounts(&text));
+        }
+        report(&findings, for_statement, show);
+        let errors = findings.iter().filter(|it| for_statement(it.rule) == Severity::Error).count();
+        if errors > 0 {
+            return Err(Error::KeyPolicy { role: name, problem: format!("{errors} errors") });
         }
         show.check("key policy", "the key is kept for attested enclaves of the statement's images");
     }

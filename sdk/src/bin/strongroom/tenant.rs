@@ -10,10 +10,10 @@ use strongroom_sdk::proto::id::TenantId;
 use strongroom_sdk::proto::statement as form;
 use strongroom_sdk::proto::v1::{Role, Statement};
 use strongroom_sdk::statement::{VerifiedStatement, sign};
-use strongroom_sdk::tenant::{Draft, Folder, attest_role, previous};
+use strongroom_sdk::tenant::{Draft, Folder, LowestEpochs, attest_role, check_accounts, previous};
 use strongroom_sdk::{Error, Trust, device, role_name};
 
-use crate::options::{self, HostOptions};
+use crate::options::{self, HostOptions, LowestEpoch};
 use crate::passphrase;
 use crate::policy::{self, PolicyFile};
 use crate::show::Show;
@@ -150,9 +150,9 @@ pub(crate) struct StatementOptions {
     /// Recipient hash of an MPC server that custodian shares may go to; may be given several times.
     #[arg(long = "mpc-recipient", value_name = "HEX", value_parser = options::hex32)]
     mpc_recipients: Vec<[u8; 32]>,
-    /// The lowest epoch that anything new may be sealed to, for each role that is named; the newest, if left out.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    lowest_epoch: Option<u64>,
+    /// The lowest epoch that anything new may be sealed to, for each role that is named or for one: client=N; the newest, if left out.
+    #[arg(long = "lowest-epoch", value_name = "[ROLE=]N", value_parser = options::lowest_epoch)]
+    lowest_epochs: Vec<LowestEpoch>,
     /// The key policy of a role's KMS key, as its key administrator gave it: it must keep the key for attested enclaves of the statement.
     #[arg(long = "key-policy", value_name = "ROLE=FILE", value_parser = policy::policy_file)]
     key_policies: Vec<PolicyFile>,
@@ -230,6 +230,7 @@ fn init(options: &Init, show: Show) -> Result<(), Error> {
 
 async fn statement(options: &StatementOptions, trust: &Trust, show: Show) -> Result<(), Error> {
     let images = images(options)?;
+    let lowest_epochs = options::lowest_epochs(&options.lowest_epochs, &options.roles.roles())?;
     let folder = Folder::new(&options.dir);
     let keys = folder.tenant_keys()?;
     let tenant = keys.tenant();
@@ -255,13 +256,14 @@ async fn statement(options: &StatementOptions, trust: &Trust, show: Show) -> Res
         attested,
         manifests: Vec::new(),
         keep: options.keep,
-        lowest_epoch: options.lowest_epoch,
+        lowest_epoch: None,
         rp_id: options.rp_id.clone(),
         origins: options.origins.clone(),
         top_origins: options.top_origins.clone(),
         mpc_recipients: options.mpc_recipients.clone(),
     };
-    let statement = built(&draft, &options.key_policies, show)?;
+    let statement = built(&draft, lowest_epochs, &options.key_policies, show)?;
+    options.cautions(&folder, show)?;
     publish(options.standby, &folder, &client, &statement, show).await
 }
 
@@ -280,12 +282,15 @@ fn checked(epochs: &[AttestedIdentity], show: Show) {
 }
 
 /// The statement of a draft, checked and shown. What is wrong is refused before anything is shown or asked for.
-fn built(draft: &Draft<'_>, key_policies: &[PolicyFile], show: Show) -> Result<Statement, Error> {
-    draft.check_lowest_epoch()?;
-    let statement = draft.build();
+fn built(draft: &Draft<'_>, lowest: LowestEpochs, key_policies: &[PolicyFile], show: Show) -> Result<Statement, Error> {
+    draft.check_lowest_epochs(lowest)?;
+    let statement = draft.build_with(lowest);
     form::check(&statement)
         .map_err(|problem| Error::Input { field: "statement".to_owned(), problem: problem.to_string() })?;
-    policy::check_statement(key_policies, &statement, show)?;
+    check_accounts(&draft.attested)?;
+    let in_development = draft.attested.iter().map(|it| &it.identity).filter(|it| it.manifest.development.is_some());
+    let in_development: Vec<Role> = in_development.map(|identity| identity.role).collect();
+    policy::check_statement(key_policies, &statement, &in_development, show)?;
     report::statement(show, &statement, draft.previous);
     Ok(statement)
 }
@@ -333,6 +338,20 @@ fn images(options: &StatementOptions) -> Result<Vec<Image>, Error> {
         return Err(Error::Input { field: "--image".to_owned(), problem });
     }
     Ok(images)
+}
+
+impl StatementOptions {
+    /// What nobody looks at, said before the passphrase is asked for.
+    fn cautions(&self, folder: &Folder, show: Show) -> Result<(), Error> {
+        let has_policy = |role: &Role| self.key_policies.iter().any(|policy| policy.role == *role);
+        for role in self.roles.roles().into_iter().filter(|role| !has_policy(role)) {
+            show.caution(&format!("key policy of {}: NOT CHECKED, for no --key-policy is given", role_name(role)));
+        }
+        if folder.release_key()?.is_some() {
+            show.caution("this folder pins a publisher: `tenant update` checks releases; this command does not");
+        }
+        Ok(())
+    }
 }
 
 impl RoleFlags {

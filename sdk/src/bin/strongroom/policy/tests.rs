@@ -3,7 +3,7 @@ use strongroom_sdk::proto::v1::{ImageMeasurement, RoleStatement};
 use super::*;
 
 const ENCLAVE: &str = "arn:aws:iam::111122223333:role/client-enclave";
-const ADMINISTRATOR: &str = "arn:aws:iam::111122223333:role/key-administrator";
+const ADMINISTRATOR: &str = "arn:aws:iam::444455556666:role/key-administrator";
 
 fn draft() -> Draft {
     Draft {
@@ -49,14 +49,39 @@ fn a_statement_is_built_over_policies_without_errors_alone() {
     };
     let good = draft().build().unwrap();
     let check =
-        |policies: &[PolicyFile]| check_statement(policies, &statement(), show).map_err(|error| error.to_string());
+        |policies: &[PolicyFile]| check_statement(policies, &statement(), &[], show).map_err(|error| error.to_string());
     check(&[]).unwrap();
     let client = file(Role::Client, "good", &good);
     // Who the administrator is, the statement does not know: that is a warning.
     check(std::slice::from_ref(&client)).unwrap();
     let other_image = Draft { images: vec![ImagePcrs { pcr0: [9; 48], pcr1: None, pcr2: None }], ..draft() };
     let other_manifest = Draft { manifests: vec![[17; 48]], ..draft() };
+    let operator = vec![ADMINISTRATOR.to_owned(), "arn:aws:iam::111122223333:role/key-administrator".to_owned()];
+    let same_account = Draft { administrators: operator, ..draft() };
+    let same_account = file(Role::Client, "account", &same_account.build().unwrap());
+    // With one account things may be tried out.
+    let tried = |development| {
+        check_statement(std::slice::from_ref(&same_account), &statement(), development, show)
+            .map_err(|error| error.to_string())
+    };
+    tried(&[Role::Client]).unwrap();
+    for development in [&[][..], &[Role::Custodian]] {
+        assert_eq!(tried(development).unwrap_err(), "the key policy of the client role has 1 errors");
+    }
     let other_role = Draft { role: Role::Custodian, ..draft() };
+    // What the statement lists and the policy does not: one of two images, one of two manifests.
+    let check_more = |change: fn(&mut Statement)| {
+        let mut statement = statement();
+        change(&mut statement);
+        check_statement(std::slice::from_ref(&client), &statement, &[], show).map_err(|error| error.to_string())
+    };
+    let more: [fn(&mut Statement); 2] = [
+        |it| it.images.push(ImageMeasurement { pcr0: vec![4; 48], pcr1: vec![5; 48], pcr2: vec![6; 48] }),
+        |it| it.client.as_mut().unwrap().pcr16.push(vec![17; 48]),
+    ];
+    for change in more {
+        assert_eq!(check_more(change).unwrap_err(), "the key policy of the client role has 1 errors");
+    }
     let unattested = good.replace("\"kms:DescribeKey\"\n", "\"kms:Decrypt\"\n");
     assert_ne!(unattested, good);
     for (policies, expect) in [

@@ -12,7 +12,7 @@ use strongroom_sdk::statement::VerifiedStatement;
 use strongroom_sdk::tenant::{Draft, Folder, NextManifest, attest_release, previous};
 use strongroom_sdk::{Error, Trust, device, files, role_name};
 
-use crate::options::{self, HostOptions};
+use crate::options::{self, HostOptions, LowestEpoch};
 use crate::passphrase;
 use crate::policy::{self, PolicyFile};
 use crate::release::{read, report};
@@ -62,9 +62,9 @@ pub(crate) struct Update {
     /// Recipient hash of an MPC server that custodian shares may go to; may be given several times.
     #[arg(long = "mpc-recipient", value_name = "HEX", value_parser = options::hex32)]
     mpc_recipients: Vec<[u8; 32]>,
-    /// The lowest epoch that anything new may be sealed to, for each role that is named; the newest, if left out.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    lowest_epoch: Option<u64>,
+    /// The lowest epoch that anything new may be sealed to, for each role that is named or for one: client=N; the newest, if left out.
+    #[arg(long = "lowest-epoch", value_name = "[ROLE=]N", value_parser = options::lowest_epoch)]
+    lowest_epochs: Vec<LowestEpoch>,
     /// The key policy of a role's KMS key, as its key administrator gave it; one for each role.
     #[arg(long = "key-policy", value_name = "ROLE=FILE", value_parser = policy::policy_file)]
     key_policies: Vec<PolicyFile>,
@@ -105,6 +105,7 @@ pub(super) async fn run(options: &Update, trust: &Trust, show: Show) -> Result<(
     let previous = previous.as_ref().map(VerifiedStatement::statement);
     let roles = options.roles(previous)?;
     options.check_policies(&roles, show)?;
+    let lowest_epochs = options::lowest_epochs(&options.lowest_epochs, &roles)?;
     let mut attested = Vec::new();
     for role in roles {
         super::checking(role, show);
@@ -124,13 +125,13 @@ pub(super) async fn run(options: &Update, trust: &Trust, show: Show) -> Result<(
         manifests: manifests.iter().map(|next| (next.manifest.role(), next.pcr16)).collect(),
         attested,
         keep: false,
-        lowest_epoch: options.lowest_epoch,
+        lowest_epoch: None,
         rp_id: options.rp_id(previous)?,
         origins: list(&options.origins, previous.map(|previous| &previous.origins)),
         top_origins: list(&options.top_origins, previous.map(|previous| &previous.top_origins)),
         mpc_recipients: options.mpc_recipients(previous),
     };
-    let statement = super::built(&draft, &options.key_policies, show)?;
+    let statement = super::built(&draft, lowest_epochs, &options.key_policies, show)?;
     super::publish(options.standby, &folder, &client, &statement, show).await
 }
 
