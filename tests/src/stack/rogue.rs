@@ -114,7 +114,7 @@ impl Rogue {
 
     /// Hands in manifest and credentials.
     pub fn hand_in(&self) -> Result<Frames> {
-        let mut frames = Frames::connect(&self.socket())?;
+        let mut frames = self.answering()?;
         match frames.ask(request::Body::Boot(Boot { manifest: self.manifest.clone() }))? {
             response::Body::Booted(_) => {}
             other => bail!("not booted: {other:?}"),
@@ -126,6 +126,18 @@ impl Rogue {
             expires_at_ms: 0,
         }))?;
         Ok(frames)
+    }
+
+    /// A connection that is answered: a machine's first may come before its driver can take it, and is closed again.
+    fn answering(&self) -> Result<Frames> {
+        let started = Instant::now();
+        loop {
+            let asked = Frames::connect(&self.socket()).and_then(|mut frames| frames.missing().map(|_| frames));
+            match asked {
+                Err(_) if started.elapsed() < READY_TIME_MAX => std::thread::sleep(Duration::from_millis(20)),
+                other => return other,
+            }
+        }
     }
 
     fn socket(&self) -> PathBuf {
