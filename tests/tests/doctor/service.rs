@@ -134,6 +134,19 @@ const HOST: &[Case] = &[
 #[test]
 fn a_host_that_would_not_start_or_not_reach_kms() {
     check(HOST);
+    // A slot in which an enclave is to start is not called empty.
+    let parent = Parent::well();
+    parent.remove("client-b.manifest");
+    let (_, checks) = parent.doctor();
+    let of_slots = checks.iter().filter(|check| check.name.ends_with("-b.manifest")).collect::<Vec<_>>();
+    assert_eq!(of_slots.len(), 1, "{of_slots:?}");
+    assert!(of_slots[0].name.ends_with("/custodian-b.manifest") && of_slots[0].verdict == "ok", "{of_slots:?}");
+    // Development has no two accounts.
+    parent.write("root.der", [0x30; 64]);
+    parent.manifest("client-b", "client", REGION, &["--development-kms-root", &parent.shown("root.der")]);
+    let (_, checks) = parent.doctor();
+    let keys = checks.iter().find(|check| check.name == "keys of the two roles").unwrap();
+    assert!(keys.verdict == "skip" && keys.found.starts_with("NOT COMPARED"), "{keys:?}");
 }
 
 const KEY_POLICIES: &[Case] = &[
