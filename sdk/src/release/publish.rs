@@ -76,10 +76,12 @@ impl Draft<'_> {
     /// The file, not signed: its serial one higher than that before.
     ///
     /// # Errors
-    /// [`Error::Input`] for a release to keep that the file before does not list, and for one that it lists with another image;
+    /// [`Error::Input`] for a release to keep that the file before does not list, and for one that it lists with another image
+    /// or whose number is not above its highest;
     /// [`Error::Malformed`] for what breaks a rule of `release.proto`.
     pub fn build(&self) -> Result<ReleaseFile, Error> {
         let before = self.previous.map(VerifiedReleases::file);
+        let highest = before.and_then(|before| before.releases.last()).map_or(0, |release| release.number);
         let listed = |number: u64| before.and_then(|before| before.release(number));
         let mut releases = Vec::new();
         for number in &self.keep {
@@ -87,9 +89,17 @@ impl Draft<'_> {
             releases.push(listed(*number).ok_or_else(refuse)?.clone());
         }
         for release in &self.new {
-            if listed(release.number).is_some_and(|before| before.image != release.image) {
-                let problem = format!("{} is another image in the file before: number it anew", release.number);
-                return Err(Error::input("release", problem));
+            let number = release.number;
+            let refuse = |problem: String| Err(Error::input("release", problem));
+            match listed(number) {
+                Some(before) if before.image != release.image => {
+                    return refuse(format!("{number} is another image in the file before: number it anew"));
+                }
+                // It may be the number of a release that was dropped, which manifests and people still know by it.
+                None if number <= highest => {
+                    return refuse(format!("{number} is not above {highest}, the highest of the file before"));
+                }
+                _ => {}
             }
             releases.push(release.clone());
         }

@@ -180,27 +180,34 @@ async fn other_images_are_refused_and_an_emergency_step_back_is_not() {
     world.publish("2.release", "--previous DIR/1.release --keep 1 --keep 2 --lowest-release 2").unwrap();
     world.refused("2.release", POLICY, "release 1 is below 2, the lowest that the release file allows").await;
     world.refused("2.release", &format!("{POLICY} --accept 1"), "release 1 is below 2, the lowest").await;
-    world.publish("3.release", "--previous DIR/2.release --keep 2 --lowest-release 2").unwrap();
-    world.refused("3.release", POLICY, "the image is in no release of the file with serial 3: PCR0 is").await;
-    // The same image under another number than its manifest names.
-    world.publish("4.release", "--previous DIR/3.release --image 5=DIR/one.eif --lowest-release 5").unwrap();
-    world.refused("4.release", POLICY, "the manifest's release is 1, not 5").await;
 
-    // A mirror shows an older file, or the publisher's key signed two.
-    world.refused("1.release", POLICY, "has serial 1, but 4 was accepted before: it is an old one").await;
-    world.publish("fork", "--previous DIR/3.release --image 1=DIR/one.eif --lowest-release 1").unwrap();
-    world.refused("fork", POLICY, "with serial 4 is not the one that was accepted before: somebody signed two").await;
-
-    // Back to release 1, under a higher serial. It was dropped from the file before, so its image is measured again.
-    let gone = world.publish("no", "--previous DIR/4.release --keep 1 --lowest-release 1").unwrap_err().to_string();
-    assert!(gone.contains("1 is not in the file before: give its image"), "{gone}");
-    let signed =
-        world.publish("5.release", "--previous DIR/4.release --image 1=DIR/one.eif --lowest-release 1").unwrap();
+    // Back to release 1, under a higher serial.
+    let signed = world.publish("3.release", "--previous DIR/2.release --keep 1 --keep 2 --lowest-release 1").unwrap();
     assert_eq!(
         (value(&signed, "serial").unwrap(), value(&signed, "lowest-release").unwrap()),
-        ("5".into(), "1".into())
+        ("3".into(), "1".into())
     );
     let before = world.statement();
-    world.update("5.release", POLICY).unwrap();
+    world.update("3.release", &format!("{POLICY} --accept 1")).unwrap();
     assert_eq!((world.statement().serial, world.statement().images.len()), (before.serial + 1, 1));
+
+    // A release that was dropped keeps its number to itself.
+    world.publish("4.release", "--previous DIR/3.release --keep 2 --lowest-release 2").unwrap();
+    world.refused("4.release", POLICY, "the image is in no release of the file with serial 4: PCR0 is").await;
+    for (options, expect) in [
+        ("--keep 1 --lowest-release 1", "1 is not in the file before: give its image"),
+        ("--image 1=DIR/two.eif --lowest-release 1", "1 is not above 2, the highest of the file before"),
+        ("--image 1=DIR/one.eif --lowest-release 1", "1 is not above 2, the highest of the file before"),
+    ] {
+        let error = world.publish("no", &format!("--previous DIR/4.release {options}")).unwrap_err().to_string();
+        assert!(error.contains(expect), "{options}: {expect}: {error}");
+    }
+    // The same image under another number than its manifest names.
+    world.publish("5.release", "--previous DIR/4.release --image 5=DIR/one.eif --lowest-release 5").unwrap();
+    world.refused("5.release", POLICY, "the manifest's release is 1, not 5").await;
+
+    // A mirror shows an older file, or the publisher's key signed two.
+    world.refused("1.release", POLICY, "has serial 1, but 5 was accepted before: it is an old one").await;
+    world.publish("fork", "--previous DIR/4.release --keep 2 --lowest-release 2").unwrap();
+    world.refused("fork", POLICY, "with serial 5 is not the one that was accepted before: somebody signed two").await;
 }

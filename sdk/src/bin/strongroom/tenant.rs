@@ -240,6 +240,10 @@ async fn statement(options: &StatementOptions, trust: &Trust, show: Show) -> Res
     let client = options.host.connect(show).await?;
     let previous = previous(&folder, &client, tenant).await?;
     let previous = previous.as_ref().map(VerifiedStatement::statement);
+    if options.keep {
+        // Another one the host chooses, with images that were given up since.
+        own_statement(&folder, tenant)?;
+    }
     let mut attested: Vec<AttestedIdentity> = Vec::new();
     for role in options.roles.roles() {
         checking(role, show);

@@ -103,7 +103,8 @@ pub(super) async fn run(options: &Update, trust: &Trust, show: Show) -> Result<(
     let client = options.host.connect(show).await?;
     let previous = previous(&folder, &client, tenant).await?;
     let previous = previous.as_ref().map(VerifiedStatement::statement);
-    let roles = options.roles(previous)?;
+    let before = options.inherited(folder.statement(tenant)?.is_some(), previous)?;
+    let roles = options.roles(before)?;
     options.check_policies(&roles, show)?;
     let lowest_epochs = options::lowest_epochs(&options.lowest_epochs, &roles)?;
     let mut attested = Vec::new();
@@ -126,16 +127,39 @@ pub(super) async fn run(options: &Update, trust: &Trust, show: Show) -> Result<(
         attested,
         keep: false,
         lowest_epoch: None,
-        rp_id: options.rp_id(previous)?,
-        origins: list(&options.origins, previous.map(|previous| &previous.origins)),
-        top_origins: list(&options.top_origins, previous.map(|previous| &previous.top_origins)),
-        mpc_recipients: options.mpc_recipients(previous),
+        rp_id: options.rp_id(before)?,
+        origins: list(&options.origins, before.map(|before| &before.origins)),
+        top_origins: list(&options.top_origins, before.map(|before| &before.top_origins)),
+        mpc_recipients: options.mpc_recipients(before),
     };
     let statement = super::built(&draft, lowest_epochs, &options.key_policies, show)?;
     super::publish(options.standby, &folder, &client, &statement, show).await
 }
 
 impl Update {
+    /// What is left out is taken from this statement. In a folder that has none of its own the host chooses which of the tenant's former
+    /// ones it shows, with recipients and origins that were given up since: of that one nothing is taken.
+    fn inherited<'a>(&self, is_own: bool, shown: Option<&'a Statement>) -> Result<Option<&'a Statement>, Error> {
+        let Some(shown) = shown.filter(|_| !is_own) else { return Ok(shown) };
+        let is_named = self.named.client || self.named.custodian;
+        let needed = [
+            (is_named, "--client or --custodian"),
+            (self.rp_id.is_some(), "--rp-id"),
+            (!self.origins.is_empty(), "--origin"),
+            (!self.top_origins.is_empty() || shown.top_origins.is_empty(), "--top-origin"),
+            (!self.mpc_recipients.is_empty() || shown.mpc_recipients.is_empty(), "--mpc-recipient"),
+        ];
+        let missing: Vec<&str> = needed.iter().filter(|(is_there, _)| !is_there).map(|(_, flag)| *flag).collect();
+        if missing.is_empty() {
+            return Ok(None);
+        }
+        let problem = format!(
+            "this folder has none of its own, and the one that the host shows may be an old one: give {} too, or use `tenant statement`",
+            missing.join(", ")
+        );
+        Err(Error::Input { field: "statement".to_owned(), problem })
+    }
+
     /// The roles that were named; otherwise those of the statement before.
     fn roles(&self, previous: Option<&Statement>) -> Result<Vec<Role>, Error> {
         let Named { client, custodian } = self.named;
@@ -196,4 +220,59 @@ fn list<T: Clone>(given: &[T], before: Option<&Vec<T>>) -> Vec<T> {
 fn missing(field: &str) -> Error {
     let problem = "is needed for the first statement".to_owned();
     Error::Input { field: field.to_owned(), problem }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        update: Update,
+    }
+
+    fn update(flags: &str) -> Update {
+        let start = "update --dir d --host h --api-key-file k --release r".split(' ');
+        Command::parse_from(start.chain(flags.split_whitespace())).update
+    }
+
+    fn shown(top_origins: usize, mpc_recipients: usize) -> Statement {
+        Statement {
+            rp_id: "old.example".to_owned(),
+            origins: vec!["https://old.example".to_owned()],
+            top_origins: vec!["https://old.example".to_owned(); top_origins],
+            mpc_recipients: vec![vec![1; 32]; mpc_recipients],
+            ..Statement::default()
+        }
+    }
+
+    const NAMED: &str = "--client --rp-id a.example --origin https://a.example";
+
+    #[test]
+    fn nothing_is_taken_from_a_statement_that_the_host_alone_has() {
+        let recipient = format!("--mpc-recipient {}", "22".repeat(32));
+        let top = "--top-origin https://a.example";
+        for (flags, shown, expect) in [
+            (String::new(), shown(0, 0), "give --client or --custodian, --rp-id, --origin too"),
+            ("--client".to_owned(), shown(1, 1), "give --rp-id, --origin, --top-origin, --mpc-recipient too"),
+            ("--custodian --rp-id a.example".to_owned(), shown(0, 0), "give --origin too"),
+            (NAMED.to_owned(), shown(0, 1), "give --mpc-recipient too"),
+            (NAMED.to_owned(), shown(1, 0), "give --top-origin too"),
+            (format!("{NAMED} {recipient}"), shown(1, 1), "give --top-origin too"),
+        ] {
+            let options = update(&flags);
+            let error = options.inherited(false, Some(&shown)).unwrap_err().to_string();
+            assert!(error.contains(expect), "{flags}: {expect}: {error}");
+            assert_eq!(options.inherited(true, Some(&shown)).unwrap(), Some(&shown), "{flags}");
+        }
+        for (flags, shown) in [(NAMED.to_owned(), shown(0, 0)), (format!("{NAMED} {recipient} {top}"), shown(1, 1))] {
+            assert_eq!(update(&flags).inherited(false, Some(&shown)).unwrap(), None, "{flags}");
+        }
+        // The first statement takes nothing from another either, and says what is missing.
+        assert_eq!(update("").inherited(false, None).unwrap(), None);
+        assert!(update("").roles(None).is_err() && update("").rp_id(None).is_err());
+    }
 }
