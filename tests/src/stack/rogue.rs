@@ -128,7 +128,7 @@ impl Rogue {
         Ok(frames)
     }
 
-    /// A connection that is answered: a machine's first may come before its driver can take it, and is closed again.
+    /// A connection that is answered: a machine's bridge closes one now and then that comes when it is busy.
     fn answering(&self) -> Result<Frames> {
         let started = Instant::now();
         loop {

@@ -78,11 +78,11 @@ fn boots(image: &Path, folder: &Path) -> Result<()> {
     let at = Instant::now();
     let machine = machine::start(folder, image, Role::Client, Console::None)?;
     say(&format!("heartbeat after {}", took(at)));
-    let missing = first_answer(&roles::socket(folder, Role::Client))?;
+    let (mut frames, missing) = first_answer(&roles::socket(folder, Role::Client))?;
     say(&format!("first health answer after {}: it lacks {}", took(at), missing.join(", ")));
     ensure!(missing.iter().any(|part| part == "manifest"), "it serves without a manifest");
     ensure!(missing.iter().all(|part| part != "entropy"), "the kernel credits no entropy, or did not seed itself anew");
-    let said = Frames::connect(&roles::socket(folder, Role::Client))?.said()?;
+    let said = frames.said()?;
     say(&format!("it has no console, and tells what it said: {}", said.join("; ")));
     // Lines of the first process, before there was anybody to tell.
     ensure!(said.first().is_some_and(|line| line.starts_with("module ")), "nothing is told of the start");
@@ -91,11 +91,11 @@ fn boots(image: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn first_answer(socket: &Path) -> Result<Vec<String>> {
+fn first_answer(socket: &Path) -> Result<(Frames, Vec<String>)> {
     let started = Instant::now();
     loop {
-        // The enclave listens a moment after its heartbeat.
-        match Frames::connect(socket).and_then(|mut frames| frames.missing()) {
+        // The bridge closes a connection now and then that comes when it is busy.
+        match Frames::connect(socket).and_then(|mut frames| frames.missing().map(|missing| (frames, missing))) {
             Err(_) if started.elapsed() < HEALTH_TIME_MAX => thread::sleep(Duration::from_millis(20)),
             other => return other,
         }
